@@ -1,0 +1,45 @@
+r"""Names of files as text that can be shown, sent and given back.
+
+A name is bytes to the kernel. Inside the server it is the `str` that `os.fsdecode` makes (invalid UTF-8 as lone
+surrogates); shown, every byte that isn't printable text becomes ``\xNN``: a newline in a name can't forge a line of a
+listing, a right-to-left override can't disguise an extension, and a lone surrogate can't break the transport. A
+backslash itself is shown as ``\x5c``, so the shown form leads back to exactly one name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+
+_ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
+_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+
+def shown(name: str) -> str:
+    """A name or relative path in the form that is shown."""
+    if name.isascii() and name.isprintable() and "\\" not in name:
+        return name
+    return "".join(char if _plain(char) else _escaped(char) for char in name)
+
+
+def given(text: str) -> str:
+    """The name that a shown form stands for; any other text stands for itself."""
+    if "\\x" not in text:
+        return text
+    raw = bytearray()
+    start = 0
+    for found in _ESCAPE.finditer(text):
+        raw += os.fsencode(text[start : found.start()])
+        raw.append(int(found.group(1), 16))
+        start = found.end()
+    raw += os.fsencode(text[start:])
+    return os.fsdecode(bytes(raw))
+
+
+def _plain(char: str) -> bool:
+    return char != "\\" and unicodedata.category(char) not in _HIDDEN
+
+
+def _escaped(char: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))

@@ -1,0 +1,49 @@
+"""What the filesystem server can be told."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from gatelodge_core.settings import LodgeSettings
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from gatelodge_filesystem.roots import RootSpec, parse_spec
+
+_MODES = ("ro", "rw")
+
+
+class FilesystemSettings(LodgeSettings):
+    """MCP server for files, confined to the folders it is given."""
+
+    server: ClassVar[str] = "filesystem"
+    positional: ClassVar[str] = "roots"
+
+    roots: Annotated[list[str], NoDecode] = Field(
+        default_factory=list[str],
+        description="A folder the server may use; append :ro to forbid changes, for example ~/notes ~/src:ro.",
+    )
+    allow_broad_roots: bool = Field(default=False, description="Accept /, a home folder or a system folder as a root.")
+    budget: int = Field(
+        default=48_000, ge=2_000, le=1_000_000, description="The most characters of text in one result."
+    )
+
+    @field_validator("roots", mode="after")
+    @classmethod
+    def _join_modes(cls, roots: list[str]) -> list[str]:
+        """Give each ``ro`` or ``rw`` back to its folder: a colon is also what joins folders in the environment."""
+        joined: list[str] = []
+        for part in roots:
+            if part in _MODES and joined and not joined[-1].endswith(tuple(f":{mode}" for mode in _MODES)):
+                joined[-1] += f":{part}"
+            else:
+                joined.append(part)
+        for text in joined:
+            parse_spec(text)
+        return joined
+
+    @property
+    def specs(self) -> list[RootSpec]:
+        """The roots, parsed; all read-only under ``--read-only``."""
+        specs = [parse_spec(text) for text in self.roots]
+        return [RootSpec(spec.path, spec.writable and not self.read_only) for spec in specs]

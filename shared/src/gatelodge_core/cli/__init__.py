@@ -1,0 +1,1 @@
+"""The four servers' tools as a person meets them: the `gatelodge` command line."""

@@ -1,0 +1,173 @@
+"""The lodge's place in the SDK: one middleware that turns a message into a `Call` and walks it through the steps.
+
+Everything that isn't a call (handshake, lists, pings, notifications) passes; only its unexpected errors are masked.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CLIENT_INFO_META_KEY,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+)
+from pydantic import ValidationError
+
+from gatelodge_core.auth.principal import Principal, local_user
+from gatelodge_core.effects import READ, Nature
+from gatelodge_core.guard.call import Call, Kind, Next, Outcome, Step
+
+logger = logging.getLogger(__name__)
+
+_KINDS: dict[str, tuple[Kind, str]] = {
+    "tools/call": ("tool", "name"),
+    "resources/read": ("resource", "uri"),
+    "prompts/get": ("prompt", "name"),
+    "completion/complete": ("completion", "ref"),
+}
+
+
+class Directory(Protocol):
+    """What the guard needs to know about a server's declarations."""
+
+    @property
+    def server(self) -> str:
+        """The server's short name, such as ``filesystem``."""
+        ...
+
+    def tool(self, name: str) -> Nature | None:
+        """The nature of a tool, or None if there is no such tool."""
+        ...
+
+    def prompt(self, name: str) -> tuple[frozenset[str], frozenset[str]] | None:
+        """(required, all) argument names of a prompt, or None if there is no such prompt."""
+        ...
+
+
+class Guard:
+    """The SDK middleware.
+
+    Args:
+        directory: The server's declarations.
+        steps: Walked in order, each call through all of them.
+    """
+
+    def __init__(self, directory: Directory, steps: Sequence[Step]) -> None:
+        self._directory = directory
+        self._steps = tuple(steps)
+        self._local = local_user()
+
+    async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Walk one message; see `mcp.server.context.ServerMiddleware`."""
+        try:
+            if ctx.method not in _KINDS or ctx.request_id is None:
+                return await call_next(ctx)
+            return (await self._walk(ctx, call_next)).result
+        except MCPError:
+            raise
+        except ValidationError:
+            # The SDK answers -32602 without pydantic's text; only say that it happened.
+            logger.info("%s: malformed params", ctx.method)
+            raise
+        except Exception:
+            # Without this, legacy connections are shown the exception's text.
+            reference = secrets.token_hex(4)
+            logger.exception("%s failed unexpectedly [reference %s]", ctx.method, reference)
+            raise MCPError(
+                INTERNAL_ERROR, f"Internal error. Reference {reference} finds the details in the server's log."
+            ) from None
+
+    async def _walk(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> Outcome:
+        call = self._describe(ctx)
+
+        async def arrive(_: Call) -> Outcome:
+            # What runs is the message itself: a step may refuse a call, never change what it asks.
+            result = await call_next(ctx)
+            wire = result if isinstance(result, dict) else {}
+            return Outcome(wire, failed=bool(wire.get("isError")))
+
+        way: Next = arrive
+        for step in reversed(self._steps):
+            way = _before(step, way)
+        return await way(call)
+
+    def _describe(self, ctx: ServerRequestContext[Any, Any]) -> Call:
+        """The message as a call.
+
+        Raises:
+            MCPError: INVALID_PARAMS, for an unknown tool or prompt, or arguments a prompt doesn't have.
+        """
+        params = ctx.params or {}
+        kind, key = _KINDS[ctx.method]
+        name, arguments = _subject(kind, params.get(key), params)
+        nature = Nature(READ)
+        if kind == "tool":
+            declared = self._directory.tool(name)
+            if declared is None:
+                raise MCPError(INVALID_PARAMS, f"Unknown tool: {name[:80]}")
+            nature = declared
+        elif kind == "prompt":
+            self._check_prompt(name, arguments)
+        assert ctx.request_id is not None
+        return Call(
+            kind=kind,
+            name=name,
+            arguments=arguments,
+            nature=nature,
+            scope=nature.scope(self._directory.server),
+            principal=self._principal(ctx),
+            transport="stdio" if ctx.request is None else "http",
+            protocol=ctx.protocol_version,
+            request_id=ctx.request_id,
+            claims=_claims(ctx),
+        )
+
+    def _principal(self, _ctx: ServerRequestContext[Any, Any]) -> Principal:
+        # HTTP listens on loopback alone until it authenticates; both ways the caller is this machine's user.
+        return self._local
+
+    def _check_prompt(self, name: str, arguments: Mapping[str, Any]) -> None:
+        known = self._directory.prompt(name)
+        if known is None:
+            raise MCPError(INVALID_PARAMS, f"Unknown prompt: {name[:80]}")
+        required, allowed = known
+        if missing := sorted(required - arguments.keys()):
+            raise MCPError(INVALID_PARAMS, f"Prompt {name} needs: {', '.join(missing)}")
+        if extra := sorted(arguments.keys() - allowed):
+            takes = ", ".join(sorted(allowed)) or "no arguments"
+            raise MCPError(INVALID_PARAMS, f"Prompt {name} has no argument {extra[0][:60]!r}; it takes: {takes}")
+        if wrong := sorted(key for key, value in arguments.items() if not isinstance(value, str)):
+            raise MCPError(INVALID_PARAMS, f"Prompt {name}: {wrong[0]} must be a string")
+
+
+def _before(step: Step, way: Next) -> Next:
+    async def walk(call: Call) -> Outcome:
+        return await step(call, way)
+
+    return walk
+
+
+def _subject(kind: Kind, value: object, params: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The name and arguments of a call; the SDK rejects wrong shapes later, so here they only must not crash."""
+    if kind == "completion":
+        ref: Mapping[str, Any] = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+        return str(ref.get("name") or ref.get("uri") or ""), {"argument": params.get("argument")}
+    arguments: object = params.get("arguments")
+    return str(value or ""), cast("Mapping[str, Any]", arguments) if isinstance(arguments, Mapping) else {}
+
+
+def _claims(ctx: ServerRequestContext[Any, Any]) -> Mapping[str, str]:
+    """What the client calls itself, cut to a length that can be logged."""
+    info: object = (ctx.meta or {}).get(CLIENT_INFO_META_KEY)
+    if info is None and (client := ctx.session.client_params) is not None:
+        info = {"name": client.client_info.name, "version": client.client_info.version}
+    if not isinstance(info, Mapping):
+        return {}
+    claimed = cast("Mapping[str, object]", info)
+    return {key: str(claimed[key])[:80] for key in ("name", "version") if key in claimed}

@@ -1,0 +1,183 @@
+"""Strict JSON for the wire: what is decided on is exactly what runs.
+
+A lenient parser lets two readers of one message see two things (a duplicate key: first or last?), so that what was
+authorised isn't what is carried out. Refused here, on stdio and HTTP alike: duplicate keys, NaN and infinities,
+integers beyond 2^53-1, lone surrogates, more than 64 levels, batches, and ids that are neither string nor integer.
+
+Sources: RFC 8259 section 4 and 8.2, RFC 7493 (I-JSON), JSON-RPC 2.0 section 4, MCP 2025-06-18 (batches removed).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import NoReturn, cast
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+
+MAX_DEPTH = 64
+MAX_INTEGER = 2**53 - 1
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
+Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class WireError(Exception):
+    """A message that is refused before anything looks at what it asks for.
+
+    Args:
+        code: The JSON-RPC error code.
+        message: What was wrong; it never repeats the input.
+        request_id: The id to answer with, where it could be read.
+    """
+
+    def __init__(self, code: int, message: str, request_id: str | int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+
+    def response(self) -> dict[str, Json]:
+        """The JSON-RPC error response; its id is null where none could be read (JSON-RPC 2.0 section 5)."""
+        return {"jsonrpc": "2.0", "id": self.request_id, "error": {"code": self.code, "message": self.message}}
+
+
+def _refuse(message: str) -> NoReturn:
+    raise WireError(PARSE_ERROR, message)
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        _refuse("Parse error: an object has the same key twice")
+    return made
+
+
+def _integer(digits: str) -> int:
+    # Compared by length first: converting a very long run of digits is quadratic.
+    if len(digits) > 17 or abs(value := int(digits)) > MAX_INTEGER:
+        _refuse("Parse error: an integer is beyond 2^53-1; send it as a string")
+    return value
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        _refuse("Parse error: a number is out of range")
+    return value
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_constant=lambda _: _refuse("Parse error: NaN and Infinity are not JSON"),
+    parse_int=_integer,
+    parse_float=_float,
+)
+
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+
+
+def _check_depth(data: bytes) -> None:
+    """Refuse deep nesting before the recursive decoder sees it."""
+    # Cheap upper bound first: most messages have fewer brackets than levels allowed.
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _STRUCTURE.finditer(data):
+        first = data[token.start()]
+        if first in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                _refuse(f"Parse error: nested deeper than {MAX_DEPTH} levels")
+        elif first in b"]}":
+            depth -= 1
+
+
+def decode(data: bytes) -> Json:
+    """Decode one JSON text strictly.
+
+    Args:
+        data: UTF-8 bytes; a byte order mark is refused, as RFC 8259 section 8.1 lets a parser do.
+
+    Raises:
+        WireError: With PARSE_ERROR; the message says what was wrong without repeating the input.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        _refuse("Parse error: not valid UTF-8")
+    _check_depth(data)
+    try:
+        value = cast("Json", _DECODER.decode(text))
+    except (ValueError, RecursionError):
+        _refuse("Parse error: not valid JSON")
+    # A lone surrogate can only come from a \u escape: valid UTF-8 has none.
+    if "\\u" in text and _has_surrogate(value):
+        _refuse("Parse error: a string has a lone surrogate")
+    return value
+
+
+def _has_surrogate(value: Json) -> bool:
+    if isinstance(value, str):
+        return _SURROGATE.search(value) is not None
+    if isinstance(value, dict):
+        return any(_has_surrogate(key) or _has_surrogate(item) for key, item in value.items())
+    if isinstance(value, list):
+        return any(_has_surrogate(item) for item in value)
+    return False
+
+
+def decode_message(data: bytes) -> dict[str, Json]:
+    """Decode one JSON-RPC message and check its envelope.
+
+    Raises:
+        WireError: PARSE_ERROR for text that isn't strict JSON, INVALID_REQUEST for JSON that isn't one message.
+    """
+    value = decode(data)
+    if isinstance(value, list):
+        raise WireError(INVALID_REQUEST, "Invalid request: batches are not supported; send one message at a time")
+    if not isinstance(value, dict):
+        raise WireError(INVALID_REQUEST, "Invalid request: a message is a JSON object")
+    request_id: str | int | None = None
+    if "id" in value:
+        found = value["id"]
+        # bool is an int to Python; JSON-RPC forbids it as an id, and MCP forbids null and fractions too.
+        if isinstance(found, bool) or not isinstance(found, (str, int)):
+            if not ("error" in value and found is None):
+                raise WireError(INVALID_REQUEST, "Invalid request: the id must be a string or an integer")
+        else:
+            request_id = found
+    if value.get("jsonrpc") != "2.0":
+        raise WireError(INVALID_REQUEST, 'Invalid request: "jsonrpc" must be "2.0"', request_id)
+    if "method" in value:
+        if not isinstance(value["method"], str):
+            raise WireError(INVALID_REQUEST, "Invalid request: the method must be a string", request_id)
+        if not isinstance(value.get("params", {}), dict):
+            raise WireError(INVALID_REQUEST, "Invalid request: params must be an object", request_id)
+    elif not ("id" in value and ("result" in value) != ("error" in value)):
+        raise WireError(
+            INVALID_REQUEST, "Invalid request: neither a request, a notification nor a response", request_id
+        )
+    return value
+
+
+def sendable(text: str) -> str:
+    """The same text with each lone surrogate written as its escape, so that it can be sent as UTF-8."""
+    if text.isascii() or _SURROGATE.search(text) is None:
+        return text
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def sendable_json(value: Json) -> Json:
+    """`sendable` over every string and key of a JSON value."""
+    if isinstance(value, str):
+        return sendable(value)
+    if isinstance(value, dict):
+        return {sendable(key): sendable_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [sendable_json(item) for item in value]
+    return value

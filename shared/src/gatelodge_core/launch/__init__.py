@@ -1,0 +1,1 @@
+"""How a host starts us: stdio, HTTP, signals, health."""

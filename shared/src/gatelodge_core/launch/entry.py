@@ -1,0 +1,108 @@
+"""The one entry function of all servers: settings, descriptors, logging, build, run, leave.
+
+Nothing of the SDK is imported before the settings are known to be good, so that ``--help``, ``--version`` and a bad
+setting answer at once.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NoReturn, cast
+
+from gatelodge_core.errors import GatelodgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gatelodge_core.launch.http import HttpOptions
+    from gatelodge_core.server import Lodge
+    from gatelodge_core.settings import LodgeSettings
+
+USAGE_ERROR = 2
+
+
+@dataclass(frozen=True)
+class Program:
+    """What `main` needs to start a server, as names, so that nothing is imported before its turn.
+
+    Args:
+        server: Short name, such as ``filesystem``.
+        settings: ``module:Class`` of the settings model.
+        build: ``module:function`` that makes the `Lodge` from the settings.
+    """
+
+    server: str
+    settings: str
+    build: str
+
+    @property
+    def name(self) -> str:
+        """The distribution's and the command's name."""
+        return f"gatelodge-{self.server}"
+
+
+def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a server until its host ends it, and exit.
+
+    Exit status: 0 after a normal end, 2 if the settings can't be used, 1 if the server itself failed.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if "--version" in arguments:
+        sys.stdout.write(f"{program.name} {version(program.name)}\n")
+        sys.exit(0)
+    try:
+        settings = cast("type[LodgeSettings]", _load(program.settings)).load(arguments)
+        _run(program, settings)
+    except GatelodgeError as error:
+        sys.stderr.write(f"{program.name}: {error}\n")
+        sys.exit(USAGE_ERROR)
+    from gatelodge_core.launch.process import leave  # noqa: PLC0415 - loaded with the SDK by now
+
+    leave(0)
+
+
+def _run(program: Program, settings: LodgeSettings) -> None:
+    # The collector would walk some hundred thousand objects during the imports; none of them is garbage.
+    gc.disable()
+    wire = None
+    if not settings.http:
+        from gatelodge_core.launch.descriptors import claim  # noqa: PLC0415 - only for stdio
+
+        if sys.stdin is not None and sys.stdin.isatty():
+            sys.stderr.write(f"{program.name}: waiting for an MCP host on standard input; see --help\n")
+        wire = claim()
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format=f"%(asctime)s {program.name}[%(process)d] %(levelname)s %(name)s: %(message)s",
+    )
+    lodge = cast("Callable[[LodgeSettings], Lodge[object]]", _load(program.build))(settings)
+    from gatelodge_core.launch.process import run  # noqa: PLC0415 - brings the SDK
+
+    gc.enable()
+    run(lodge, wire, _http(settings))
+
+
+def _http(settings: LodgeSettings) -> HttpOptions | None:
+    if not settings.http:
+        return None
+    from gatelodge_core.launch.http import HttpOptions  # noqa: PLC0415 - brings uvicorn
+
+    return HttpOptions(
+        settings.http,
+        stateless=settings.stateless,
+        max_sessions=settings.max_sessions,
+        allowed_hosts=tuple(settings.allowed_hosts),
+        allowed_origins=tuple(settings.allowed_origins),
+    )
+
+
+def _load(name: str) -> object:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,85 @@
+"""Running a server in this process until the host or a signal ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, NoReturn
+
+import anyio
+from anyio.abc import TaskGroup
+
+from gatelodge_core.launch.descriptors import Wire
+from gatelodge_core.launch.stdio import serve as serve_stdio
+from gatelodge_core.server import Lodge
+
+if TYPE_CHECKING:
+    from gatelodge_core.launch.http import HttpOptions, HttpService
+
+logger = logging.getLogger(__name__)
+
+LEFTOVER_SECONDS = 2.0
+"""How long worker threads may hold the exit; one can be stuck in a dead network mount for ever."""
+
+
+def run(lodge: Lodge[object], wire: Wire | None, http: HttpOptions | None) -> None:
+    """Serve over stdio (`wire`) or HTTP (`http`) until the host or a signal ends it.
+
+    Raises:
+        SettingsError: The HTTP address can't be used.
+    """
+    service = None
+    if http is not None:
+        from gatelodge_core.launch.http import HttpService  # noqa: PLC0415 - uvicorn is not loaded for stdio
+
+        service = HttpService(lodge.lowlevel, http, lodge.ready)
+    # Everything imported so far lives as long as the process: keep the collector off it.
+    gc.collect()
+    gc.freeze()
+    # A SIGINT in the moment before our handler is in place.
+    with contextlib.suppress(KeyboardInterrupt):
+        anyio.run(_serve, lodge, wire, service)
+
+
+async def _serve(lodge: Lodge[object], wire: Wire | None, service: HttpService | None) -> None:
+    life = lodge.life() if lodge.life else contextlib.nullcontext()
+    async with life, anyio.create_task_group() as group:
+        await group.start(_watch_signals, group, service)
+        if service is not None:
+            await service.serve()
+        elif wire is not None:
+            await serve_stdio(lodge.lowlevel, wire)
+        group.cancel_scope.cancel()
+
+
+async def _watch_signals(
+    group: TaskGroup,
+    service: HttpService | None,
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """End on SIGINT or SIGTERM with every teardown run: HTTP drains, stdio is cancelled."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for number in signals:
+            logger.info("ending on %s", signal.Signals(number).name)
+            if service is None:
+                group.cancel_scope.cancel()
+            else:
+                service.stop()
+
+
+def leave(status: int) -> NoReturn:
+    """Exit with `status`, even if a worker thread never comes back."""
+    sys.stderr.flush()
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join(LEFTOVER_SECONDS)
+            if thread.is_alive():
+                os._exit(status)
+    sys.exit(status)

@@ -1,0 +1,1 @@
+"""What the process can reach."""

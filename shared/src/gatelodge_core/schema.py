@@ -1,0 +1,58 @@
+"""Portable JSON schemas: what every host accepts.
+
+Several hosts reject or mangle ``$ref``, nullable unions and combinators at the top (gemini-cli 13326, copilot-cli 4623,
+cursor 3778), so schemas are flat: references inlined, titles dropped, and anything that can't be flattened refused
+when the server is built, not when a host meets it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+Schema = dict[str, Any]
+
+
+class UnportableSchemaError(TypeError):
+    """A declaration's types have no portable schema; the text says where and what to use instead."""
+
+
+def portable(schema: Schema, where: str) -> Schema:
+    """The same schema without ``$ref``, ``$defs`` and titles, and with no additional properties.
+
+    Args:
+        schema: As pydantic renders it.
+        where: The tool's name, for error messages.
+
+    Raises:
+        UnportableSchemaError: It is recursive, nullable, or uses combinators.
+    """
+    definitions = cast("dict[str, Schema]", schema.get("$defs", {}))
+    return _flat({key: value for key, value in schema.items() if key != "$defs"}, definitions, where, ())
+
+
+def _flat(schema: Schema, definitions: dict[str, Schema], where: str, inside: tuple[str, ...]) -> Schema:
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rsplit("/", 1)[-1]
+        if name in inside:
+            raise UnportableSchemaError(f"{where}: {name} contains itself; flatten it")
+        merged = {**definitions[name], **{key: value for key, value in schema.items() if key != "$ref"}}
+        return _flat(merged, definitions, where, (*inside, name))
+    for combinator in ("anyOf", "oneOf", "allOf", "not"):
+        if combinator in schema:
+            raise UnportableSchemaError(f"{where}: {combinator}; use one type with a plain default instead of a union")
+    flat: Schema = {}
+    for key, value in schema.items():
+        if key == "title" or (key == "description" and "properties" in schema):
+            continue  # a model's docstring speaks to its maintainers; its fields speak to callers
+        if key == "properties":
+            flat[key] = {
+                name: _flat(item, definitions, f"{where}.{name}", inside)
+                for name, item in cast("dict[str, Schema]", value).items()
+            }
+        elif isinstance(value, dict) and key in ("items", "additionalProperties"):
+            flat[key] = _flat(cast("Schema", value), definitions, f"{where}[]", inside)
+        else:
+            flat[key] = value
+    if flat.get("type") == "object" and "properties" in flat:
+        flat.setdefault("additionalProperties", False)
+    return flat

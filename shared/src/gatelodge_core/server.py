@@ -1,0 +1,208 @@
+"""Building a guarded MCP server from declarations.
+
+The SDK's `MCPServer` serves the protocol; everything it is given here is already strict (tools, prompts, resources) and
+everything it receives passes the guard first. Private attributes of the SDK are touched in this module alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from mcp.server.caching import CacheHint
+from mcp.server.lowlevel.server import Server
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.server.mcpserver.prompts.base import Prompt
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, Completion, PromptReference
+
+from gatelodge_core.declare import Declarations, PromptDeclaration, ResourceDeclaration
+from gatelodge_core.effects import Nature
+from gatelodge_core.errors import CallError
+from gatelodge_core.guard.call import Step
+from gatelodge_core.guard.chain import Guard
+from gatelodge_core.guard.wire import sendable
+from gatelodge_core.tools import LodgeTool, bound, unexpected
+
+logger = logging.getLogger(__name__)
+
+D = TypeVar("D")
+
+MAX_COMPLETIONS = 100
+"""The specification's limit on values in one completion answer."""
+
+LIST_TTL_MS = 60_000
+"""How long a host may keep our lists; they change only when the server restarts."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """How a server introduces itself.
+
+    Args:
+        server: Short name, prefix of scopes and settings, such as ``filesystem``.
+        title: For people.
+        description: One line, for people.
+        instructions: For models: when to use this server, and how. Hosts search it, so it names what it is for.
+        version: Of the server's distribution.
+    """
+
+    server: str
+    title: str
+    description: str
+    instructions: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """The distribution's name, such as ``gatelodge-filesystem``."""
+        return f"gatelodge-{self.server}"
+
+
+@dataclass
+class Lodge(Generic[D]):
+    """A server, complete: declarations bound to their domain, behind the guard.
+
+    Args:
+        identity: How it introduces itself.
+        declarations: What it offers.
+        domain: What its functions act on.
+        steps: What each call walks through, outermost first.
+        ready: Answers /readyz: reasons why calls would fail now, empty when they would not.
+        life: Entered before the first request and left after the last; for pools and journals.
+    """
+
+    identity: Identity
+    declarations: Declarations[D]
+    domain: D
+    steps: Sequence[Step] = ()
+    ready: Callable[[], list[str]] = list[str]
+    life: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    _natures: dict[str, Nature] = field(init=False, default_factory=dict[str, Nature])
+    _prompts: dict[str, tuple[frozenset[str], frozenset[str]]] = field(
+        init=False, default_factory=dict[str, tuple[frozenset[str], frozenset[str]]]
+    )
+    mcp: MCPServer[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        tools = [LodgeTool.declared(tool, self.domain) for tool in self.declarations.tools.values()]
+        self._natures = {name: tool.nature for name, tool in self.declarations.tools.items()}
+        hint = CacheHint(ttl_ms=LIST_TTL_MS, scope="private")
+        self.mcp = MCPServer(
+            self.identity.name,
+            self.identity.title,
+            self.identity.description,
+            self.identity.instructions,
+            version=self.identity.version,
+            tools=list(tools),
+            log_level="WARNING",
+            subscriptions=False,
+            cache_hints={
+                "tools/list": hint,
+                "prompts/list": hint,
+                "resources/list": hint,
+                "resources/templates/list": hint,
+            },
+            middleware=[Guard(self, self.steps)],
+        )
+        for prompt in self.declarations.prompts.values():
+            self._add_prompt(prompt)
+        for resource in self.declarations.resources.values():
+            self._add_resource(resource)
+        self._add_completions()
+
+    @property
+    def server(self) -> str:
+        """The short name."""
+        return self.identity.server
+
+    @property
+    def lowlevel(self) -> Server[Any]:
+        """The SDK's low-level server, for our own transports."""
+        return self.mcp._lowlevel_server  # pyright: ignore[reportPrivateUsage] - the SDK's own docs use it so
+
+    def tool(self, name: str) -> Nature | None:
+        """The nature of a tool, or None."""
+        return self._natures.get(name)
+
+    def prompt(self, name: str) -> tuple[frozenset[str], frozenset[str]] | None:
+        """(required, all) argument names of a prompt, or None."""
+        return self._prompts.get(name)
+
+    def _add_prompt(self, declaration: PromptDeclaration) -> None:
+        function = bound(declaration.function, self.domain)
+
+        async def render(**arguments: str) -> str:
+            try:
+                return sendable(await function(**arguments))
+            except CallError as error:
+                raise MCPError(INVALID_PARAMS, sendable(str(error))) from error
+            except MCPError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the boundary where every crash becomes a reference
+                raise MCPError(INTERNAL_ERROR, unexpected(f"prompt {declaration.name}", error)) from None
+
+        _same_signature(render, function)
+        prompt = Prompt.from_function(render, declaration.name, declaration.title, declaration.description)
+        self._prompts[prompt.name] = (
+            frozenset(item.name for item in prompt.arguments or () if item.required),
+            frozenset(item.name for item in prompt.arguments or ()),
+        )
+        self.mcp.add_prompt(prompt)
+
+    def _add_resource(self, declaration: ResourceDeclaration) -> None:
+        function = bound(declaration.function, self.domain)
+
+        async def read(**arguments: str) -> str | bytes:
+            try:
+                content: str | bytes = await function(**arguments)
+                return sendable(content) if isinstance(content, str) else content
+            except CallError as error:
+                kind = ResourceNotFoundError if error.code == "not_found" else ResourceError
+                raise kind(sendable(str(error))) from error
+            except MCPError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the boundary where every crash becomes a reference
+                raise ResourceError(unexpected(f"resource {declaration.name}", error)) from None
+
+        _same_signature(read, function)
+        self.mcp.resource(
+            declaration.uri,
+            name=declaration.name,
+            title=declaration.title,
+            description=declaration.description,
+            mime_type=declaration.mime_type,
+        )(read)
+
+    def _add_completions(self) -> None:
+        async def complete(ref: Any, argument: Any, context: Any) -> Completion:
+            if isinstance(ref, PromptReference):
+                owner = ref.name
+            else:
+                found = self.declarations.resources.get(str(ref.uri))
+                owner = found.name if found else ""
+            completer = self.declarations.completers.get((owner, argument.name))
+            if completer is None:
+                return Completion(values=[], total=0, has_more=False)
+            chosen = dict(context.arguments or {}) if context else {}
+            try:
+                values = [sendable(value) for value in await completer(self.domain, argument.value, chosen)]
+            except CallError:
+                values = []
+            return Completion(
+                values=values[:MAX_COMPLETIONS], total=len(values), has_more=len(values) > MAX_COMPLETIONS
+            )
+
+        if self.declarations.completers:
+            self.mcp.completion()(complete)
+
+
+def _same_signature(wrapper: Callable[..., Any], function: Callable[..., Any]) -> None:
+    """Let `wrapper` show the signature of `function`, which the SDK reads."""
+    wrapper.__name__ = function.__name__
+    wrapper.__annotations__ = dict(function.__annotations__)
+    vars(wrapper)["__signature__"] = vars(function)["__signature__"]

@@ -1,0 +1,267 @@
+"""Settings: command-line flags, then environment, then one TOML file; unknown names are errors.
+
+Each server has a model derived from `LodgeSettings`. A field is a flag (``--read-only``), an environment variable
+(``GATELODGE_FILESYSTEM_READ_ONLY``; shared fields also as ``GATELODGE_READ_ONLY``, for all servers), and a key of the
+TOML file, in the server's own table or, for shared fields, at the top::
+
+    state_dir = "/var/lib/gatelodge"
+    [filesystem]
+    roots = ["~/notes", "~/src:ro"]
+
+Secrets are `SecretStr` and are never flags, since other users can read a process's arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, cast, get_origin
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gatelodge_core.errors import SettingsError
+
+PREFIX = "GATELODGE_"
+SERVERS = ("filesystem", "postgres", "github", "websearch")
+
+_PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][\w.:-]*)\}")
+_BUNDLE = re.compile(r"\$\{user_config\.[\w.-]+\}")
+
+Texts = Annotated[list[str], NoDecode]
+"""A list of texts; in the environment, joined by the platform's path separator (``os.pathsep``)."""
+
+
+class LodgeSettings(BaseSettings):
+    """What every server can be told."""
+
+    model_config = SettingsConfigDict(extra="forbid", hide_input_in_errors=True, validate_default=False)
+
+    server: ClassVar[str] = ""
+    positional: ClassVar[str] = ""
+    """The field that plain arguments fill, if any."""
+    _config: ClassVar[str] = ""
+
+    http: str = Field(
+        default="", description="Serve Streamable HTTP on HOST:PORT instead of stdio, for example 127.0.0.1:8000."
+    )
+    stateless: bool = Field(default=False, description="Over HTTP, keep no sessions for the 2025 protocol revisions.")
+    max_sessions: int = Field(default=64, ge=1, le=500, description="Over HTTP, the most sessions at once.")
+    allowed_hosts: Texts = Field(
+        default_factory=list[str], description="Over HTTP, further host names this server is called by."
+    )
+    allowed_origins: Texts = Field(
+        default_factory=list[str],
+        description="Over HTTP, browser origins that may call, for example https://a.example.",
+    )
+    read_only: bool = Field(default=False, description="Offer no tool that changes anything.")
+    state_dir: str = Field(
+        default="", description="Where the journal and locks are kept; default: the platform's place."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="How much is logged to stderr."
+    )
+
+    @property
+    def state_path(self) -> str:
+        """The state directory, absolute."""
+        return os.path.abspath(os.path.expanduser(self.state_dir or platformdirs.user_state_dir("gatelodge")))
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _split(cls, value: object, info: ValidationInfo) -> object:
+        """A list written as one text, as in the environment."""
+        field = cls.model_fields.get(info.field_name or "")
+        if isinstance(value, str) and field is not None and _kind(field) is list:
+            return [part for part in value.split(os.pathsep) if part]
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_placeholders(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in values.items() if not _unset(key, value)}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base's signature
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, this server's variables, the variables for all servers, the file."""
+        return (
+            init_settings,
+            EnvSettingsSource(settings_cls, env_prefix=cls._prefix(), env_ignore_empty=True),
+            EnvSettingsSource(settings_cls, env_prefix=PREFIX, env_ignore_empty=True),
+            _FileSource(settings_cls, cls._file(cls._config)),
+        )
+
+    @classmethod
+    def load(cls, argv: Sequence[str]) -> Self:
+        """Read flags, environment and file, in this order of precedence.
+
+        Args:
+            argv: The arguments after the program's name.
+
+        Raises:
+            SettingsError: A name is unknown, a value is wrong or still a placeholder, or the file can't be read.
+            SystemExit: On ``--help``, with status 0.
+        """
+        flags = vars(cls.parser().parse_args(list(argv)))
+        cls._config = str(flags.pop("config") or os.environ.get(f"{PREFIX}CONFIG", ""))
+        flags.pop("version", None)
+        # No plain arguments at all leaves the other sources their say.
+        if cls.positional and not flags.get(cls.positional):
+            flags.pop(cls.positional, None)
+        cls._check_environment()
+        try:
+            return cls(**flags)
+        except ValidationError as error:
+            raise SettingsError("\n".join(cls._explain(error))) from None
+
+    @classmethod
+    def parser(cls) -> ArgumentParser:
+        """The command line, made from the fields."""
+        parser = _Parser(
+            prog=f"gatelodge-{cls.server}", description=(cls.__doc__ or "").strip(), allow_abbrev=False, add_help=True
+        )
+        for name, info in cls.model_fields.items():
+            kind = _kind(info)
+            if kind is SecretStr or (info.json_schema_extra or {}) == {"flag": False}:
+                continue
+            text = (info.description or "").replace("%", "%%")
+            if name == cls.positional:
+                parser.add_argument(name, nargs="*", default=SUPPRESS, metavar=name.upper().rstrip("S"), help=text)
+            elif kind is bool:
+                parser.add_argument(_flag(name), action=BooleanOptionalAction, default=SUPPRESS, help=text)
+            elif kind is list:
+                parser.add_argument(
+                    _flag(name), action="append", default=SUPPRESS, metavar="TEXT", help=f"{text} May be repeated."
+                )
+            else:
+                parser.add_argument(_flag(name), default=SUPPRESS, metavar=_metavar(kind), help=text)
+        parser.add_argument("--config", default="", metavar="FILE", help="The TOML settings file.")
+        parser.add_argument("--version", action="store_true", default=SUPPRESS, help="Show the version and exit.")
+        return parser
+
+    @classmethod
+    def _prefix(cls) -> str:
+        return f"{PREFIX}{cls.server.upper()}_"
+
+    @classmethod
+    def _check_environment(cls) -> None:
+        """Refuse a variable of ours that nobody knows: a misspelt limit must not be a silent default."""
+        others = tuple(f"{PREFIX}{name.upper()}_" for name in SERVERS if name != cls.server)
+        for variable in os.environ:
+            if not variable.startswith(PREFIX) or variable == f"{PREFIX}CONFIG" or variable.startswith(others):
+                continue
+            own = variable.startswith(cls._prefix())
+            prefix, known = (cls._prefix(), cls.model_fields) if own else (PREFIX, LodgeSettings.model_fields)
+            if variable.removeprefix(prefix).lower() not in known:
+                options = ", ".join(sorted(prefix + name.upper() for name in known))
+                raise SettingsError(f"{variable}: there is no such setting. Known: {options}")
+
+    @classmethod
+    def _file(cls, given: str) -> dict[str, Any]:
+        path = os.path.expanduser(given or os.path.join(platformdirs.user_config_dir("gatelodge"), "config.toml"))
+        try:
+            with open(path, "rb") as source:
+                table = tomllib.load(source)
+        except FileNotFoundError:
+            if given:
+                raise SettingsError(f"--config {given}: there is no such file") from None
+            return {}
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: can't be read: {error}") from None
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{path}: {error}") from None
+        values: dict[str, Any] = {}
+        for key, value in table.items():
+            if key in SERVERS and isinstance(value, dict):
+                continue
+            if key not in LodgeSettings.model_fields:
+                raise SettingsError(f"{path}: {key!r} is no setting for all servers; is it meant for [{cls.server}]?")
+            values[key] = value
+        own = cast("dict[str, Any]", table.get(cls.server, {}))
+        for key in own:
+            if key not in cls.model_fields:
+                raise SettingsError(f"{path}: [{cls.server}] has no setting {key!r}")
+        return {**values, **own}
+
+    @classmethod
+    def _explain(cls, error: ValidationError) -> list[str]:
+        lines: list[str] = []
+        for item in error.errors(include_url=False, include_input=False, include_context=False):
+            name = str(item["loc"][0]) if item["loc"] else ""
+            message = item["msg"].removeprefix("Value error, ")
+            if not name:
+                lines.append(message)
+                continue
+            variable = cls._prefix() + name.upper()
+            spelt = name.upper() if name == cls.positional else _flag(name)
+            lines.append(f"{name}: {message} (set by {spelt}, {variable}, or {name} in the settings file)")
+        return lines
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """The values of the TOML file, already chosen and checked."""
+
+    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._values = values
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """The value of one field; see pydantic-settings."""
+        return self._values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """All values."""
+        return self._values
+
+
+class _Parser(ArgumentParser):
+    """Reports a bad command line like any other bad setting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(f"{message}\nSee {self.prog} --help")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _kind(info: FieldInfo) -> object:
+    """The plain type of a field: `bool`, `int`, `str`, `list`, `SecretStr`, or a Literal's origin."""
+    return get_origin(info.annotation) or info.annotation
+
+
+def _metavar(kind: object) -> str:
+    return {int: "N", float: "N"}.get(cast("type", kind), "TEXT")
+
+
+def _unset(name: str, value: object) -> bool:
+    """Whether a value is an optional placeholder that a desktop bundle left unfilled.
+
+    Raises:
+        ValueError: Another placeholder was never replaced: its variable isn't set where the host starts us.
+    """
+    texts = cast("list[object]", value) if isinstance(value, list) else [value]
+    for text in texts:
+        if not isinstance(text, str):
+            continue
+        if _BUNDLE.fullmatch(text):
+            return True
+        if found := _PLACEHOLDER.search(text):
+            # A ValueError, since pydantic turns it into the error that names the field.
+            raise ValueError(
+                f"{name}: still has the placeholder {found.group(0)}: the host did not replace it. "
+                f"Set {found.group(1)} where the host runs, or write the value itself."
+            )
+    return False
