@@ -11,7 +11,7 @@ from tests.support.wire import REVISIONS, TRANSPORTS, Revision, Transport, Wire,
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:  # pyright: ignore[reportUnusedFunction] - used by pytest
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     """No test reads the settings or writes the state of the person who runs it."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import anyio
 from gatelodge_core.declare import Declarations, Progress
@@ -18,7 +18,7 @@ from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import Step
 from gatelodge_core.launch.entry import Program, main
 from gatelodge_core.server import Identity, Lodge
-from gatelodge_core.settings import LodgeSettings
+from gatelodge_core.settings import LodgeSettings, Texts
 from pydantic import BaseModel, Field, SecretStr
 
 
@@ -28,7 +28,7 @@ class ToySettings(LodgeSettings):
     server: ClassVar[str] = "toy"
     positional: ClassVar[str] = "things"
 
-    things: Annotated[list[str], Field(description="Things.")] = Field(default_factory=list[str])
+    things: Texts = Field(default_factory=list[str], description="Things.")
     token: SecretStr = Field(default=SecretStr(""), description="A secret.")
     trace: str = Field(default="", description="A file that is told when the server's life begins and ends.")
 

@@ -1,0 +1,89 @@
+"""Strict JSON: what is refused, what passes unchanged, and that no input crashes it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from gatelodge_core.guard.wire import (
+    Json,
+    WireError,
+    decode,
+    decode_message,
+    sendable_json,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(PLAIN)
+def test_every_plain_value_passes_unchanged(value: Json) -> None:
+    assert decode(json.dumps(value).encode()) == value
+    assert decode(json.dumps(value, ensure_ascii=False).encode()) == value
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_crash_the_decoder(data: bytes) -> None:
+    with contextlib.suppress(WireError):
+        decode_message(data)
+
+
+@pytest.mark.parametrize("key", ['"a":1,"a":2', '"a":1,"\\u0061":2', '"x":{"b":1,"b":1}'])
+def test_a_key_twice_is_refused_at_any_depth_and_in_any_spelling(key: str) -> None:
+    with pytest.raises(WireError, match="same key twice"):
+        decode(f"{{{key}}}".encode())
+
+
+@pytest.mark.parametrize("depth", [64, 65])
+def test_sixty_four_levels_pass_and_one_more_does_not(depth: int) -> None:
+    data = b"[" * depth + b"]" * depth
+    if depth == 64:
+        decode(data)
+    else:
+        with pytest.raises(WireError, match="64 levels"):
+            decode(data)
+
+
+def test_brackets_inside_strings_are_no_levels() -> None:
+    assert decode(json.dumps(["[{" * 500, '\\"[' * 500]).encode()) == ["[{" * 500, '\\"[' * 500]
+
+
+@pytest.mark.parametrize("number", ["9007199254740992", "-9007199254740992", "1" * 4000, "1e999", "-Infinity", "NaN"])
+def test_numbers_that_others_would_read_differently_are_refused(number: str) -> None:
+    with pytest.raises(WireError):
+        decode(number.encode())
+
+
+def test_a_surrogate_pair_is_text_and_a_lone_one_is_refused() -> None:
+    assert decode(b'"\\ud83d\\ude00"') == "\N{GRINNING FACE}"
+    for lone in (b'"\\ud83d"', b'{"\\ude00":1}', b'["a\\udc80"]'):
+        with pytest.raises(WireError, match="surrogate"):
+            decode(lone)
+
+
+def test_what_is_refused_is_answered_with_the_id_where_it_can_be_read() -> None:
+    with pytest.raises(WireError) as caught:
+        decode_message(b'{"jsonrpc":"2.0","id":"a7","method":5}')
+    assert caught.value.response()["id"] == "a7"
+
+
+def test_only_lone_surrogates_are_escaped_on_the_way_out() -> None:
+    value: Json = {"k\udc80": ["plain", "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n", "x\ud800y"], "n": 1}
+    assert sendable_json(value) == {
+        "k\\udc80": ["plain", "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n", "x\\ud800y"],
+        "n": 1,
+    }
