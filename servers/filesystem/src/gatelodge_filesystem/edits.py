@@ -1,0 +1,274 @@
+r"""Editing by exact text: spans are found and replaced, and every byte outside them stays what it was.
+
+The file is never decoded, changed and encoded as a whole: line ends (also mixed ones), byte order mark, stray invalid
+bytes and a missing final newline survive. Text is matched exactly; if that fails, with line ends made equal, since a
+model writes ``\n`` whatever the file has. Replacements are literal: ``$1`` and ``\1`` mean themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import AnyStr, Generic
+
+from gatelodge_core.errors import CallError
+
+from gatelodge_filesystem.encoding import LINE_END, Encoding, dominant_eol, line_ends
+from gatelodge_filesystem.nearest import explain_no_match
+
+MAX_MATCHES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One replacement.
+
+    Args:
+        old: The text to find, exact but for line ends.
+        new: What to put there instead.
+        replace_all: Replace every occurrence.
+        expected_count: Replace every occurrence if there are exactly so many; 0 expects one.
+        near_line: Of several occurrences, take the one nearest to this line, if one is strictly nearest.
+    """
+
+    old: str
+    new: str
+    replace_all: bool = False
+    expected_count: int = 0
+    near_line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of a list of edits.
+
+    Args:
+        data: The new bytes.
+        spans: Of the old bytes: (begin, end, replacement), in order; what is between them is untouched.
+        counts: How many replacements each edit made.
+    """
+
+    data: bytes
+    spans: tuple[tuple[int, int, bytes], ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hay(Generic[AnyStr]):
+    r"""What is searched, beside the same with its line ends made equal.
+
+    Args:
+        whole: The text as it is: bytes, or characters where bytes can't be searched.
+        plain: With every line end written ``\n``.
+        newline: A line end in `plain`.
+        shorter: Offsets in `plain` after each ``\\r\\n``, to lead back to offsets in `whole`.
+    """
+
+    whole: AnyStr
+    plain: AnyStr
+    newline: AnyStr
+    shorter: tuple[int, ...]
+
+    def back(self, offset: int) -> int:
+        """The offset in `whole` of an offset in `plain`."""
+        return offset + bisect_right(self.shorter, offset)
+
+
+def apply(data: bytes, edits: Sequence[Edit], encoding: Encoding) -> Applied:
+    """Apply all edits to the same original bytes, or none.
+
+    Raises:
+        CallError: `no_match` with the nearest candidates, `ambiguous_edit` with the line numbers, `overlapping_edits`,
+            `not_representable`, or `bad_edit`.
+    """
+    if not edits:
+        raise CallError(
+            "bad_edit", "there is nothing to do: edits is empty.", 'Send edits=[{"old":"...","new":"..."}].'
+        )
+    body = data[len(encoding.bom) :]
+    eol = dominant_eol(line_ends(body, encoding))
+    if encoding.by_bytes:
+        hay = _prepare(body, b"\r\n", b"\r", b"\n")
+        found = [
+            _spans(hay, _encoded(edit, encoding, eol), number, body, encoding) for number, edit in enumerate(edits, 1)
+        ]
+        spans = [(begin, end, new) for group in found for begin, end, new in group]
+    else:
+        text = _round_trip(body, encoding)
+        characters = _prepare(text, "\r\n", "\r", "\n")
+        groups = [_spans(characters, _texts(edit, eol), number, body, encoding) for number, edit in enumerate(edits, 1)]
+        found = groups
+        spans = [
+            (_width(text, begin, encoding), _width(text, end, encoding), _encode(new, encoding))
+            for group in groups
+            for begin, end, new in group
+        ]
+    spans.sort(key=lambda span: span[:2])
+    for before, after in itertools.pairwise(spans):
+        if after[0] < before[1] or after[:2] == before[:2]:
+            raise CallError(
+                "overlapping_edits",
+                f"two edits change the same text, at line {_line(body, after[0], encoding)}.",
+                "Join them into one edit. Nothing was changed.",
+            )
+    pieces: list[bytes] = [data[: len(encoding.bom)]]
+    done = 0
+    for begin, end, new in spans:
+        pieces += [body[done:begin], new]
+        done = end
+    pieces.append(body[done:])
+    shift = len(encoding.bom)
+    placed = tuple((begin + shift, end + shift, new) for begin, end, new in spans)
+    return Applied(b"".join(pieces), placed, tuple(len(group) for group in found))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted(Generic[AnyStr]):
+    """An edit in the form of what is searched."""
+
+    edit: Edit
+    old: AnyStr
+    plain: AnyStr
+    new: AnyStr
+    eol: AnyStr
+
+
+def _texts(edit: Edit, eol: str) -> _Wanted[str]:
+    if not edit.old:
+        raise CallError("bad_edit", "old is empty.", "Give the exact text to replace; write_file makes a whole file.")
+    if edit.old == edit.new:
+        raise CallError("bad_edit", "old and new are the same text.", "Nothing was changed.")
+    return _Wanted(edit, edit.old, LINE_END.sub("\n", edit.old), LINE_END.sub("\n", edit.new), eol)
+
+
+def _encoded(edit: Edit, encoding: Encoding, eol: str) -> _Wanted[bytes]:
+    texts = _texts(edit, eol)
+    return _Wanted(edit, *(_encode(text, encoding) for text in (texts.old, texts.plain, texts.new, texts.eol)))
+
+
+def _encode(text: str, encoding: Encoding) -> bytes:
+    try:
+        return text.encode(encoding.codec)
+    except UnicodeEncodeError as error:
+        char = text[error.start]
+        raise CallError(
+            "not_representable",
+            f"the file is {encoding.codec}, which has no {char!r} (U+{ord(char):04X}).",
+            "Use another character, or rewrite the file in UTF-8 with write_file. Nothing was changed.",
+        ) from None
+
+
+def _round_trip(body: bytes, encoding: Encoding) -> str:
+    try:
+        text = body.decode(encoding.codec)
+    except UnicodeDecodeError:
+        text = ""
+    if text.encode(encoding.codec) != body:
+        raise CallError(
+            "not_representable",
+            f"the file is {encoding.codec} with bytes that don't survive being read and written.",
+            "It can only be replaced whole, with write_file.",
+        )
+    return text
+
+
+def _prepare(whole: AnyStr, crlf: AnyStr, cr: AnyStr, lf: AnyStr) -> _Hay[AnyStr]:
+    if cr not in whole:
+        return _Hay(whole, whole, lf, ())
+    shorter: list[int] = []
+    at = whole.find(crlf)
+    while at >= 0:
+        # The \n that stands for this \r\n is at `at - len(shorter)`; offsets behind it are one less than before.
+        shorter.append(at - len(shorter) + 1)
+        at = whole.find(crlf, at + 2)
+    return _Hay(whole, whole.replace(crlf, lf).replace(cr, lf), lf, tuple(shorter))
+
+
+def _occurrences(hay: AnyStr, needle: AnyStr) -> list[int]:
+    """Where `needle` begins, overlapping occurrences included."""
+    found: list[int] = []
+    at = hay.find(needle)
+    while at >= 0 and len(found) < MAX_MATCHES:
+        found.append(at)
+        at = hay.find(needle, at + 1)
+    return found
+
+
+def _spans(
+    hay: _Hay[AnyStr], wanted: _Wanted[AnyStr], number: int, body: bytes, encoding: Encoding
+) -> list[tuple[int, int, AnyStr]]:
+    """The spans of `hay.whole` that an edit replaces, and with what."""
+    starts = _occurrences(hay.plain, wanted.plain)
+    # Text that has a \r of its own is looked for as it is written first.
+    if len(starts) > 1 and wanted.old != wanted.plain:
+        exact = set(_occurrences(hay.whole, wanted.old))
+        starts = [start for start in starts if hay.back(start) in exact] or starts
+    edit = wanted.edit
+    if not starts:
+        raise explain_no_match(edit.old, edit.new, encoding.decode(body), number)
+    if edit.replace_all or edit.expected_count:
+        starts = _apart(starts, len(wanted.plain))
+        if edit.expected_count and len(starts) != edit.expected_count:
+            raise _ambiguous(hay, starts, number, f"expected_count is {edit.expected_count}")
+    elif len(starts) > 1:
+        chosen = _nearest(hay, starts, edit.near_line)
+        if chosen is None:
+            raise _ambiguous(hay, starts, number, "old must be unique")
+        starts = [chosen]
+    return [_span(hay, wanted, start) for start in starts]
+
+
+def _span(hay: _Hay[AnyStr], wanted: _Wanted[AnyStr], start: int) -> tuple[int, int, AnyStr]:
+    """One replacement, narrowed to what differs, so that line ends inside the common part stay as they are."""
+    old, new = wanted.plain, wanted.new
+    limit = min(len(old), len(new))
+    head = 0
+    while head < limit and old[head] == new[head]:
+        head += 1
+    tail = 0
+    while tail < limit - head and old[len(old) - 1 - tail] == new[len(new) - 1 - tail]:
+        tail += 1
+    begin, end = hay.back(start + head), hay.back(start + len(old) - tail)
+    middle = new[head : len(new) - tail]
+    return begin, end, middle.replace(hay.newline, wanted.eol)
+
+
+def _apart(starts: list[int], length: int) -> list[int]:
+    """Those occurrences that don't overlap an earlier one."""
+    kept: list[int] = []
+    for start in starts:
+        if not kept or start >= kept[-1] + length:
+            kept.append(start)
+    return kept
+
+
+def _nearest(hay: _Hay[AnyStr], starts: list[int], near_line: int) -> int | None:
+    """The occurrence strictly nearest to a line, if there is one."""
+    if not near_line:
+        return None
+    ranked = sorted((abs(_line_in(hay, start) - near_line), start) for start in starts)
+    return ranked[0][1] if ranked[0][0] < ranked[1][0] else None
+
+
+def _line_in(hay: _Hay[AnyStr], offset: int) -> int:
+    return hay.plain[:offset].count(hay.newline) + 1
+
+
+def _line(body: bytes, offset: int, encoding: Encoding) -> int:
+    return len(LINE_END.findall(encoding.decode(body[:offset]))) + 1
+
+
+def _width(text: str, characters: int, encoding: Encoding) -> int:
+    """The bytes that the first characters of a text take."""
+    return len(text[:characters].encode(encoding.codec))
+
+
+def _ambiguous(hay: _Hay[AnyStr], starts: list[int], number: int, why: str) -> CallError:
+    lines = ", ".join(str(_line_in(hay, start)) for start in starts[:20]) + (", ..." if len(starts) > 20 else "")
+    return CallError(
+        "ambiguous_edit",
+        f"edit {number}: old occurs {len(starts)} times, at lines {lines}; {why}.",
+        "Include more of the text around it, give near_line, or set replace_all. Nothing was changed.",
+    )
