@@ -1,0 +1,270 @@
+"""Writing a file so that it is, at any moment, wholly old or wholly new, and nobody's change is lost.
+
+Under the path's lock: the present version is named by its bytes and compared with what the caller saw; the new version
+is written beside it, gets owner, attributes and mode, is synced, and exchanges places with the old one in one step.
+What was displaced is then named again: a program that does not know our locks may have slipped in between, and its
+version goes back to its place. Sources: rename(2), RENAME_EXCHANGE; "Files are hard", Luu 2015.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+
+from gatelodge_core.errors import AlreadyExists, CallError, NotFound
+from gatelodge_core.sandbox.jail import (
+    ExchangeUnsupported,
+    Place,
+    check_name,
+    open_at,
+    rename_exchange,
+    rename_noreplace,
+    translated,
+)
+
+from gatelodge_filesystem.encoding import etag
+from gatelodge_filesystem.locks import Key, PathLocks
+from gatelodge_filesystem.metadata import NEW_FILE_MODE, carry_over
+from gatelodge_filesystem.pending import Pending, Record
+from gatelodge_filesystem.windows import read_all
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+TEMPORARY_PREFIX = ".gatelodge-"
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A file as it is: its bytes, their name, and its descriptor, valid while the lock is held."""
+
+    fd: int
+    data: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write did.
+
+    Args:
+        etag: Of the new version.
+        size: Its bytes.
+        created: Whether there was no file before.
+        notes: What could not be kept, in words.
+    """
+
+    etag: str
+    size: int
+    created: bool
+    notes: list[str] = field(default_factory=list[str])
+
+
+class StaleError(CallError):
+    """The file isn't what the caller saw.
+
+    Args:
+        present: The bytes it has now.
+    """
+
+    def __init__(self, present: bytes) -> None:
+        super().__init__("stale_etag", "the file has changed since it was read.", "Nothing was changed.")
+        self.present = present
+
+
+class Writer:
+    """Atomic writes under the locks of one state directory.
+
+    Args:
+        locks: The locks.
+        pending: The records of writes in progress.
+        before_commit: Called with the present version (None for a new file) before anything becomes visible; what it
+            raises stops the write.
+    """
+
+    def __init__(
+        self, locks: PathLocks, pending: Pending, before_commit: Callable[[Place, Current | None], None] | None = None
+    ) -> None:
+        self._locks = locks
+        self._pending = pending
+        self._before_commit = before_commit
+
+    def create(self, place: Place, data: bytes, *, path: str) -> Written:
+        """Write a new file; an existing name, a dangling link included, is refused.
+
+        Args:
+            place: Where.
+            data: Its bytes.
+            path: The directory's path, for the record of a write in progress.
+
+        Raises:
+            CallError: `exists`, `too_large`, `no_space`, `busy`.
+        """
+        with self._locked(place, data), self._temporary(place, data, path, "") as (name, fd):
+            os.fchmod(fd, NEW_FILE_MODE)
+            os.fsync(fd)
+            if self._before_commit:
+                self._before_commit(place, None)
+            try:
+                rename_noreplace(place.fd, name, place.fd, place.name)
+            except AlreadyExists:
+                raise CallError(
+                    "exists",
+                    "there is a file of this name already.",
+                    "Read it, then overwrite it with mode=overwrite and if_match, or use edit_file.",
+                ) from None
+            os.fsync(place.fd)
+        return Written(etag(data), len(data), created=True)
+
+    def replace(self, place: Place, change: Callable[[Current], bytes], *, path: str, expected: str = "") -> Written:
+        """Replace a file by what `change` makes of it.
+
+        Args:
+            place: Where; the name must be a regular file.
+            change: Makes the new bytes of the present version; runs under the lock. What it raises stops the write.
+            path: The directory's path, for the record of a write in progress.
+            expected: The etag that the caller saw; empty to take the version that is there.
+
+        Raises:
+            StaleError: The present version isn't `expected`, or another program changed it meanwhile.
+            CallError: `too_large`, `no_space`, `busy`, or what `change` raises.
+            JailError: The name is missing or not a regular file.
+        """
+        with self._locked(place, b""), self._current(place) as current:
+            if expected and expected != current.etag:
+                raise StaleError(current.data)
+            data = change(current)
+            _check_size(data)
+            if data == current.data:
+                return Written(current.etag, len(data), created=False)
+            with self._temporary(place, data, path, current.etag) as (name, fd):
+                notes = carry_over(current.fd, fd)
+                os.fsync(fd)
+                if self._before_commit:
+                    self._before_commit(place, current)
+                self._commit(place, name, fd, current)
+                os.fsync(place.fd)
+        return Written(etag(data), len(data), created=False, notes=notes)
+
+    @contextlib.contextmanager
+    def _locked(self, place: Place, data: bytes) -> Generator[None]:
+        check_name(place.name)
+        _check_size(data)
+        found = os.fstat(place.fd)
+        key: Key = (found.st_dev, found.st_ino, place.name)
+        with self._locks.hold([key]), _room():
+            yield
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _current(place: Place) -> Generator[Current]:
+        fd = open_at(place.fd, place.name)
+        try:
+            data = read_all(fd, MAX_FILE_BYTES)
+            yield Current(fd, data, etag(data))
+        finally:
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def _temporary(self, place: Place, data: bytes, path: str, expected: str) -> Generator[tuple[str, int]]:
+        """A private file with the new bytes; gone at the end of the block unless it was given its name."""
+        name = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        directory = os.fstat(place.fd)
+        record = Record((directory.st_dev, directory.st_ino), path, name, place.name, expected)
+        # The record is made first and removed last, so that no moment leaves a file that nobody knows of.
+        with contextlib.ExitStack() as undo:
+            note_inode = undo.enter_context(self._pending.noted(record))
+            with translated():
+                fd = os.open(name, flags, 0o600, dir_fd=place.fd)
+            undo.callback(os.close, fd)
+            undo.callback(_unlink, place.fd, name)
+            note_inode(os.fstat(fd).st_ino)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            yield name, fd
+
+    @staticmethod
+    def _commit(place: Place, temporary: str, fd: int, current: Current) -> None:
+        """Give the new bytes their name, unless someone else's are displaced by that."""
+        try:
+            rename_exchange(place.fd, temporary, place.fd, place.name)
+        except ExchangeUnsupported:
+            _commit_by_rename(place, temporary, current)
+            return
+        except NotFound:
+            raise StaleError(b"") from None  # removed meanwhile
+        displaced = _named(place, temporary)
+        if displaced == current.etag:
+            return
+        # Someone slipped in. Exchange until what lies beside the target is ours again.
+        ours = os.fstat(fd).st_ino
+        for _ in range(_TRIES):
+            with contextlib.suppress(NotFound):
+                rename_exchange(place.fd, temporary, place.fd, place.name)
+            if os.stat(temporary, dir_fd=place.fd, follow_symlinks=False).st_ino == ours:
+                raise StaleError(_bytes_of(place))
+        kept = f"{place.name[:200]}.displaced-{secrets.token_hex(4)}"
+        rename_noreplace(place.fd, temporary, place.fd, kept)
+        raise CallError(
+            "stale_etag",
+            f"another program keeps changing the file; one of its versions was kept as {kept}.",
+            "Read both, then decide.",
+        )
+
+
+def _commit_by_rename(place: Place, temporary: str, current: Current) -> None:
+    """Where names can't be exchanged: look once more, then rename over. A change in between those two is lost."""
+    if _named(place, place.name) != current.etag:
+        raise StaleError(_bytes_of(place))
+    with translated():
+        os.rename(temporary, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
+
+
+def _named(place: Place, name: str) -> str:
+    """The etag of a file in the place's directory; empty if it isn't a regular file now."""
+    try:
+        fd = open_at(place.fd, name)
+    except (OSError, NotFound):
+        return ""
+    try:
+        return etag(read_all(fd, MAX_FILE_BYTES))
+    except CallError:
+        return ""
+    finally:
+        os.close(fd)
+
+
+def _bytes_of(place: Place) -> bytes:
+    try:
+        fd = open_at(place.fd, place.name)
+    except (OSError, NotFound):
+        return b""
+    try:
+        return read_all(fd, MAX_FILE_BYTES)
+    finally:
+        os.close(fd)
+
+
+def _unlink(dir_fd: int, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=dir_fd)
+
+
+def _check_size(data: bytes) -> None:
+    if len(data) > MAX_FILE_BYTES:
+        raise CallError("too_large", f"a file written here has {MAX_FILE_BYTES} bytes at most.", "Write less.")
+
+
+@contextlib.contextmanager
+def _room() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise CallError("no_space", "there is no room left to write it.", "The old version is untouched.") from None

@@ -1,0 +1,182 @@
+"""Walking a tree by descriptors: no link is followed, and nothing can be swapped under the walk.
+
+Each folder is opened by its name in the folder above it with O_NOFOLLOW, so a rename or a link put in its place in
+between leads nowhere else. Work is bounded by entries, depth, time and a stop signal.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gatelodge_core.errors import CallError
+
+from gatelodge_filesystem.ignore import Rules, rules_of
+
+MAX_DEPTH = 100
+MAX_ENTRIES = 2_000_000
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass
+class Budget:
+    """What a walk may spend.
+
+    Args:
+        stop: Set when nobody waits any more.
+        seconds: The longest it may take.
+        entries: The most entries it may see.
+    """
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    seconds: float = 45.0
+    entries: int = MAX_ENTRIES
+
+    def __post_init__(self) -> None:
+        self._deadline = time.monotonic() + self.seconds
+
+    def spend(self, entries: int) -> None:
+        """Count entries.
+
+        Raises:
+            CallError: `timeout` or `too_many_entries`.
+        """
+        self.entries -= entries
+        if self.entries < 0:
+            raise CallError("too_many_entries", f"there are more than {MAX_ENTRIES:,} entries.", "Name a subfolder.")
+        if self.stop.is_set() or time.monotonic() > self._deadline:
+            raise CallError("timeout", f"this took more than {self.seconds:.0f} s.", "Name a subfolder, or use a glob.")
+
+
+@dataclass(slots=True)
+class Folder:
+    """One folder on a walk.
+
+    Args:
+        fd: Its descriptor, valid during the visit.
+        rel: Its path from where the walk began, empty or ending in a slash.
+        files: Names of its regular files, links and special files excluded.
+        folders: Names of the folders in it that are entered next; a visitor may remove some.
+        links: Names of its links.
+        others: Names of its pipes, sockets and devices.
+        ignored: How many entries ignore rules left out.
+    """
+
+    fd: int
+    rel: str
+    files: list[str]
+    folders: list[str]
+    links: list[str]
+    others: list[str]
+    ignored: int = 0
+
+
+@dataclass
+class Walk:
+    """How to walk.
+
+    Args:
+        visit: Called for each folder, parents first.
+        budget: What it may spend.
+        use_ignore: Whether .gitignore and .ignore files count; the ``.git`` folder is then left out too.
+        hidden: Whether names that begin with a dot are seen.
+        depth: How many levels are entered; 1 sees only the first folder.
+        notes: Folders that could not be read are noted here.
+    """
+
+    visit: Callable[[Folder], None]
+    budget: Budget
+    use_ignore: bool = True
+    hidden: bool = False
+    depth: int = MAX_DEPTH
+    unreadable: list[str] = field(default_factory=list[str])
+
+    def run(self, fd: int, prefix: str = "", above: Rules | None = None) -> None:
+        """Walk from a folder.
+
+        Args:
+            fd: Its descriptor, fresh: its offset is used.
+            prefix: Its path from the root, empty or ending in a slash, for the rules above it.
+            above: The rules that hold above it.
+        """
+        self._prefix = prefix
+        self._enter(fd, "", above, 1)
+
+    def _enter(self, fd: int, rel: str, above: Rules | None, level: int) -> None:
+        files: list[str] = []
+        folders: list[str] = []
+        links: list[str] = []
+        others: list[str] = []
+        names: set[str] = set()
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                name = entry.name
+                if entry.is_file(follow_symlinks=False):
+                    files.append(name)
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(name)
+                elif entry.is_symlink():
+                    links.append(name)
+                else:
+                    others.append(name)
+                if name[0] == ".":
+                    names.add(name)
+        self.budget.spend(len(files) + len(folders) + len(links) + len(others) + 1)
+        folder = Folder(fd, rel, files, folders, links, others)
+        rules = above
+        if self.use_ignore:
+            rules = rules_of(fd, names, self._prefix + rel, above)
+            self._leave_out(folder, rules)
+        if not self.hidden:
+            for group in (folder.files, folder.folders, folder.links, folder.others):
+                if names:
+                    group[:] = [name for name in group if name[0] != "."]
+        self.visit(folder)
+        if level >= self.depth:
+            return
+        for name in folder.folders:
+            try:
+                below = os.open(name, OPEN_FOLDER, dir_fd=fd)
+            except OSError:
+                self.unreadable.append(rel + name)
+                continue
+            try:
+                self._enter(below, f"{rel}{name}/", rules, level + 1)
+            except OSError:
+                self.unreadable.append(rel + name)
+            finally:
+                os.close(below)
+
+    def _leave_out(self, folder: Folder, rules: Rules | None) -> None:
+        before = len(folder.files) + len(folder.folders) + len(folder.links)
+        if ".git" in folder.folders:
+            folder.folders.remove(".git")
+        if rules is not None:
+            at = self._prefix + folder.rel
+            ignored = rules.ignored
+            folder.files[:] = [name for name in folder.files if not ignored(at + name)]
+            folder.links[:] = [name for name in folder.links if not ignored(at + name)]
+            folder.folders[:] = [name for name in folder.folders if not ignored(f"{at}{name}/")]
+        folder.ignored = before - len(folder.files) - len(folder.folders) - len(folder.links)
+
+
+def rules_above(open_directory: Callable[[str], int], rel: str) -> Rules | None:
+    """The ignore rules that hold in a folder from those above it, within the root.
+
+    Args:
+        open_directory: Opens a folder of the root by its path.
+        rel: The folder's canonical path; its own rules are not included.
+    """
+    rules: Rules | None = None
+    at = ""
+    for part in rel.split("/") if rel else []:
+        fd = open_directory(at.rstrip("/"))
+        try:
+            rules = rules_of(fd, set(os.listdir(fd)), at, rules)
+        finally:
+            os.close(fd)
+        at += f"{part}/"
+    return rules
