@@ -14,6 +14,7 @@ import os
 import secrets
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from gatelodge_core.errors import AlreadyExists, CallError, NotFound
 from gatelodge_core.sandbox.jail import (
@@ -34,7 +35,7 @@ from gatelodge_filesystem.windows import read_all
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 TEMPORARY_PREFIX = ".gatelodge-"
-_TRIES = 3
+_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,23 +199,42 @@ class Writer:
             return
         except NotFound:
             raise StaleError(b"") from None  # removed meanwhile
-        displaced = _named(place, temporary)
-        if displaced == current.etag:
-            return
-        # Someone slipped in. Exchange until what lies beside the target is ours again.
-        ours = os.fstat(fd).st_ino
+        if _named(place, temporary) != current.etag:
+            _put_back(place, temporary, os.fstat(fd).st_ino)
+
+
+def _put_back(place: Place, temporary: str, ours: int) -> NoReturn:
+    """Someone slipped in before the exchange: give the name the newest foreign version again, and say so.
+
+    What comes out of the name by an exchange is newer than what went in before, if it isn't the same. So exchange until
+    it is; then the name has the newest version, and what lies beside is ours, or one that was overwritten.
+    """
+    inside = ours
+    with contextlib.ExitStack() as held:
         for _ in range(_TRIES):
+            beside = _hold(place, temporary, held)
             with contextlib.suppress(NotFound):
                 rename_exchange(place.fd, temporary, place.fd, place.name)
-            if os.stat(temporary, dir_fd=place.fd, follow_symlinks=False).st_ino == ours:
-                raise StaleError(_bytes_of(place))
+            if _hold(place, temporary, held) == inside:
+                break
+            inside = beside
+        if _hold(place, temporary, held) == ours:
+            raise StaleError(_bytes_of(place))
         kept = f"{place.name[:200]}.displaced-{secrets.token_hex(4)}"
         rename_noreplace(place.fd, temporary, place.fd, kept)
-        raise CallError(
-            "stale_etag",
-            f"another program keeps changing the file; one of its versions was kept as {kept}.",
-            "Read both, then decide.",
-        )
+    raise CallError(
+        "stale_etag",
+        f"another program keeps changing the file; a version that it overwrote was kept as {kept}.",
+        "Read both, then decide.",
+    )
+
+
+def _hold(place: Place, name: str, held: contextlib.ExitStack) -> int:
+    """The inode of a name, kept from being used again while it is compared."""
+    flags = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK) | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+    fd = os.open(name, flags, dir_fd=place.fd)
+    held.callback(os.close, fd)
+    return os.fstat(fd).st_ino
 
 
 def _commit_by_rename(place: Place, temporary: str, current: Current) -> None:

@@ -6,10 +6,11 @@ between leads nowhere else. Work is bounded by entries, depth, time and a stop s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 from gatelodge_core.errors import CallError
@@ -161,6 +162,24 @@ class Walk:
             folder.links[:] = [name for name in folder.links if not ignored(at + name)]
             folder.folders[:] = [name for name in folder.folders if not ignored(f"{at}{name}/")]
         folder.ignored = before - len(folder.files) - len(folder.folders) - len(folder.links)
+
+
+@contextlib.contextmanager
+def below(fd: int, rel: str) -> Generator[tuple[int, str]]:
+    """The folder that a path found by a walk is in, and its last name; reached as the walk did, without links.
+
+    Raises:
+        OSError: It isn't there any more, or a link is.
+    """
+    *folders, name = rel.split("/")
+    held = [fd]
+    try:
+        for part in folders:
+            held.append(os.open(part, OPEN_FOLDER, dir_fd=held[-1]))
+        yield held[-1], name
+    finally:
+        for opened in held[1:]:
+            os.close(opened)
 
 
 def rules_above(open_directory: Callable[[str], int], rel: str) -> Rules | None:

@@ -30,9 +30,15 @@ from gatelodge_core.errors import (
     ReadOnly,
     SpecialFile,
 )
+from gatelodge_core.sandbox.jail import find_normalised
 
+from gatelodge_filesystem.atomic import MAX_FILE_BYTES, Current, Writer, Written
+from gatelodge_filesystem.encoding import etag
+from gatelodge_filesystem.locks import PathLocks
 from gatelodge_filesystem.names import given, shown
+from gatelodge_filesystem.pending import Pending
 from gatelodge_filesystem.roots import Root
+from gatelodge_filesystem.windows import read_all
 
 T = TypeVar("T")
 
@@ -84,7 +90,8 @@ class Workspace:
     def __init__(self, roots: Sequence[Root], *, budget: int, state_dir: str) -> None:
         self.roots = tuple(roots)
         self.budget = budget
-        self.state_dir = state_dir
+        self._pending = Pending(os.path.join(state_dir, "pending"))
+        self._writer = Writer(PathLocks(os.path.join(state_dir, "locks")), self._pending)
         # Two pools: searches that hang on a dead mount must not keep writes from ending.
         self._readers = 16
         self._writers = 4
@@ -153,6 +160,112 @@ class Workspace:
         if not close:
             return f"Call list_directory on {Spot(spot.root, parent)} to see what is there."
         return "Did you mean: " + ", ".join(str(Spot(spot.root, parent).child(item)) for item in close) + "?"
+
+    def guarded(self, spot: Spot, act: Callable[[], T]) -> T:
+        """Run `act` on a spot, its jail errors worded for the caller.
+
+        Raises:
+            CallError: For every `JailError`.
+        """
+        try:
+            return act()
+        except JailError as error:
+            raise self.failure(spot, error) from None
+
+    def open_file(self, spot: Spot) -> int:
+        """A readable descriptor of a regular file, the caller's to close.
+
+        Raises:
+            CallError: It can't be reached or isn't one.
+        """
+        return self.guarded(spot, lambda: self._open(spot))
+
+    def open_directory(self, spot: Spot) -> int:
+        """A fresh readable descriptor of a folder, the caller's to close.
+
+        Raises:
+            CallError: It can't be reached or isn't one.
+        """
+        return self.guarded(spot, lambda: spot.root.jail.open_directory(spot.rel))
+
+    def _open(self, spot: Spot) -> int:
+        try:
+            return spot.root.jail.open_file(spot.rel)
+        except NotFound:
+            # A name that was typed composed may be stored decomposed, as on disks from macOS.
+            head, _, name = spot.rel.rpartition("/")
+            folder = spot.root.jail.open_directory(head)
+            try:
+                found = find_normalised(folder, name)
+            finally:
+                os.close(folder)
+            if found is None or found == name:
+                raise
+            return spot.root.jail.open_file(f"{head}/{found}" if head else found)
+
+    def create(self, spot: Spot, data: bytes) -> Written:
+        """Write a new file.
+
+        Raises:
+            CallError: See `Writer.create`.
+        """
+
+        def act() -> Written:
+            with spot.root.jail.parent(spot.rel) as place:
+                return self._writer.create(place, data, path=self._folder(spot))
+
+        return self.guarded(spot, act)
+
+    def replace(self, spot: Spot, change: Callable[[Current], bytes], expected: str) -> Written:
+        """Replace a file; where the path is a link inside the root, its target, so that the link stays.
+
+        Raises:
+            CallError: See `Writer.replace`.
+        """
+
+        def act() -> Written:
+            jail = spot.root.jail
+            rel = spot.rel if jail.writable else ""
+            target = Spot(spot.root, jail.canonical(rel)) if rel else spot
+            with jail.parent(target.rel) as place:
+                return self._writer.replace(place, change, path=self._folder(target), expected=expected)
+
+        return self.guarded(spot, act)
+
+    def current(self, spot: Spot) -> Current:
+        """A file as it is, for a change that is only shown. Its descriptor is closed already.
+
+        Raises:
+            CallError: It can't be reached, isn't a file, or the root is read-only.
+        """
+        if not spot.root.writable:
+            raise self.failure(spot, ReadOnly())
+        fd = self.open_file(spot)
+        try:
+            data = read_all(fd, MAX_FILE_BYTES)
+        finally:
+            os.close(fd)
+        return Current(-1, data, etag(data))
+
+    @staticmethod
+    def _folder(spot: Spot) -> str:
+        return os.path.join(spot.root.jail.path, os.path.dirname(spot.rel))
+
+    def settle(self) -> list[str]:
+        """Settle what killed writers left in these roots; what was done, one line each."""
+        return self._pending.settle(self._reach)
+
+    def _reach(self, path: str, identity: tuple[int, int]) -> int | None:
+        """A folder of ours by its path, if it still is the same one."""
+        try:
+            fd = self.open_directory(self.spot(path))
+        except CallError:
+            return None
+        found = os.fstat(fd)
+        if (found.st_dev, found.st_ino) == identity:
+            return fd
+        os.close(fd)
+        return None
 
     async def read(self, work: Callable[[threading.Event], T], *, seconds: float = CALL_SECONDS) -> T:
         """Run reading work on a thread; it is left alone when the call is cancelled or its time is up.

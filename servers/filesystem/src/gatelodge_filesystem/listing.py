@@ -1,0 +1,139 @@
+"""Listing a folder, one level or several, by pages."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from gatelodge_filesystem import cursors
+from gatelodge_filesystem.ignore import Rules
+from gatelodge_filesystem.walk import Budget, Folder, Walk, below
+
+Kind = Literal["file", "folder", "link", "other"]
+Order = Literal["name", "size", "mtime"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of a listing.
+
+    Args:
+        rel: Its path from the folder that was listed.
+        kind: What it is; links are not followed.
+        size: Bytes, of a file.
+        mtime_ns: Last change, in nanoseconds since 1970.
+    """
+
+    rel: str
+    kind: Kind
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of a listing.
+
+    Args:
+        items: The entries.
+        total: How many there are in all.
+        cursor: Where the next page begins; empty at the end.
+        ignored: How many entries ignore rules left out.
+        unreadable: Folders that could not be read.
+    """
+
+    items: list[Item]
+    total: int
+    cursor: str
+    ignored: int
+    unreadable: list[str]
+
+
+def list_folder(
+    fd: int,
+    *,
+    depth: int,
+    order: Order,
+    hidden: bool,
+    use_ignore: bool,
+    limit: int,
+    cursor: str,
+    budget: Budget,
+    above: Rules | None = None,
+    prefix: str = "",
+) -> Listing:
+    """List a folder.
+
+    Args:
+        fd: Its descriptor, fresh.
+        depth: How many levels, from 1.
+        order: By path, by size (largest first), or by time (newest first).
+        hidden: Whether names that begin with a dot are shown.
+        use_ignore: Whether ignore rules leave entries out.
+        limit: Entries on a page.
+        cursor: Where to go on.
+        budget: What it may spend.
+        above: The ignore rules from above the folder.
+        prefix: The folder's path from the root, empty or ending in a slash.
+    """
+    asked = cursors.question("list", prefix, depth, order, hidden, use_ignore)
+    after = cursors.decode(asked, cursor)
+    found: list[tuple[int, str, Kind, int, int]] = []
+    ignored: Counter[str] = Counter()
+    by_name = order == "name"
+
+    def visit(folder: Folder) -> None:
+        ignored[folder.rel] += folder.ignored
+        kinds: tuple[tuple[Kind, list[str]], ...] = (
+            ("file", folder.files),
+            ("folder", folder.folders),
+            ("link", folder.links),
+            ("other", folder.others),
+        )
+        for kind, names in kinds:
+            for name in names:
+                if by_name:
+                    found.append((0, folder.rel + name, kind, -1, 0))
+                    continue
+                size, mtime = _measure(folder.fd, name)
+                found.append((-size if order == "size" else -mtime, folder.rel + name, kind, size, mtime))
+
+    walk = Walk(visit, budget, use_ignore=use_ignore, hidden=hidden, depth=depth)
+    walk.run(fd, prefix, above)
+    found.sort(key=lambda item: item[:2])
+    start = 0
+    if after is not None:
+        start = next((at for at, item in enumerate(found) if item[:2] > after), len(found))
+    page = [Item(rel, kind, size, mtime) for _, rel, kind, size, mtime in found[start : start + limit]]
+    if by_name:
+        # Only what is shown is measured.
+        page = [Item(item.rel, item.kind, *_measure_below(fd, item.rel)) for item in page]
+    more = start + limit < len(found)
+    last = found[start + limit - 1] if more else None
+    return Listing(
+        page,
+        len(found),
+        cursors.encode(asked, last[:2]) if last else "",
+        sum(ignored.values()),
+        walk.unreadable,
+    )
+
+
+def _measure(fd: int, name: str) -> tuple[int, int]:
+    """(size, mtime in ns); zeros for what is gone by now."""
+    try:
+        found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except OSError:
+        return 0, 0
+    return (found.st_size if stat.S_ISREG(found.st_mode) else 0), found.st_mtime_ns
+
+
+def _measure_below(fd: int, rel: str) -> tuple[int, int]:
+    try:
+        with below(fd, rel) as (folder, name):
+            return _measure(folder, name)
+    except OSError:
+        return 0, 0

@@ -1,0 +1,6 @@
+"""Searching in the content of files: one engine that answers, and ripgrep to tell it where not to look."""
+
+from gatelodge_filesystem.search.engine import search
+from gatelodge_filesystem.search.model import FileHits, Hit, Hits, Request
+
+__all__ = ["FileHits", "Hit", "Hits", "Request", "search"]

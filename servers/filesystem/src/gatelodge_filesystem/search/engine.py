@@ -1,0 +1,200 @@
+"""The search itself: walk, choose files, match, number the lines.
+
+For plain text the built-in way alone is the fastest. For expressions ripgrep first says which files can't match, while
+the walk goes on beside it; then the same code answers as without it, so the answers are the same.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from gatelodge_core.errors import CallError
+
+from gatelodge_filesystem.encoding import LINE_END, etag
+from gatelodge_filesystem.globs import Globs
+from gatelodge_filesystem.ignore import Rules
+from gatelodge_filesystem.search.matcher import Matcher, matcher, text_of
+from gatelodge_filesystem.search.model import FileHits, Hit, Hits, Request
+from gatelodge_filesystem.search.ripgrep import Scout, executable
+from gatelodge_filesystem.walk import Budget, Folder, Walk, below
+
+MAX_FILE_BYTES = 10 * 1024 * 1024
+MAX_LINE = 300
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+def search(
+    fd: int,
+    request: Request,
+    budget: Budget,
+    *,
+    prefix: str = "",
+    above: Rules | None = None,
+    use_ripgrep: bool = True,
+) -> Hits:
+    """Search below a folder.
+
+    Args:
+        fd: Its descriptor, fresh.
+        request: What to search for.
+        budget: What it may spend.
+        prefix: The folder's path from the root, empty or ending in a slash.
+        above: The ignore rules from above it.
+        use_ripgrep: Whether ripgrep may scout, if it is installed.
+
+    Raises:
+        CallError: `bad_pattern`, `bad_glob`, `slow_pattern`, `timeout`, `too_many_entries`.
+    """
+    return _Search(request, budget).run(fd, prefix, above, use_ripgrep=use_ripgrep)
+
+
+class _Search:
+    def __init__(self, request: Request, budget: Budget) -> None:
+        self._request = request
+        self._budget = budget
+        self._matcher: Matcher = matcher(request)
+        self._wanted = Globs(request.globs, empty_matches=True)
+        self._unwanted = Globs(request.exclude, empty_matches=False)
+        self._hits = Hits()
+        # Only paths and counts are kept of all files; the lines of those that are shown are read again.
+        self._counts: list[tuple[str, int]] = []
+        self._only: set[str] | None = None
+
+    def run(self, fd: int, prefix: str, above: Rules | None, *, use_ripgrep: bool) -> Hits:
+        request = self._request
+        if use_ripgrep and request.regex and executable() is not None and os.path.isdir("/proc/self/fd"):
+            scout = Scout(fd, request)
+            self._only = scout.candidates(self._budget.stop, self._budget.seconds)
+            self._hits.engine = "ripgrep" if self._only is not None else "built-in"
+        walk = Walk(self._visit, self._budget, use_ignore=request.use_ignore, hidden=request.hidden)
+        walk.run(fd, prefix, above)
+        self._hits.unreadable += walk.unreadable
+        self._counts.sort()
+        self._hits.total_files = len(self._counts)
+        self._hits.total_lines = sum(count for _, count in self._counts)
+        self._page(fd)
+        return self._hits
+
+    def _visit(self, folder: Folder) -> None:
+        rel = folder.rel
+        if self._request.exclude:
+            folder.folders[:] = [name for name in folder.folders if not self._unwanted.matches(rel + name)]
+        matches, unwanted, only = self._wanted.matches, self._unwanted.matches, self._only
+        for name in folder.files:
+            path = rel + name
+            if not matches(path) or unwanted(path):
+                continue
+            self._hits.scanned += 1
+            if only is None or path in only:
+                self._file(folder.fd, name, path)
+
+    def _file(self, fd: int, name: str, path: str) -> None:
+        data = self._read(fd, name, path)
+        if data is None or (data[:2] not in _UTF16 and not self._matcher.may_match(data)):
+            return
+        text = text_of(data)
+        if text is None:
+            self._hits.binary += 1
+            return
+        self._budget.spend(0)
+        count, _ = self._lines(text, keep=0)
+        if count:
+            self._counts.append((path, count))
+
+    def _read(self, fd: int, name: str, path: str) -> bytes | None:
+        """A regular file of moderate size; None for anything else, which is counted or noted."""
+        try:
+            opened = os.open(name, _OPEN, dir_fd=fd)
+        except OSError:
+            self._hits.unreadable.append(path)
+            return None
+        try:
+            found = os.fstat(opened)
+            if not stat.S_ISREG(found.st_mode):
+                return None
+            if found.st_size > MAX_FILE_BYTES:
+                self._hits.large += 1
+                return None
+            return os.read(opened, MAX_FILE_BYTES)
+        except OSError:
+            self._hits.unreadable.append(path)
+            return None
+        finally:
+            os.close(opened)
+
+    def _lines(self, text: str, *, keep: int) -> tuple[int, list[Hit]]:
+        """How many lines match, and the first `keep` of them."""
+        if "\r" in text:
+            text = LINE_END.sub("\n", text)
+        hits: list[Hit] = []
+        count = done = counted = 0
+        number = 1
+        for offset in self._matcher.offsets(text):
+            if offset < done:
+                continue
+            begin, end = text.rfind("\n", 0, offset) + 1, text.find("\n", offset)
+            end = len(text) if end < 0 else end
+            done = end + 1
+            if begin == len(text) > 0:
+                break  # behind the last line end there is no line
+            column = self._matcher.first(text[begin:end])
+            if column is None:
+                continue
+            count += 1
+            if len(hits) < keep:
+                number += text.count("\n", counted, begin)
+                counted = begin
+                around = self._around(text, begin, end, number)
+                hits.append(Hit(number, column + 1, _cut(text[begin:end], column), *around))
+        return count, hits
+
+    def _around(
+        self, text: str, begin: int, end: int, number: int
+    ) -> tuple[tuple[tuple[int, str], ...], tuple[tuple[int, str], ...]]:
+        """The numbered lines before and after a line."""
+        before: list[tuple[int, str]] = []
+        after: list[tuple[int, str]] = []
+        at, upto = begin, end
+        for step in range(1, self._request.context + 1):
+            if at > 0:
+                start = text.rfind("\n", 0, at - 1) + 1
+                before.insert(0, (number - step, _cut(text[start : at - 1], 0)))
+                at = start
+            if upto + 1 < len(text):
+                stop = text.find("\n", upto + 1)
+                stop = len(text) if stop < 0 else stop
+                after.append((number + step, _cut(text[upto + 1 : stop], 0)))
+                upto = stop
+        return tuple(before), tuple(after)
+
+    def _page(self, fd: int) -> None:
+        """Read the files of this page again, and keep of each the lines that are shown."""
+        start = at = self._request.skip_files
+        room = self._request.limit
+        while room > 0 and at < len(self._counts):
+            path, count = self._counts[at]
+            at += 1
+            try:
+                with below(fd, path) as (folder, name):
+                    data = self._read(folder, name, path)
+            except OSError:
+                continue  # gone by now
+            text = text_of(data) if data is not None else None
+            if data is not None and text is not None:
+                _, hits = self._lines(text, keep=min(self._request.per_file, room))
+                room -= len(hits)
+                self._hits.files.append(FileHits(path, etag(data), count, hits))
+        if start and start >= len(self._counts):
+            raise CallError("bad_cursor", "there is no such page.", "Leave cursor out to begin again.")
+        self._hits.next_file = at if at < len(self._counts) else 0
+
+
+def _cut(line: str, column: int) -> str:
+    """A long line, around what matters in it."""
+    if len(line) <= MAX_LINE:
+        return line
+    begin = max(min(column - MAX_LINE // 3, len(line) - MAX_LINE), 0)
+    head, tail = ("..." if begin else ""), ("..." if begin + MAX_LINE < len(line) else "")
+    return f"{head}{line[begin : begin + MAX_LINE]}{tail}"

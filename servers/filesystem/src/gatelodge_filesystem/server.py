@@ -1,0 +1,77 @@
+"""The filesystem server, put together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from gatelodge_core.audit.journal import Journal
+from gatelodge_core.declare import Declarations, merged, read_only
+from gatelodge_core.guard.audit import AuditStep
+from gatelodge_core.server import Identity, Lodge
+
+from gatelodge_filesystem.prompts import prompts
+from gatelodge_filesystem.resources import resources
+from gatelodge_filesystem.roots import pin
+from gatelodge_filesystem.settings import FilesystemSettings
+from gatelodge_filesystem.tools.reading import reading
+from gatelodge_filesystem.tools.searching import searching
+from gatelodge_filesystem.tools.writing import writing
+from gatelodge_filesystem.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+INSTRUCTIONS = (
+    "Read, search and edit files in the folders the user granted (list_roots). Paths are root/rest. Find files by name "
+    "with find_files, text inside files with search_text, then read_file the lines that matter. Change text with "
+    "edit_file; write_file makes new files. Reads give an etag: pass it as if_match so that nobody's change is lost. "
+    "Every cut answer says how to get the rest."
+)
+
+
+def declarations(settings: FilesystemSettings) -> Declarations[Workspace]:
+    """What the server offers under these settings."""
+    offered = merged([reading, searching, writing, resources, prompts])
+    changeable = any(spec.writable for spec in settings.specs)
+    return offered if changeable else offered.chosen(read_only)
+
+
+def build(settings: FilesystemSettings) -> Lodge[Workspace]:
+    """Pin the roots, settle what killed writers left, open the journal, and put the server together.
+
+    Raises:
+        SettingsError: A root or the state directory can't be used.
+        JournalError: No journal can be kept.
+    """
+    identity = Identity(
+        "filesystem",
+        "Gatelodge Filesystem",
+        "Files of the folders you grant, confined to them.",
+        INSTRUCTIONS,
+        version("gatelodge-filesystem"),
+    )
+    roots = pin(settings.specs, allow_broad=settings.allow_broad_roots)
+    state = settings.state_path
+    workspace = Workspace(roots, budget=settings.budget, state_dir=os.path.join(state, "filesystem"))
+    for line in workspace.settle():
+        logger.warning("%s", line)
+    header = {
+        "version": identity.version,
+        "platform": platform.platform(),
+        "transport": "http" if settings.http else "stdio",
+    }
+    journal = Journal(os.path.join(state, "journal"), identity.server, header)
+
+    @asynccontextmanager
+    async def life() -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            workspace.close()
+            journal.close()
+
+    return Lodge(identity, declarations(settings), workspace, [AuditStep(journal)], life=life)

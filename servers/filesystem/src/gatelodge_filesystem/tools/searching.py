@@ -1,0 +1,196 @@
+"""Tools that look through a tree."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import threading
+from typing import Annotated, Literal
+
+from gatelodge_core.declare import Declarations
+from gatelodge_core.effects import PRIVATE, READ
+from gatelodge_core.errors import CallError
+from pydantic import BaseModel, Field
+
+from gatelodge_filesystem import cursors
+from gatelodge_filesystem.find import Found, Query, find
+from gatelodge_filesystem.names import shown
+from gatelodge_filesystem.search import FileHits, Hits, Request, search
+from gatelodge_filesystem.tools.reading import Path, rules_for
+from gatelodge_filesystem.walk import Budget
+from gatelodge_filesystem.workspace import Spot, Workspace
+
+searching = Declarations[Workspace]()
+
+Globs = Annotated[list[str], Field(max_length=20, description='For example ["**/*.py"].')]
+
+
+class FoundRecord(BaseModel):
+    """A page of paths that were found; each is relative to `folder`."""
+
+    folder: str
+    paths: list[str]
+    shown: int
+    total: int
+    scanned: int
+    unreadable: list[str]
+    next_cursor: str
+
+
+@searching.tool(effect=READ, yields=PRIVATE)
+async def find_files(
+    workspace: Workspace,
+    globs: Globs = [],  # noqa: B006 - a plain default keeps the schema portable; it is never changed
+    path: Path = "",
+    exclude: Globs = [],  # noqa: B006
+    type: Literal["file", "folder", "any"] = "file",  # noqa: A002 - the word callers know
+    min_size: Annotated[int, Field(ge=0, description="Bytes.")] = 0,
+    max_size: Annotated[int, Field(ge=0, description="Bytes; 0 for any.")] = 0,
+    modified_after: Annotated[str, Field(description="ISO 8601 date or time.")] = "",
+    sort: Literal["mtime", "path", "size"] = "mtime",
+    gitignore: Annotated[bool, Field(description="Leave out what ignore files name, and .git.")] = True,
+    hidden: Annotated[bool, Field(description="Include names that begin with a dot.")] = False,
+    limit: Annotated[int, Field(ge=1, le=2000)] = 200,
+    cursor: str = "",
+) -> FoundRecord:
+    """Find files or folders by name (glob), size and time, newest first. To search inside files use search_text."""
+    spot = workspace.spot(path)
+    query = Query(
+        tuple(globs), tuple(exclude), type, min_size, max_size, _nanoseconds(modified_after), sort, gitignore, hidden,
+        limit, cursor,
+    )  # fmt: skip
+
+    def work(stop: threading.Event) -> Found:
+        rel, above = rules_for(workspace, spot, use=gitignore)
+        fd = workspace.open_directory(spot)
+        try:
+            return find(fd, query, Budget(stop), prefix=f"{rel}/" if rel else "", above=above)
+        finally:
+            os.close(fd)
+
+    found = await workspace.read(work)
+    paths: list[str] = []
+    room = workspace.budget - 2000
+    for name in found.paths:
+        text = shown(name)
+        room -= len(text) + 4
+        if room < 0:
+            raise CallError(
+                "too_much",
+                f"the paths don't fit into {workspace.budget} characters.",
+                f"Set limit={max(len(paths), 1)}.",
+            )
+        paths.append(text)
+    return FoundRecord(
+        folder=str(spot),
+        paths=paths,
+        shown=len(paths),
+        total=found.total,
+        scanned=found.scanned,
+        unreadable=[shown(name) for name in found.unreadable[:20]],
+        next_cursor=found.cursor,
+    )
+
+
+def _nanoseconds(text: str) -> int:
+    if not text:
+        return 0
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise CallError("invalid_arguments", "modified_after is no ISO 8601 time.", "For example 2026-01-31.") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return int(moment.timestamp() * 1_000_000_000)
+
+
+@searching.tool(effect=READ, yields=PRIVATE)
+async def search_text(
+    workspace: Workspace,
+    pattern: Annotated[str, Field(description="Text, or an expression if regex.")],
+    regex: bool = False,
+    path: Path = "",
+    globs: Globs = [],  # noqa: B006
+    exclude: Globs = [],  # noqa: B006
+    case: Literal["smart", "sensitive", "insensitive"] = "smart",
+    word: Annotated[bool, Field(description="Whole words only.")] = False,
+    context: Annotated[int, Field(ge=0, le=10, description="Lines around each match.")] = 0,
+    mode: Literal["content", "files", "count"] = "content",
+    limit: Annotated[int, Field(ge=1, le=2000, description="Lines (or files) shown.")] = 100,
+    per_file: Annotated[int, Field(ge=1, le=500)] = 20,
+    gitignore: bool = True,
+    hidden: bool = False,
+    cursor: str = "",
+) -> str:
+    """Search inside files (grep): matching lines with numbers, or just files or counts. Give path, globs to narrow it."""
+    spot = workspace.spot(path)
+    asked = cursors.question(
+        "search", str(spot), pattern, regex, globs, exclude, case, word, context, mode, gitignore, hidden
+    )
+    after = cursors.decode(asked, cursor)
+    request = Request(
+        pattern, regex, tuple(globs), tuple(exclude), case, word, context if mode == "content" else 0, limit,
+        per_file if mode == "content" else 1, after[0] if after else 0, gitignore, hidden,
+    )  # fmt: skip
+
+    def work(stop: threading.Event) -> Hits:
+        rel, above = rules_for(workspace, spot, use=gitignore)
+        fd = workspace.open_directory(spot)
+        try:
+            return search(fd, request, Budget(stop), prefix=f"{rel}/" if rel else "", above=above)
+        finally:
+            os.close(fd)
+
+    hits = await workspace.read(work)
+    blocks: list[str] = []
+    room = workspace.budget - 1500
+    for item in hits.files:
+        block = _block(spot, item, mode)
+        if len(block) > room:
+            break
+        room -= len(block)
+        blocks.append(block)
+    if hits.files and not blocks:
+        blocks.append(_block(spot, hits.files[0], mode)[:room])
+    shown_files = len(blocks)
+    following = request.skip_files + shown_files
+    more = following < hits.total_files
+    return _summary(
+        spot, hits, hits.files[:shown_files], cursors.encode(asked, (following, "")) if more else ""
+    ) + "".join(blocks)
+
+
+def _summary(spot: Spot, hits: Hits, files: list[FileHits], cursor: str) -> str:
+    lines = sum(len(item.hits) for item in files)
+    text = (
+        f"[{spot}] shown {lines} of {hits.total_lines} lines in {len(files)} of {hits.total_files} files, "
+        f"{hits.scanned} files searched ({hits.engine})"
+    )
+    if hits.binary or hits.large:
+        text += f", passed over: {hits.binary} not text, {hits.large} over 10 MB"
+    if hits.unreadable:
+        text += f", unreadable: {', '.join(shown(name) for name in hits.unreadable[:5])}"
+    if cursor:
+        text += f", MORE: repeat with cursor={cursor}"
+    return f"{text}\n"
+
+
+def _block(spot: Spot, item: FileHits, mode: str) -> str:
+    name = str(spot.child(item.rel))
+    if mode == "files":
+        return f"{name}\n"
+    if mode == "count":
+        return f"{name}: {item.count}\n"
+    lines = [f"\n{name} ({item.count} lines, etag={item.etag})\n"]
+    last = 0
+    for hit in item.hits:
+        rows = [(number, "-", text) for number, text in hit.before if number > last]
+        rows.append((hit.line, ":", hit.text))
+        rows += [(number, "-", text) for number, text in hit.after]
+        if last and rows[0][0] > last + 1 and (hit.before or hit.after):
+            lines.append("--\n")
+        lines += [f"{number}{mark} {text}\n" for number, mark, text in rows if number > last]
+        last = rows[-1][0]
+    if item.count > len(item.hits):
+        lines.append(f"({item.count - len(item.hits)} more lines in this file; raise per_file)\n")
+    return "".join(lines)

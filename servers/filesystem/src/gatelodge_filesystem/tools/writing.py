@@ -1,0 +1,162 @@
+"""Tools that change a file."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+from typing import Annotated, Literal, NotRequired
+
+from gatelodge_core.declare import Declarations
+from gatelodge_core.effects import PRIVATE, WRITE
+from gatelodge_core.errors import CallError
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from gatelodge_filesystem.atomic import Current, StaleError, Written
+from gatelodge_filesystem.edits import Edit, apply
+from gatelodge_filesystem.encoding import UTF8, Encoding, detect, dominant_eol, etag, line_ends
+from gatelodge_filesystem.tools.reading import Path
+from gatelodge_filesystem.unified import unified
+from gatelodge_filesystem.workspace import Spot, Workspace
+
+writing = Declarations[Workspace]()
+
+IfMatch = Annotated[str, Field(description="The etag of the version you read.")]
+DryRun = Annotated[bool, Field(description="Show the diff, change nothing.")]
+_ENCODINGS = {
+    "utf-8": UTF8,
+    "utf-8-bom": Encoding("utf-8", codecs.BOM_UTF8),
+    "utf-16-le": Encoding("utf-16-le", codecs.BOM_UTF16_LE),
+    "latin-1": Encoding("latin-1"),
+}
+
+
+@with_config(ConfigDict(extra="forbid", strict=True))
+class EditSpec(TypedDict):
+    """One replacement."""
+
+    old: Annotated[str, Field(description="Exact text, unique in the file.")]
+    new: str
+    replace_all: NotRequired[bool]
+    expected_count: NotRequired[int]
+    near_line: NotRequired[Annotated[int, Field(description="Take the occurrence nearest to this line.")]]
+
+
+@writing.tool(effect=WRITE, yields=PRIVATE)
+async def write_file(
+    workspace: Workspace,
+    path: Path,
+    content: str,
+    mode: Literal["create", "overwrite"] = "create",
+    if_match: IfMatch = "",
+    encoding: Annotated[
+        Literal["", "utf-8", "utf-8-bom", "utf-16-le", "latin-1"], Field(description="Empty keeps the file's.")
+    ] = "",
+    dry_run: DryRun = False,
+) -> str:
+    """Create a file, or overwrite one whole: that needs if_match. Atomic; keeps mode and owner. To change a part use edit_file."""
+    spot = workspace.spot(path)
+    if mode == "create":
+        if if_match:
+            raise CallError("invalid_arguments", "if_match goes with mode=overwrite.", "A new file has no version yet.")
+        chosen = _ENCODINGS[encoding or "utf-8"]
+        data = chosen.bom + _encoded(content, chosen)
+        if dry_run:
+            return f"[{spot}] would be created with {len(data)} bytes"
+        written = await workspace.change(lambda: workspace.create(spot, data))
+        return f"[{spot}] created, etag={written.etag}, {written.size} bytes"
+    if not if_match:
+        raise CallError(
+            "if_match_required", "overwriting needs the etag of the version you saw.", "Call read_file first."
+        )
+
+    def change(current: Current) -> bytes:
+        found = detect(current.data[:65536], whole=len(current.data) <= 65536)
+        chosen = _ENCODINGS.get(encoding) or (found if found.is_text else UTF8)
+        ends = dominant_eol(line_ends(current.data, found)) if found.is_text else "\n"
+        text = content.replace("\r\n", "\n").replace("\n", ends) if ends != "\n" else content
+        return chosen.bom + _encoded(text, chosen)
+
+    return await _replace(workspace, spot, change, if_match, dry_run=dry_run, what="overwritten")
+
+
+@writing.tool(effect=WRITE, yields=PRIVATE)
+async def edit_file(
+    workspace: Workspace,
+    path: Path,
+    edits: Annotated[list[EditSpec], Field(min_length=1, max_length=200)],
+    if_match: IfMatch = "",
+    dry_run: DryRun = False,
+) -> str:
+    """Replace exact text in a file; all edits or none. Other bytes, line ends and encoding stay. Answers with the diff and new etag."""
+    spot = workspace.spot(path)
+
+    def change(current: Current) -> bytes:
+        found = detect(current.data[:65536], whole=len(current.data) <= 65536)
+        if not found.is_text:
+            raise CallError("is_binary", f"{spot} is not text.", "It can only be replaced whole, by another program.")
+        return apply(current.data, [Edit(**edit) for edit in edits], found).data
+
+    return await _replace(workspace, spot, change, if_match, dry_run=dry_run, what="edited")
+
+
+async def _replace(
+    workspace: Workspace,
+    spot: Spot,
+    change: Callable[[Current], bytes],
+    if_match: str,
+    *,
+    dry_run: bool,
+    what: str,
+) -> str:
+    """Replace a file, or show what that would do; the answer tells the new etag and the diff."""
+    versions: list[tuple[bytes, bytes]] = []
+
+    def noted(current: Current) -> bytes:
+        versions[:] = [(current.data, change(current))]
+        return versions[0][1]
+
+    def work() -> Written:
+        if not dry_run:
+            return workspace.replace(spot, noted, if_match)
+        current = workspace.current(spot)
+        if if_match and if_match != current.etag:
+            raise StaleError(current.data)
+        data = noted(current)
+        return Written(etag(data), len(data), created=False)
+
+    try:
+        written = await workspace.change(work)
+    except StaleError as error:
+        raise _stale(workspace, spot, error) from None
+    before, after = versions[0]
+    found = detect(after[:65536], whole=len(after) <= 65536)
+    diff = unified(before, after, str(spot), found, budget=workspace.budget - 2000)
+    notes = "".join(f", NOTE: {note}" for note in written.notes)
+    head = f"[{spot}] {'would be ' if dry_run else ''}{what}, +{diff.added} -{diff.removed} lines"
+    cut = ", DIFF CUT to fit" if diff.cut else ""
+    return f"{head}, etag={written.etag}, {written.size} bytes{notes}{cut}\n{diff.text}"
+
+
+def _stale(workspace: Workspace, spot: Spot, error: StaleError) -> CallError:
+    """The refusal of an outdated etag, with the present text where that is short."""
+    present = error.present
+    found = detect(present[:65536], whole=len(present) <= 65536)
+    hint = f"{error.hint} The etag now is {etag(present)}."
+    if found.is_text and len(present) <= min(8000, workspace.budget // 2):
+        return CallError(
+            error.code, f"{spot}: {error.message}", f"{hint} Its text now:\n{found.decode(present[len(found.bom) :])}"
+        )
+    return CallError(error.code, f"{spot}: {error.message}", f"{hint} Call read_file for its text.")
+
+
+def _encoded(text: str, encoding: Encoding) -> bytes:
+    try:
+        return text.encode(encoding.codec)
+    except UnicodeEncodeError as error:
+        char = text[error.start]
+        raise CallError(
+            "not_representable",
+            f"{encoding.codec} has no {char!r} (U+{ord(char):04X}).",
+            "Set encoding=utf-8. Nothing was changed.",
+        ) from None

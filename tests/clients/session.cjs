@@ -1,0 +1,51 @@
+// One session of a TypeScript SDK client: node session.cjs '{"packages", "sdk", "target", "tool", "arguments"}'
+// Prints one JSON line: {"revision", "tools", "text", "isError"}.
+//   packages   directory that has node_modules
+//   sdk        "1" (@modelcontextprotocol/sdk), "2" (@modelcontextprotocol/client), or "2-auto" (negotiates)
+//   target     {"command": [...]} for stdio, or {"url": "..."}
+"use strict";
+
+const { createRequire } = require("node:module");
+const path = require("node:path");
+
+const given = JSON.parse(process.argv[2]);
+const load = createRequire(path.join(given.packages, "package.json"));
+const info = { name: "gatelodge-tests", version: "0" };
+const modules =
+  given.sdk === "1"
+    ? {
+        ...load("@modelcontextprotocol/sdk/client/index.js"),
+        ...load("@modelcontextprotocol/sdk/client/stdio.js"),
+        ...load("@modelcontextprotocol/sdk/client/streamableHttp.js"),
+      }
+    : { ...load("@modelcontextprotocol/client"), ...load("@modelcontextprotocol/client/stdio") };
+
+async function main() {
+  const client = new modules.Client(info, given.sdk === "2-auto" ? { versionNegotiation: { mode: "auto" } } : {});
+  const http = given.target.url !== undefined;
+  const transport = http
+    ? new modules.StreamableHTTPClientTransport(new URL(given.target.url))
+    : new modules.StdioClientTransport({
+        command: given.target.command[0],
+        args: given.target.command.slice(1),
+        stderr: "inherit",
+        env: process.env,
+      });
+  await client.connect(transport);
+  try {
+    const { tools } = await client.listTools();
+    const result = await client.callTool({ name: given.tool, arguments: given.arguments });
+    // SDK 1.x doesn't keep the revision; over stdio it is what the transport was told, which it doesn't keep either.
+    const revision = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion ?? "";
+    const text = result.content.filter((block) => block.type === "text").map((block) => block.text);
+    const line = { revision, tools: tools.map((tool) => tool.name), text: text.join("\n"), isError: result.isError === true };
+    process.stdout.write(JSON.stringify(line) + "\n");
+  } finally {
+    await client.close();
+  }
+}
+
+main().catch((error) => {
+  process.stderr.write(`${error.stack}\n`);
+  process.exitCode = 1;
+});
