@@ -174,13 +174,20 @@ class Client:
         try:
             out, err = process.communicate(timeout=DEADLINE)
         except subprocess.TimeoutExpired:
-            if os.name == "nt":
-                process.kill()
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
             out, err = process.communicate(timeout=10)
             raise AssertionError(f"{command} ran over {DEADLINE:.0f} s; it wrote {out!r} and {err!r}") from None
+        finally:
+            if process.poll() is None:
+                _end(process)
         return Ended(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if os.name == "nt":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ async def explain_folder(
     workspace: Workspace, path: Annotated[str, Field(description="The folder, as root/rest.")] = ""
 ) -> str:
     """Explain what a folder is for and how it is organised."""
-    spot = workspace.spot(path)
+    spot = workspace.spot(path or workspace.roots[0].name)
     return (
         f"Explain the folder {spot}: what it is for, how it is organised, and where a newcomer should start.\n"
         f"Look before you answer: call list_directory on {spot} with depth=2 and gitignore=true, then read the README "

@@ -112,8 +112,12 @@ class Workspace:
         named = {root.name: root for root in self.roots}
         if parts and parts[0] in named:
             return Spot(named[parts[0]], "/".join(parts[1:]))
-        if len(self.roots) == 1 or not parts:
+        if len(self.roots) == 1:
             return Spot(self.roots[0], "/".join(parts))
+        if not parts:
+            raise CallError(
+                "which_root", "there are several roots.", "Begin path with the name of one; see list_roots."
+            )
         raise CallError(
             "outside_roots",
             f"{shown(text)[:200]} does not begin with the name of a root.",
@@ -128,6 +132,8 @@ class Workspace:
                     rel = "/".join(part for part in text[len(base) :].split(os.sep) if part not in ("", "."))
                     if best is None or len(base) > len(best.root.jail.path):
                         best = Spot(root, rel)
+        if best is None and text.strip("/") == "" and len(self.roots) == 1:
+            return Spot(self.roots[0], "")  # the root of all that can be seen
         if best is None:
             raise CallError(
                 "outside_roots", "the path is outside the folders this server may use.", "Call list_roots for these."

@@ -1,0 +1,43 @@
+"""The command ``gatelodge``: what is about all servers rather than one.
+
+Each subcommand is imported only when it is called, so that none pays for another's imports.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+COMMANDS = {
+    "demo": ("gatelodge_core.cli.demo", "Show what the servers do, in a scratch folder that is removed again."),
+}
+USAGE_ERROR = 2
+
+
+def usage() -> str:
+    """The help text."""
+    rows = "\n".join(f"  {name:<8} {text}" for name, (_, text) in COMMANDS.items())
+    return f"usage: gatelodge COMMAND [ARGUMENT ...]\n\ncommands:\n{rows}\n\ngatelodge COMMAND --help says more; --version shows the version.\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; its exit status, or 2 if there is no such subcommand."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage(), end="")
+        return 0 if arguments else USAGE_ERROR
+    if arguments[0] == "--version":
+        print(f"gatelodge {version('gatelodge-core')}")
+        return 0
+    if arguments[0] not in COMMANDS:
+        print(f"gatelodge: there is no command {arguments[0]!r}.\n\n{usage()}", end="", file=sys.stderr)
+        return USAGE_ERROR
+    module = importlib.import_module(COMMANDS[arguments[0]][0])
+    status: int = module.run(arguments[1:])
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

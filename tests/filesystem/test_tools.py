@@ -1,0 +1,447 @@
+"""The filesystem server's tools as a host calls them, over each transport and protocol revision."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import stat
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.wire import MODERN, HttpWire, Message, Revision, StdioWire, Transport, Wire, connected
+
+SECRET = "canary-outside-the-roots"
+
+
+def command(*arguments: str) -> list[str]:
+    import sys
+
+    return [sys.executable, "-m", "gatelodge_filesystem", *arguments]
+
+
+class Ground:
+    """A client on a server with a writable root, a read-only one, and a secret beside them."""
+
+    def __init__(self, wire: Wire, base: Path) -> None:
+        self.wire = wire
+        self.base = base
+        self.notes = base / "notes"
+        self.src = base / "src"
+
+    def put(self, name: str, data: bytes) -> Path:
+        path = self.notes / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def etag(self, path: str) -> str:
+        found = re.search(r"etag=([0-9a-f]+-[0-9a-f]+)", self.wire.text("read_file", path=path))
+        assert found is not None
+        return found.group(1)
+
+
+def furnish(base: Path) -> list[str]:
+    (base / "notes").mkdir(parents=True)
+    (base / "src").mkdir()
+    (base / "src" / "main.py").write_bytes(b"print('hello')\n")
+    (base / "secret").write_text(SECRET, encoding="utf-8")
+    (base / "notes-sibling").mkdir()
+    (base / "notes-sibling" / "secret").write_text(SECRET, encoding="utf-8")
+    return [str(base / "notes"), f"{base / 'src'}:ro", "--state-dir", str(base / "state")]
+
+
+@pytest.fixture(scope="module")
+def ground(transport: Transport, revision: Revision, tmp_path_factory: pytest.TempPathFactory) -> Generator[Ground]:
+    base = tmp_path_factory.mktemp("ground")
+    with connected(command(*furnish(base)), transport, revision) as wire:
+        yield Ground(wire, base)
+    journal = "".join(path.read_text(encoding="utf-8") for path in (base / "state" / "journal").iterdir())
+    assert SECRET not in journal
+    assert '"type":"intent"' in journal
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Generator[Ground]:
+    """One connection, for what does not depend on transport or revision."""
+    base = tmp_path_factory.mktemp("one")
+    with connected(command(*furnish(base)), "stdio", MODERN) as wire:
+        yield Ground(wire, base)
+
+
+def test_roots_are_listed_with_their_mode(ground: Ground) -> None:
+    record = ground.wire.record("list_roots")
+    assert [(root["name"], root["mode"]) for root in record["roots"]] == [("notes", "rw"), ("src", "ro")]
+    assert "path jail" in record["confinement"]
+
+
+def test_a_file_is_read_by_every_spelling_of_its_path(ground: Ground) -> None:
+    ground.put("spelt.txt", b"here\n")
+    for path in (
+        "notes/spelt.txt",
+        str(ground.notes / "spelt.txt"),
+        f"file://{ground.notes}/spelt.txt",
+        "notes/./x/../spelt.txt",
+    ):
+        if "x/.." in path:
+            (ground.notes / "x").mkdir(exist_ok=True)
+        assert ground.wire.text("read_file", path=path).endswith("\nhere\n")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "notes/../secret",
+        "notes/../../secret",
+        "notes/../notes-sibling/secret",
+        "{base}/secret",
+        "{base}/notes/../secret",
+        "{base}/notes-sibling/secret",
+        "file://{base}/secret",
+        "file://{base}/notes/%2e%2e/secret",
+        "file://evil.example/etc/passwd",
+        "/etc/passwd",
+        "/proc/self/environ",
+        "~/x",
+        "notes/link",
+        "notes/door/secret",
+        "notes/deep/link",
+        "notes/\x00",
+        "elsewhere/secret",
+    ],
+)
+def test_no_tool_or_resource_reaches_outside(ground: Ground, path: str) -> None:
+    for name, target in (("link", "../secret"), ("door", ".."), ("deep/link", str(ground.base / "secret"))):
+        (ground.notes / name).parent.mkdir(exist_ok=True)
+        if not (ground.notes / name).is_symlink():
+            (ground.notes / name).symlink_to(target)
+    asked = path.replace("{base}", str(ground.base))
+    answers = [
+        ground.wire.tool("read_file", path=asked),
+        ground.wire.tool("list_directory", path=asked),
+        ground.wire.tool("find_files", path=asked),
+        ground.wire.tool("search_text", path=asked, pattern="canary"),
+        ground.wire.tool("write_file", path=asked, content="x"),
+        ground.wire.tool("write_file", path=asked, content="x", mode="overwrite", if_match="0-0"),
+        ground.wire.tool("edit_file", path=asked, edits=[{"old": "canary", "new": "x"}]),
+    ]
+    assert all(answer.get("isError") for answer in answers), answers
+    info = ground.wire.tool("get_file_info", paths=[asked])
+    # A URI with a NUL can't even be said in the Mcp-Name header.
+    uris = [] if "\0" in asked else [f"fs://{asked}", f"file://{asked}"]
+    resources = [ground.wire.request("resources/read", {"uri": uri}) for uri in uris]
+    assert all("error" in answer for answer in resources), resources
+    assert SECRET not in json.dumps([answers, info, resources])
+    assert (ground.base / "secret").read_text(encoding="utf-8") == SECRET
+    assert sorted(os.listdir(ground.base / "notes-sibling")) == ["secret"]
+
+
+def test_a_link_out_looks_like_a_missing_file(one: Ground) -> None:
+    (one.notes / "out").symlink_to("../secret")
+    linked, missing = one.wire.error("read_file", path="notes/out"), one.wire.error("read_file", path="notes/gone")
+    assert linked.replace("notes/out", "X").split(" Did")[0] == missing.replace("notes/gone", "X").split(" Did")[0]
+
+
+def test_reading_goes_on_where_it_was_cut(one: Ground) -> None:
+    one.put("long.txt", b"".join(b"line %d %s\n" % (n, b"x" * 90) for n in range(2000)))
+    shown, start = "", 1
+    while True:
+        text = one.wire.text("read_file", path="notes/long.txt", start_line=start)
+        head, _, body = text.partition("\n")
+        assert len(text) <= 48_000
+        shown += body
+        more = re.search(r"start_line=(\d+)", head)
+        if not more:
+            break
+        start = int(more.group(1))
+    assert shown.encode() == (one.notes / "long.txt").read_bytes()
+
+
+def test_reading_is_conditional_and_numbered(one: Ground) -> None:
+    one.put("n.txt", b"a\r\nb\r\n")
+    etag = one.etag("notes/n.txt")
+    assert "not modified" in one.wire.text("read_file", path="notes/n.txt", if_none_match=etag)
+    assert one.wire.text("read_file", path="notes/n.txt", line_numbers=True).endswith("     1\ta\n     2\tb\n")
+    assert "eol=crlf" in one.wire.text("read_file", path="notes/n.txt")
+
+
+def test_special_files_are_refused_at_once(one: Ground) -> None:
+    os.mkfifo(one.notes / "fifo")
+    for tool, arguments in (
+        ("read_file", {}),
+        ("edit_file", {"edits": [{"old": "a", "new": "b"}]}),
+        ("write_file", {"content": "x", "mode": "overwrite", "if_match": "0-0"}),
+    ):
+        assert "is_special_file" in one.wire.error(tool, path="notes/fifo", **arguments)
+    assert "FIFO" not in one.wire.text("search_text", path="notes", pattern="fifo")
+    (one.notes / "fifo").unlink()
+
+
+def test_odd_names_are_shown_escaped_and_taken_back(one: Ground) -> None:
+    raw = b"odd\n\x1b[31m\x80\xe2\x80\xae.txt"
+    with open(os.fsencode(one.notes) + b"/" + raw, "wb") as target:
+        target.write(b"odd content\n")
+    paths = one.wire.record("find_files", path="notes", globs=["odd*"])["paths"]
+    assert paths == ["odd\\x0a\\x1b[31m\\x80\\xe2\\x80\\xae.txt"]
+    assert one.wire.text("read_file", path=f"notes/{paths[0]}").endswith("odd content\n")
+    entries = one.wire.record("list_directory", path="notes")["entries"]
+    assert paths[0] in [entry["path"] for entry in entries]
+    assert paths[0] in one.wire.text("search_text", path="notes", pattern="odd content")
+
+
+def test_a_file_is_created_edited_and_overwritten(ground: Ground) -> None:
+    wire = ground.wire
+    assert "created" in wire.text("write_file", path="notes/new.txt", content="one\ntwo\n")
+    assert "exists" in wire.error("write_file", path="notes/new.txt", content="x")
+    shown = wire.text("edit_file", path="notes/new.txt", edits=[{"old": "two", "new": "TWO"}], dry_run=True)
+    assert "-two\n+TWO\n" in shown
+    assert (ground.notes / "new.txt").read_bytes() == b"one\ntwo\n"
+    wire.text("edit_file", path="notes/new.txt", edits=[{"old": "two", "new": "TWO"}, {"old": "one", "new": "ONE"}])
+    assert (ground.notes / "new.txt").read_bytes() == b"ONE\nTWO\n"
+    assert "if_match_required" in wire.error("write_file", path="notes/new.txt", content="x", mode="overwrite")
+    wire.text(
+        "write_file", path="notes/new.txt", content="x\n", mode="overwrite", if_match=ground.etag("notes/new.txt")
+    )
+    assert (ground.notes / "new.txt").read_bytes() == b"x\n"
+    (ground.notes / "new.txt").unlink()
+
+
+def test_a_stale_etag_is_refused_with_the_present_text(one: Ground) -> None:
+    path = one.put("stale.txt", b"first\n")
+    etag = one.etag("notes/stale.txt")
+    path.write_bytes(b"changed by another\n")
+    for tool, arguments in (
+        ("edit_file", {"edits": [{"old": "changed", "new": "x"}]}),
+        ("write_file", {"content": "x", "mode": "overwrite"}),
+    ):
+        text = one.wire.error(tool, path="notes/stale.txt", if_match=etag, **arguments)
+        assert text.startswith("stale_etag")
+        assert "changed by another" in text
+    assert path.read_bytes() == b"changed by another\n"
+
+
+def test_overwriting_keeps_mode_encoding_mark_and_line_ends(one: Ground) -> None:
+    path = one.put("win.txt", b"\xef\xbb\xbfa\r\nb\r\n")
+    path.chmod(0o640)
+    one.wire.text(
+        "write_file", path="notes/win.txt", content="c\nd\n", mode="overwrite", if_match=one.etag("notes/win.txt")
+    )
+    assert path.read_bytes() == b"\xef\xbb\xbfc\r\nd\r\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_writing_through_a_link_inside_changes_its_target_and_keeps_the_link(one: Ground) -> None:
+    target = one.put("target.txt", b"old\n")
+    (one.notes / "alias").symlink_to("target.txt")
+    one.wire.text("edit_file", path="notes/alias", edits=[{"old": "old", "new": "new"}])
+    assert target.read_bytes() == b"new\n"
+    assert (one.notes / "alias").is_symlink()
+
+
+def test_a_read_only_root_is_not_changed(ground: Ground) -> None:
+    assert "read_only_root" in ground.wire.error("write_file", path="src/new.py", content="x")
+    assert "read_only_root" in ground.wire.error("edit_file", path="src/main.py", edits=[{"old": "hello", "new": "x"}])
+    assert "read_only_root" in ground.wire.error(
+        "edit_file", path="src/main.py", edits=[{"old": "hello", "new": "x"}], dry_run=True
+    )
+    assert (ground.src / "main.py").read_bytes() == b"print('hello')\n"
+    assert os.listdir(ground.src) == ["main.py"]
+
+
+def test_read_only_offers_no_tool_that_changes_anything(tmp_path: Path) -> None:
+    with connected(command(*furnish(tmp_path / "g"), "--read-only"), "stdio", MODERN) as wire:
+        tools = {
+            tool["name"]: tool["annotations"]["readOnlyHint"] for tool in wire.request("tools/list")["result"]["tools"]
+        }
+        assert "read_file" in tools
+        assert all(tools.values())
+        response = wire.request("tools/call", {"name": "write_file", "arguments": {"path": "notes/x", "content": ""}})
+        assert response["error"]["code"] == -32602
+
+
+def test_fifty_edits_at_once_all_survive(ground: Ground) -> None:
+    path = ground.put("parallel.txt", b"".join(b"line %02d\n" % n for n in range(50)))
+
+    def call(number: int) -> Message:
+        edits = [{"old": f"line {number:02}", "new": f"LINE {number:02}"}]
+        return {"name": "edit_file", "arguments": {"path": "notes/parallel.txt", "edits": edits}}
+
+    wire = ground.wire
+    if isinstance(wire, StdioWire):
+        for number in range(50):
+            params = call(number)
+            wire.send_call(f"p{number}", "edit_file", **params["arguments"])
+        answers = [json.loads(wire.server.line()) for _ in range(50)]
+    else:
+        assert isinstance(wire, HttpWire)
+        with ThreadPoolExecutor(10) as pool:
+            answers = list(pool.map(lambda params: wire.request("tools/call", params), map(call, range(50))))
+    assert not [answer for answer in answers if answer.get("result", {}).get("isError", True)]
+    assert path.read_bytes() == b"".join(b"LINE %02d\n" % n for n in range(50))
+    assert [name for name in os.listdir(ground.notes) if name.startswith(".gatelodge")] == []
+
+
+def test_listing_is_paged_sorted_and_deep(one: Ground) -> None:
+    folder = one.notes / "list"
+    folder.mkdir()
+    for number in range(25):
+        (folder / f"f{number:02}").write_bytes(b"x" * number)
+    (folder / "sub").mkdir()
+    (folder / "sub" / "inner").write_bytes(b"")
+    (folder / "link").symlink_to("f01")
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = one.wire.record("list_directory", path="notes/list", limit=10, cursor=cursor)
+        seen += [entry["path"] for entry in page["entries"]]
+        cursor = page["next_cursor"]
+        assert page["total"] == 27
+        if not cursor:
+            break
+    assert seen == [*(f"f{n:02}" for n in range(25)), "link", "sub"]
+    largest = one.wire.record("list_directory", path="notes/list", sort="size", limit=1)["entries"][0]
+    assert (largest["path"], largest["size"]) == ("f24", 24)
+    deep = one.wire.record("list_directory", path="notes/list", depth=2, limit=100)["entries"]
+    assert {"sub/inner", "sub"} <= {entry["path"] for entry in deep}
+    assert {entry["type"] for entry in deep} == {"file", "folder", "link"}
+
+
+def test_a_cursor_of_another_question_is_refused(one: Ground) -> None:
+    folder = one.notes / "cur"
+    folder.mkdir()
+    for number in range(5):
+        (folder / str(number)).write_bytes(b"needle\n")
+    cursor = one.wire.record("list_directory", path="notes/cur", limit=2)["next_cursor"]
+    assert cursor
+    forged = base64.urlsafe_b64encode(b'["x",0,"Li4vLi4="]').decode()
+    for tool, arguments in (
+        ("find_files", {}),
+        ("list_directory", {"depth": 2}),
+        ("search_text", {"pattern": "needle"}),
+    ):
+        for bad in (cursor, forged, "%%%", "AAAA"):
+            assert "bad_cursor" in one.wire.error(tool, path="notes/cur", cursor=bad, **arguments)
+
+
+def test_finding_and_searching_over_the_wire(ground: Ground) -> None:
+    ground.put("project/app/main.py", b"def start():\n    return 'needle here'\n")
+    ground.put("project/app/.hidden.py", b"needle hidden\n")
+    ground.put("project/node_modules/x/index.py", b"needle ignored\n")
+    ground.put("project/.gitignore", b"node_modules/\n")
+    wire = ground.wire
+    assert wire.record("find_files", path="notes/project", globs=["**/*.py"])["paths"] == ["app/main.py"]
+    text = wire.text("search_text", path="notes/project", pattern="needle")
+    assert "shown 1 of 1 lines in 1 of 1 files" in text
+    assert "notes/project/app/main.py (1 lines, etag=" in text
+    assert "2:     return 'needle here'" in text
+    assert "1 of 1 files" in wire.text("search_text", path="notes/project", pattern=r"ne{2}dle\s\w+", regex=True)
+    everything = wire.text(
+        "search_text", path="notes/project", pattern="needle", gitignore=False, hidden=True, mode="files"
+    )
+    assert everything.count("\n") == 4
+    assert "bad_pattern" in wire.error("search_text", path="notes", pattern="(", regex=True)
+
+
+def test_search_pages_lead_to_every_hit_once(one: Ground) -> None:
+    for number in range(23):
+        one.put(f"pages/f{number:02}", b"needle\n" * 3)
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        text = one.wire.text("search_text", path="notes/pages", pattern="needle", limit=12, cursor=cursor)
+        seen += re.findall(r"^notes/pages/(f\d\d) ", text, re.MULTILINE)
+        found = re.search(r"cursor=(\S+)", text)
+        if not found:
+            break
+        cursor = found.group(1)
+    assert seen == [f"f{n:02}" for n in range(23)]
+
+
+def test_resources_are_read_as_text_bytes_and_folders(ground: Ground) -> None:
+    ground.put("r/text.txt", "gr\u00fcn\n".encode())
+    ground.put("r/blob.bin", bytes(range(256)))
+    read = [
+        ground.wire.request("resources/read", {"uri": uri})["result"]["contents"][0]
+        for uri in (
+            "fs://notes/r/text.txt",
+            f"file://{ground.notes}/r/text.txt",
+            "fs://notes/r/blob.bin",
+            "fs://notes/r",
+        )
+    ]
+    assert read[0]["text"] == read[1]["text"] == "gr\u00fcn\n"
+    assert base64.b64decode(read[2]["blob"]) == bytes(range(256))
+    assert json.loads(read[3]["text"])["entries"] == ["blob.bin", "text.txt"]
+    templates = ground.wire.request("resources/templates/list")["result"]["resourceTemplates"]
+    assert [item["uriTemplate"] for item in templates] == ["fs://{root}/{+path}", "file:///{+path}"]
+
+
+def test_completions_lead_from_the_root_to_the_file(ground: Ground) -> None:
+    ground.put("c/one.txt", b"")
+    ground.put("c/oval/x", b"")
+
+    def complete(name: str, value: str, uri: str = "fs://{root}/{+path}", **chosen: str) -> list[str]:
+        params: Message = {"ref": {"type": "ref/resource", "uri": uri}, "argument": {"name": name, "value": value}}
+        if chosen:
+            params["context"] = {"arguments": chosen}
+        return ground.wire.request("completion/complete", params)["result"]["completion"]["values"]
+
+    assert complete("root", "n") == ["notes"]
+    assert complete("path", "c/o", root="notes") == ["c/oval/", "c/one.txt"]
+    assert complete("path", "../", root="notes") == []
+    base = str(ground.notes).lstrip("/")
+    assert complete("path", f"{base}/c/on", "file:///{+path}") == [f"{base}/c/one.txt"]
+
+
+def test_prompts_name_the_folder_and_the_question(ground: Ground) -> None:
+    ask = ground.wire.request("prompts/get", {"name": "find_in_project", "arguments": {"question": "the tides"}})
+    assert "the tides" in ask["result"]["messages"][0]["content"]["text"]
+    explain = ground.wire.request("prompts/get", {"name": "explain_folder", "arguments": {"path": "notes/c"}})
+    assert "notes/c" in explain["result"]["messages"][0]["content"]["text"]
+    refused = ground.wire.request("prompts/get", {"name": "explain_folder", "arguments": {"path": "/etc"}})
+    assert refused["error"]["code"] == -32602
+
+
+def test_every_call_has_an_intent_before_and_an_outcome_after(tmp_path: Path) -> None:
+    with connected(command(*furnish(tmp_path / "g")), "stdio", MODERN) as wire:
+        wire.tool("read_file", path="src/main.py")
+        wire.tool("read_file", path="notes/../secret")
+        wire.request("resources/read", {"uri": "fs://src/main.py"})
+        wire.request("prompts/get", {"name": "explain_folder"})
+    (name,) = (tmp_path / "g" / "state" / "journal").iterdir()
+    assert stat.S_IMODE(name.stat().st_mode) == 0o600
+    records = [json.loads(line) for line in name.read_text(encoding="utf-8").splitlines()]
+    assert [record["type"] for record in records] == ["header", *(["intent", "outcome"] * 4)]
+    assert [record["status"] for record in records if record["type"] == "outcome"] == ["ok", "error", "ok", "ok"]
+    assert [record["kind"] for record in records if record["type"] == "intent"] == [
+        "tool",
+        "tool",
+        "resource",
+        "prompt",
+    ]
+    assert "main.py" not in json.dumps([record for record in records if record.get("kind") == "tool"])
+
+
+def test_a_call_that_cannot_be_recorded_is_not_made(tmp_path: Path) -> None:
+    with connected(command(*furnish(tmp_path / "g")), "stdio", MODERN) as wire:
+        assert isinstance(wire, StdioWire)
+        import resource
+
+        import psutil
+
+        wire.record("list_roots")
+        process = psutil.Process(wire.server.process.pid)
+        journal = next((tmp_path / "g" / "state" / "journal").iterdir())
+        size = journal.stat().st_size
+        # No file of this process may grow further: the kernel refuses the journal's next byte.
+        process.rlimit(resource.RLIMIT_FSIZE, (size, size))
+        response = wire.request(
+            "tools/call", {"name": "write_file", "arguments": {"path": "notes/never", "content": ""}}
+        )
+        assert "audit_unavailable" in response["error"]["message"]
+        assert not (tmp_path / "g" / "notes" / "never").exists()
+        assert journal.stat().st_size == size
