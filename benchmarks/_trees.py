@@ -12,7 +12,20 @@ NEEDLE_EVERY = 997
 """One source file in this many holds the needle, once."""
 LINE = "the quick brown fox jumps over the lazy dog, line {:08d}\n"
 
-_WORDS = ["alpha", "return", "value", "index", "import", "result", "while", "buffer", "parse", "render", "token", "queue"]
+_WORDS = [
+    "alpha",
+    "return",
+    "value",
+    "index",
+    "import",
+    "result",
+    "while",
+    "buffer",
+    "parse",
+    "render",
+    "token",
+    "queue",
+]
 _PER_FOLDER = 50
 
 
@@ -75,7 +88,7 @@ def _project(project: Path, count: int) -> tuple[int, int]:
     (project / ".gitignore").write_text("node_modules/\n", encoding="ascii")
     # ripgrep and git heed a .gitignore only inside a repository.
     (project / ".git").mkdir()
-    chance = random.Random(20260728)  # noqa: S311 - test data
+    chance = random.Random(20260728)
     half = (count - 1) // 2
     python_files = needles = 0
     for number in range(count - 1):

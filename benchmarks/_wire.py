@@ -94,7 +94,7 @@ class Driver:
         self._held = bytearray()
         self._scanned = 0
         # A file, not a pipe: a server that writes much there must not come to wait for us.
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         try:
             self.started = time.perf_counter()
             self._process = subprocess.Popen(

@@ -278,8 +278,9 @@ def test_fifty_edits_at_once_all_survive(ground: Ground) -> None:
         answers = [json.loads(wire.server.line()) for _ in range(50)]
     else:
         assert isinstance(wire, HttpWire)
+        asked: list[Message] = [call(number) for number in range(50)]
         with ThreadPoolExecutor(10) as pool:
-            answers = list(pool.map(lambda params: wire.request("tools/call", params), map(call, range(50))))
+            answers = [future.result() for future in [pool.submit(wire.request, "tools/call", item) for item in asked]]
     assert not [answer for answer in answers if answer.get("result", {}).get("isError", True)]
     assert path.read_bytes() == b"".join(b"LINE %02d\n" % n for n in range(50))
     assert [name for name in os.listdir(ground.notes) if name.startswith(".gatelodge")] == []

@@ -137,7 +137,7 @@ class _Search:
             begin, end = text.rfind("\n", 0, offset) + 1, text.find("\n", offset)
             end = len(text) if end < 0 else end
             done = end + 1
-            if begin == len(text) > 0:
+            if begin == len(text):
                 break  # behind the last line end there is no line
             column = self._matcher.first(text[begin:end])
             if column is None:

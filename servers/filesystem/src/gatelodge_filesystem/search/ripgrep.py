@@ -27,6 +27,29 @@ def executable() -> str | None:
     return os.path.abspath(found) if found else None
 
 
+def loosened(pattern: str) -> str:
+    r"""The expression without ``^`` and ``$``: to ripgrep a lone ``\r`` ends no line, so anchored it would see less."""
+    out: list[str] = []
+    at, inside = 0, False
+    while at < len(pattern):
+        char = pattern[at]
+        if char == "\\":
+            out.append(pattern[at : at + 2])
+            at += 2
+            continue
+        if inside:
+            inside = char != "]" or out[-1] in ("[", "[^")
+        elif char == "[":
+            inside = True
+            if pattern[at + 1 : at + 2] == "^":
+                char = "[^"
+        elif char in "^$":
+            char = ""
+        at += 1 + (char == "[^")
+        out.append(char)
+    return "".join(out)
+
+
 class Scout:
     """A ripgrep at work on one folder.
 
@@ -47,7 +70,7 @@ class Scout:
         arguments += ["--hidden"] if request.hidden else []
         # The scout may report too much, never too little: rules and globs are ours to judge.
         arguments += ["--no-ignore"] if not request.use_ignore else ["--glob=!.git"]
-        arguments += ["-e", request.pattern, "--", "."]
+        arguments += ["-e", loosened(request.pattern), "--", "."]
         self._process = subprocess.Popen(
             arguments,
             cwd=f"/proc/self/fd/{fd}",
