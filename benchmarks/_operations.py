@@ -105,7 +105,7 @@ def find(live: Live, trees: Trees, pattern: str, expected: int) -> Callable[[], 
     if live.contender.kind == "reference":
         tool, arguments = "search_files", {"path": str(trees.project), "pattern": pattern}
     else:
-        tool, arguments = "find_files", {"path": str(trees.project), "glob": pattern}
+        tool, arguments = "find_files", {"path": str(trees.project), "globs": [pattern]}
 
     def run() -> Sample:
         answer = live.driver.call(tool, arguments)
@@ -162,7 +162,7 @@ def edit(live: Live, path: Path) -> Callable[[], Sample]:
         arguments: Mapping[str, Any] = (
             {"path": str(path), "edits": [{"oldText": old, "newText": new}]}
             if live.contender.kind == "reference"
-            else {"path": str(path), "old": old, "new": new}
+            else {"path": str(path), "edits": [{"old": old, "new": new}]}
         )
         answer = live.driver.call("edit_file", arguments)
         content = path.read_bytes()

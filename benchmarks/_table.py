@@ -10,6 +10,8 @@ from typing import Any
 from benchmarks._wire import Driver, WireError
 
 MB = 1e6
+COARSE_SECONDS = 0.03
+"""Below this, a difference of two counters that go by 10 ms (user and system time) says nothing."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Sample:
         seconds: Wall time of all calls.
         wire: Bytes of all answers; 0 where nothing is answered.
         calls: How many calls it was.
-        cpu: Processor seconds of all calls, where the runner itself knows; else the server is asked.
+        cpu: Processor seconds of all calls, where no server that goes on running can be asked.
         note: What a reader of the table must know, such as that the answer was cut.
     """
 
@@ -57,10 +59,18 @@ class Cell:
     cpu: float | None = None
     rss_before: int = 0
     rss_after: int = 0
+    cpu_coarse: bool = False
+    """Whether `cpu` was read from a counter that goes by 10 ms."""
     problem: str = ""
     """Why there are no figures."""
     failed: bool = False
     """Whether the problem is a fault, not just something that doesn't exist."""
+
+    def add(self, sample: Sample) -> None:
+        """Keep a measurement."""
+        self.samples.append(sample)
+        if sample.cpu is not None:
+            self.cpu = (self.cpu or 0.0) + sample.cpu
 
 
 def measure(operation: str, runners: Sequence[Runner], rounds: int, *, warm: bool = True) -> list[Cell]:
@@ -74,15 +84,18 @@ def measure(operation: str, runners: Sequence[Runner], rounds: int, *, warm: boo
             cell.rss_before = runner.driver.rss()
         if warm:
             _once(runner, cell, keep=False)
+    # From here to the end, so that what a server does after an answer, such as collecting garbage, counts too.
+    spent = [runner.driver.cpu() if runner.driver else 0.0 for runner in runners]
     for turn in range(rounds):
         order = list(zip(runners, cells, strict=True))
         order = order[turn % len(order) :] + order[: turn % len(order)]
         for runner, cell in order:
             if not cell.problem:
                 _once(runner, cell, keep=True)
-    for runner, cell in zip(runners, cells, strict=True):
+    for runner, cell, before in zip(runners, cells, spent, strict=True):
         if runner.driver is not None and not cell.failed:
             cell.rss_after = runner.driver.rss()
+            cell.cpu, cell.cpu_coarse = runner.driver.cpu() - before, True
     return cells
 
 
@@ -93,17 +106,13 @@ def absent(operation: str, label: str, reason: str) -> Cell:
 
 def _once(runner: Runner, cell: Cell, *, keep: bool) -> None:
     try:
-        before = runner.driver.cpu() if runner.driver else 0.0
         sample = runner.run()
-        spent = sample.cpu if runner.driver is None else runner.driver.cpu() - before
     except (WireError, AssertionError) as error:
         cell.problem, cell.failed = f"failed: {str(error)[:300]}", True
         cell.samples.clear()
         return
     if keep:
-        cell.samples.append(sample)
-        if spent is not None:
-            cell.cpu = (cell.cpu or 0.0) + spent
+        cell.add(sample)
 
 
 HEADINGS = (
@@ -119,7 +128,7 @@ def rows(cells: Iterable[Cell]) -> list[list[str]]:
         shown = cell.operation if cell.operation != last else ""
         last = cell.operation
         if not cell.samples:
-            table.append([shown, cell.label, *[""] * 7, cell.problem])
+            table.append([shown, cell.label, *[""] * 6, _memory(cell), cell.problem])
             continue
         per_call = [sample.seconds / sample.calls for sample in cell.samples]
         calls = sum(sample.calls for sample in cell.samples)
@@ -131,7 +140,7 @@ def rows(cells: Iterable[Cell]) -> list[list[str]]:
                 cell.label,
                 *(_ms(value) for value in (statistics.median(per_call), min(per_call), max(per_call))),
                 f"{1 / statistics.median(per_call):,.0f}" if many else "",
-                "" if cell.cpu is None else _ms(cell.cpu / calls),
+                _cpu(cell, calls),
                 f"{wire / 1000:,.1f}" if wire else "",
                 _memory(cell),
                 cell.samples[-1].note,
@@ -167,6 +176,14 @@ def records(cells: Iterable[Cell]) -> list[dict[str, Any]]:
 def _ms(seconds: float) -> str:
     value = seconds * 1000
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _cpu(cell: Cell, calls: int) -> str:
+    if cell.cpu is None:
+        return ""
+    if cell.cpu_coarse and cell.cpu < COARSE_SECONDS:
+        return f"< {_ms(COARSE_SECONDS / calls)}"
+    return _ms(cell.cpu / calls)
 
 
 def _memory(cell: Cell) -> str:

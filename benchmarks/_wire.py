@@ -179,6 +179,11 @@ class Driver:
                 total += child.memory_info().rss
         return total
 
+    def stderr(self) -> str:
+        """What the server has written on standard error so far."""
+        # Not by seeking: the server writes through the same file position.
+        return os.pread(self._stderr.fileno(), os.fstat(self._stderr.fileno()).st_size, 0).decode("utf-8", "replace")
+
     def close(self) -> None:
         """End the server as a host does: close its input, wait, and only then use force."""
         for stream in (self._process.stdin, self._process.stdout):
@@ -235,5 +240,4 @@ class Driver:
         self._held += chunk
 
     def _failure(self, what: str) -> WireError:
-        self._stderr.seek(0)
-        return WireError(f"{what}; its standard error: {self._stderr.read()[-2000:].decode('utf-8', 'replace')}")
+        return WireError(f"{what}; its standard error: {self.stderr()[-2000:]}")

@@ -60,6 +60,7 @@ def starts(servers: Sequence[Contender], env: Mapping[str, str], trees: Trees, s
     """From the start of the process: to the first answer, to tools/list, to the first result; memory after it."""
     marks = ("spawn to first answer", "spawn to tools/list", "spawn to first tool result")
     cells = {(mark, server.label): Cell(mark, server.label) for mark in marks for server in servers}
+    idle = {server.label: Cell("idle RSS, after one call", server.label) for server in servers}
     # The first round is not kept: it may compile bytecode and fill the page cache.
     for turn in range(scale.rounds + 1):
         for server in [*servers[turn % len(servers) :], *servers[: turn % len(servers)]]:
@@ -72,13 +73,13 @@ def starts(servers: Sequence[Contender], env: Mapping[str, str], trees: Trees, s
             for mark, taken in zip(marks, samples, strict=True):
                 cell = cells[mark, server.label]
                 if turn and not cell.failed:
-                    cell.samples.append(taken)
-                    cell.cpu = (cell.cpu or 0.0) + (taken.cpu or 0.0)
-            cells[marks[2], server.label].rss_after = memory
+                    cell.add(taken)
+            idle[server.label].rss_after = memory
     for mark in marks:
         yield from (cells[mark, server.label] for server in servers)
         if mark == marks[0]:
             yield from _bare_starts(env, scale)
+    yield from idle.values()
 
 
 def _start(server: Contender, env: Mapping[str, str], trees: Trees) -> tuple[list[Sample], int]:
@@ -175,13 +176,13 @@ def _searches(turns: Turns, env: Mapping[str, str], trees: Trees, scale: Scale) 
         lambda live: _operations.find(live, trees, "**/*.py", trees.python_files), scale.rounds, *limits,
     )  # fmt: skip
     yield row(f"find nothing in {files}", lambda live: _operations.find(live, trees, "**/*.nothing", 0), scale.rounds)
-    limits = []
+    searchers: list[Runner] = []
     if rg is not None:
         searching = [rg, "--no-config", "--line-number", "--fixed-strings", NEEDLE, project]
-        limits.append(Runner("limit: rg", lambda: program(searching, env, trees.needles)))
+        searchers.append(Runner("limit: rg", lambda: program(searching, env, trees.needles)))
     yield row(
         f"search content of {files}",
-        lambda live: _operations.search(live, trees) if "search_text" in live.tools else None, scale.rounds, *limits,
+        lambda live: _operations.search(live, trees) if "search_text" in live.tools else None, scale.rounds, *searchers,
     )  # fmt: skip
     yield row(f"tree of {files}", lambda live: _operations.tree(live, trees), scale.rounds)
 

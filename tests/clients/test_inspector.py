@@ -60,7 +60,7 @@ def test_it_lists_and_finds(client: Client, target: list[str] | str, era: Era, s
     listed = json.dumps(result(call(client, target, era, "list_directory", path=str(served))))
     assert "notes.txt" in listed
     assert "module.py" in listed
-    found = json.dumps(result(call(client, target, era, "find_files", glob="**/*.py")))
+    found = json.dumps(result(call(client, target, era, "find_files", globs=["**/*.py"])))
     assert "module.py" in found
     assert "notes.txt" not in found
     assert "notes.txt" in json.dumps(
@@ -72,7 +72,7 @@ def test_it_writes_a_file_and_edits_it(client: Client, target: list[str] | str, 
     path = served / f"new-{client.home.parent.name}.txt"
     result(call(client, target, era, "write_file", path=str(path), content="one\ntwo\n"))
     assert path.read_bytes() == b"one\ntwo\n"
-    result(call(client, target, era, "edit_file", path=str(path), old="two", new="zwei"))
+    result(call(client, target, era, "edit_file", path=str(path), edits=[{"old": "two", "new": "zwei"}]))
     assert path.read_bytes() == b"one\nzwei\n"
 
 

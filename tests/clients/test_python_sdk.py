@@ -67,7 +67,7 @@ def test_a_session_lists_reads_edits_and_is_refused(converse: Converse, served: 
         assert "the needle is here" in await text(client, "read_file", path=str(served / "notes.txt"))
         assert "notes.txt" in await text(client, "search_text", pattern="needle")
         await text(client, "write_file", path=str(path), content="one\r\ntwo\r\n")
-        await text(client, "edit_file", path=str(path), old="two", new="zwei")
+        await text(client, "edit_file", path=str(path), edits=[{"old": "two", "new": "zwei"}])
         refused = await client.call_tool("read_file", {"path": str(served.parent / "outside.txt")})
         assert refused.is_error
         assert "s3cr3t" not in json.dumps(refused.model_dump(mode="json"))

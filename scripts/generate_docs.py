@@ -1,0 +1,100 @@
+"""Write the generated parts of the documentation, or check that they are up to date.
+
+    python scripts/generate_docs.py            write
+    python scripts/generate_docs.py --check    exit with 1, and say what is stale
+
+A generated part stands between ``<!-- NAME:begin ... -->`` and ``<!-- NAME:end -->``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gatelodge_core.declare import Declarations
+from gatelodge_core.settings import PREFIX, LodgeSettings
+from gatelodge_filesystem.server import declarations as filesystem
+from gatelodge_filesystem.settings import FilesystemSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Documented:
+    """A server whose README has generated parts."""
+
+    readme: Path
+    settings: type[LodgeSettings]
+    declarations: Declarations[Any]
+
+
+def servers() -> list[Documented]:
+    """All servers there are."""
+    return [
+        Documented(
+            ROOT / "servers/filesystem/README.md",
+            FilesystemSettings,
+            filesystem(FilesystemSettings(roots=["/anywhere"])),
+        )
+    ]
+
+
+def tool_table(declarations: Declarations[Any]) -> str:
+    """The tools, with what follows from their declarations."""
+    rows = ["| tool | what it does | effect | by default |", "|---|---|---|---|"]
+    for tool in declarations.tools.values():
+        words = [str(tool.nature.effect)]
+        words += ["only adds"] if tool.nature.additive else []
+        words += [str(tool.nature.reach)] if tool.nature.hints.open_world else []
+        rows.append(f"| `{tool.name}` | {tool.description} | {', '.join(words)} | {tool.nature.default_rule} |")
+    return "\n".join(rows)
+
+
+def settings_table(model: type[LodgeSettings]) -> str:
+    """The settings, with each one's flag, variable and default."""
+    rows = ["| setting | flag | what it does | default |", "|---|---|---|---|"]
+    shared = set(LodgeSettings.model_fields)
+    for name, info in model.model_fields.items():
+        flag = f"`--{name.replace('_', '-')}`" if name != model.positional else "arguments"
+        default = info.get_default(call_default_factory=True, validated_data={})
+        shown = f"`{default}`" if default not in ("", [], None) else "-"
+        variable = f"{PREFIX}{name.upper()}" if name in shared else f"{PREFIX}{model.server.upper()}_{name.upper()}"
+        rows.append(f"| `{name}` (`{variable}`) | {flag} | {info.description} | {shown} |")
+    return "\n".join(rows)
+
+
+def renewed(text: str, name: str, content: str) -> str:
+    """`text` with one generated part replaced.
+
+    Raises:
+        ValueError: It has no such part.
+    """
+    pattern = re.compile(rf"(<!-- {name}:begin[^>]*-->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+    made, count = pattern.subn(lambda found: f"{found.group(1)}{content}\n{found.group(2)}", text)
+    if count != 1:
+        raise ValueError(f"there must be one part {name}")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check; the exit status."""
+    stale: list[str] = []
+    for server in servers():
+        text = server.readme.read_text(encoding="utf-8")
+        made = renewed(text, "tools", tool_table(server.declarations))
+        made = renewed(made, "settings", settings_table(server.settings))
+        if made != text:
+            stale.append(str(server.readme.relative_to(ROOT)))
+            if "--check" not in arguments:
+                server.readme.write_text(made, encoding="utf-8")
+    if stale and "--check" in arguments:
+        sys.stderr.write(f"stale: {', '.join(stale)}; run `uv run poe docs`\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""The exact wire form of every tool, kept as canonical JSON: a change to what models see is seen in the diff.
+
+``GATELODGE_UPDATE_SURFACE=1 pytest tests/surface`` writes the files anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import pytest
+from gatelodge_filesystem.server import build, declarations
+from gatelodge_filesystem.settings import FilesystemSettings
+from mcp import Client
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+UPDATE = os.environ.get("GATELODGE_UPDATE_SURFACE") == "1"
+
+TOKENS = {"filesystem": 4500}
+"""The most that a server's tools/list may cost, in tokens of about four characters."""
+
+
+def surface(base: Path) -> dict[str, list[dict[str, Any]]]:
+    """What each server lists, by the SDK's own client."""
+    (base / "root").mkdir()
+    lodge = build(FilesystemSettings(roots=[str(base / "root")], state_dir=str(base / "state")))
+
+    async def listed() -> list[dict[str, Any]]:
+        async with Client(lodge.mcp, cache=None) as client:
+            found = await client.list_tools()
+            return [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in found.tools]
+
+    return {"filesystem": anyio.run(listed)}
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    return surface(tmp_path_factory.mktemp("surface"))
+
+
+def test_every_tool_looks_as_it_was_agreed(listed: dict[str, list[dict[str, Any]]]) -> None:
+    for server, tools in listed.items():
+        folder = HERE / server
+        folder.mkdir(exist_ok=True)
+        expected = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.json")}
+        found = {tool["name"]: json.dumps(tool, indent=2, sort_keys=True, ensure_ascii=False) + "\n" for tool in tools}
+        if UPDATE:
+            for name in expected.keys() - found.keys():
+                (folder / f"{name}.json").unlink()
+            for name, text in found.items():
+                (folder / f"{name}.json").write_text(text, encoding="utf-8")
+            continue
+        assert found == expected, "changed? GATELODGE_UPDATE_SURFACE=1 pytest tests/surface, and look at the diff"
+
+
+def test_the_lists_are_small(listed: dict[str, list[dict[str, Any]]]) -> None:
+    for server, tools in listed.items():
+        assert len(json.dumps(tools, separators=(",", ":"))) / 4 <= TOKENS[server]
+
+
+def walk(value: Any, path: str = "") -> list[str]:
+    """What is wrong with a schema for hosts that accept little."""
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return [problem for number, item in enumerate(items) for problem in walk(item, f"{path}[{number}]")]
+    if not isinstance(value, dict):
+        return []
+    schema = cast("dict[str, Any]", value)
+    problems = [f"{path}: {word}" for word in ("$ref", "$defs", "anyOf", "oneOf", "allOf", "not") if word in schema]
+    if isinstance(schema.get("type"), list):
+        problems.append(f"{path}: several types")
+    return problems + [problem for key, item in schema.items() for problem in walk(item, f"{path}.{key}")]
+
+
+def test_every_tool_keeps_the_rules_that_all_tools_keep(listed: dict[str, list[dict[str, Any]]]) -> None:
+    names: set[str] = set()
+    for server, tools in listed.items():
+        for tool in tools:
+            name = tool["name"]
+            assert name not in names
+            names.add(name)
+            assert len(name) <= 30
+            assert name.islower()
+            assert "_" in name, f"{name} is verb_noun"
+            assert 20 <= len(tool["description"]) <= 200, name
+            assert tool["title"]
+            assert set(tool["annotations"]) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
+            assert not (tool["annotations"]["readOnlyHint"] and tool["annotations"]["destructiveHint"])
+            assert walk(tool["inputSchema"]) + walk(tool.get("outputSchema", {})) == [], name
+            assert tool["inputSchema"]["additionalProperties"] is False
+            scope = declarations(FilesystemSettings(roots=["/x"])).tools[name].nature.scope(server)
+            assert scope in {f"{server}:read", f"{server}:write", f"{server}:destroy"}
+
+
+def test_bulk_has_no_output_schema_and_records_have_one(listed: dict[str, list[dict[str, Any]]]) -> None:
+    with_schema = {tool["name"] for tool in listed["filesystem"] if "outputSchema" in tool}
+    assert with_schema == {"list_roots", "list_directory", "get_file_info", "find_files"}
+
+
+def test_the_generated_documentation_is_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/generate_docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
