@@ -65,7 +65,7 @@ def gatelodge_command() -> list[str]:
 
 def reference_command() -> list[str] | None:
     """The reference server of the pinned npm packages; None if it isn't installed."""
-    script = Path(os.environ.get("GATELODGE_CLIENTS") or HERE) / "node_modules" / REFERENCE / "dist/index.js"
+    script = Path(os.environ.get("TESTS_CLIENTS") or HERE) / "node_modules" / REFERENCE / "dist/index.js"
     node = node_binary()
     return [str(node), str(script)] if node is not None and script.is_file() else None
 

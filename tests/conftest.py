@@ -15,7 +15,7 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Generator[None
     """No test reads the settings or writes the state of the person who runs it."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith("GATELODGE_") and not name.startswith("GATELODGE_REQUIRE_"):
+            if name.startswith("GATELODGE_"):
                 patch.delenv(name)
         # A bytecode cache, as any user has: without it each of some hundred servers compiles the SDK anew.
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)

@@ -30,14 +30,14 @@ TOOLS = {
 
 # Read when the tests are collected: while they run, nothing that begins with GATELODGE_ is set, since a server refuses
 # a setting that it doesn't know.
-PACKAGES = Path(os.environ.get("GATELODGE_CLIENTS") or HERE)
-REQUIRED = os.environ.get("CI", "").lower() in ("1", "true") or os.environ.get("GATELODGE_REQUIRE_CLIENTS") == "1"
+PACKAGES = Path(os.environ.get("TESTS_CLIENTS") or HERE)
+REQUIRED = os.environ.get("CI", "").lower() in ("1", "true") or os.environ.get("TESTS_REQUIRE_CLIENTS") == "1"
 """Whether absent clients are a failure rather than a reason to skip."""
-_SERVER = shlex.split(os.environ.get("GATELODGE_CLIENTS_SERVER", ""))
+_SERVER = shlex.split(os.environ.get("TESTS_CLIENTS_SERVER", ""))
 
 
 def server_command(*roots: Path) -> list[str]:
-    """How a host starts the filesystem server: the installed script, or what ``GATELODGE_CLIENTS_SERVER`` names."""
+    """How a host starts the filesystem server: the installed script, or what ``TESTS_CLIENTS_SERVER`` names."""
     script = Path(sys.executable).parent / ("gatelodge-filesystem.exe" if os.name == "nt" else "gatelodge-filesystem")
     return [*(_SERVER or [str(script)]), *map(str, roots)]
 

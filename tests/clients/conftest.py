@@ -15,7 +15,7 @@ from tests.support.wire import Transport
 def _no_switches(_own_environment: None) -> Generator[None]:
     """The servers don't see the switches of the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("GATELODGE_REQUIRE_CLIENTS", raising=False)
+        patch.delenv("TESTS_REQUIRE_CLIENTS", raising=False)
         yield
 
 

@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         nargs="?",
         type=Path,
         default=HERE,
-        help="where node_modules goes; tests look there if GATELODGE_CLIENTS names it (default: beside the tests)",
+        help="where node_modules goes; tests look there if TESTS_CLIENTS names it (default: beside the tests)",
     )
     directory: Path = parser.parse_args(argv).directory
     try:
