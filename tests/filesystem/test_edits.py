@@ -217,7 +217,7 @@ def test_only_three_things_end_a_line(text: str) -> None:
         ),
         (
             ("\u3053\u308c\u306f\u65e5\u672c\u8a9e\u306e\u6587\u7ae0\u3067\u3059\u3002" * 20).encode("shift_jis"),
-            "shift_jis",
+            "cp932",
         ),
         (("gr\u00fcn \u20ac " * 50).encode() + b"\xff", "utf-8"),
     ],
