@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from gatelodge_core.errors import CallError
+from gatelodge_core.globs import Globs
 from gatelodge_filesystem.find import Query, find
-from gatelodge_filesystem.globs import Globs
 from gatelodge_filesystem.search import Hits, Request, search
 from gatelodge_filesystem.search.ripgrep import executable, loosened
 from gatelodge_filesystem.walk import Budget, Folder, Walk

@@ -18,8 +18,10 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts.base import Prompt
 from mcp.shared.exceptions import MCPError
+from mcp.shared.uri_template import UriTemplate
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, Completion, PromptReference
 
+from gatelodge_core.auth.principal import Principal
 from gatelodge_core.declare import Declarations, PromptDeclaration, ResourceDeclaration
 from gatelodge_core.effects import Nature
 from gatelodge_core.errors import CallError
@@ -73,6 +75,7 @@ class Lodge(Generic[D]):
         domain: What its functions act on.
         steps: What each call walks through, outermost first.
         ready: Answers /readyz: reasons why calls would fail now, empty when they would not.
+        hidden: Whether a tool may never be called by a principal; it then isn't listed.
         life: Entered before the first request and left after the last; for pools and journals.
     """
 
@@ -81,6 +84,7 @@ class Lodge(Generic[D]):
     domain: D
     steps: Sequence[Step] = ()
     ready: Callable[[], list[str]] = list[str]
+    hidden: Callable[[str, Principal], bool] | None = None
     life: Callable[[], AbstractAsyncContextManager[None]] | None = None
     _natures: dict[str, Nature] = field(init=False, default_factory=dict[str, Nature])
     _prompts: dict[str, tuple[frozenset[str], frozenset[str]]] = field(
@@ -107,7 +111,7 @@ class Lodge(Generic[D]):
                 "resources/list": hint,
                 "resources/templates/list": hint,
             },
-            middleware=[Guard(self, self.steps)],
+            middleware=[Guard(self, self.steps, self.hidden)],
         )
         for prompt in self.declarations.prompts.values():
             self._add_prompt(prompt)
@@ -132,6 +136,13 @@ class Lodge(Generic[D]):
     def prompt(self, name: str) -> tuple[frozenset[str], frozenset[str]] | None:
         """(required, all) argument names of a prompt, or None."""
         return self._prompts.get(name)
+
+    def resource(self, uri: str) -> str:
+        """The declared name of the resource or template that a URI belongs to; the URI if there is none."""
+        for declaration in self.declarations.resources.values():
+            if UriTemplate.parse(declaration.uri).match(uri) is not None:
+                return declaration.name
+        return uri
 
     def _add_prompt(self, declaration: PromptDeclaration) -> None:
         function = bound(declaration.function, self.domain)

@@ -63,6 +63,15 @@ class LodgeSettings(BaseSettings):
     state_dir: str = Field(
         default="", description="Where the journal and locks are kept; default: the platform's place."
     )
+    policy: str = Field(
+        default="", description="The policy file; default: policy.toml beside the settings file, if there is one."
+    )
+    calls_per_second: float = Field(default=200, gt=0, description="Calls a second of one caller, in the long run.")
+    calls_at_once: int = Field(default=32, ge=1, le=1000, description="Calls of one caller that run at once.")
+    calls_waiting: int = Field(default=256, ge=0, le=10_000, description="Calls of one caller that wait for a place.")
+    call_burst: int = Field(default=2000, ge=1, description="Calls of one caller at once after a pause.")
+    call_seconds: float = Field(default=60, gt=0, le=3600, description="The longest a call may run.")
+    result_bytes: int = Field(default=8_388_608, ge=10_000, description="The largest result of a call.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="How much is logged to stderr."
     )
@@ -71,6 +80,14 @@ class LodgeSettings(BaseSettings):
     def state_path(self) -> str:
         """The state directory, absolute."""
         return os.path.abspath(os.path.expanduser(self.state_dir or platformdirs.user_state_dir("gatelodge")))
+
+    @property
+    def policy_path(self) -> str:
+        """The policy file, absolute; empty if there is none."""
+        if self.policy:
+            return os.path.abspath(os.path.expanduser(self.policy))
+        usual = os.path.join(platformdirs.user_config_dir("gatelodge"), "policy.toml")
+        return usual if os.path.exists(usual) else ""
 
     @field_validator("*", mode="before")
     @classmethod

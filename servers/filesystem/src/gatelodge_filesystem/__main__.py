@@ -11,6 +11,7 @@ PROGRAM = Program(
     "filesystem",
     settings="gatelodge_filesystem.settings:FilesystemSettings",
     build="gatelodge_filesystem.server:build",
+    offers="gatelodge_filesystem.server:OFFERED",
 )
 
 

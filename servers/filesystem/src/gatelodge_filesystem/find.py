@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gatelodge_core.globs import Globs
+
 from gatelodge_filesystem import cursors
-from gatelodge_filesystem.globs import Globs
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.walk import Budget, Folder, Walk
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
-from gatelodge_core.audit.journal import Journal
 from gatelodge_core.declare import Declarations, merged, read_only
-from gatelodge_core.guard.audit import AuditStep
+from gatelodge_core.keeper import Keeper
 from gatelodge_core.server import Identity, Lodge
 
 from gatelodge_filesystem.prompts import prompts
 from gatelodge_filesystem.resources import resources
 from gatelodge_filesystem.roots import pin
 from gatelodge_filesystem.settings import FilesystemSettings
+from gatelodge_filesystem.subjects import effect, subjects
 from gatelodge_filesystem.tools.reading import reading
 from gatelodge_filesystem.tools.searching import searching
 from gatelodge_filesystem.tools.writing import writing
@@ -32,12 +30,14 @@ INSTRUCTIONS = (
     "Every cut answer says how to get the rest."
 )
 
+OFFERED = merged([reading, searching, writing, resources, prompts])
+"""Everything there is, whatever the settings."""
+
 
 def declarations(settings: FilesystemSettings) -> Declarations[Workspace]:
     """What the server offers under these settings."""
-    offered = merged([reading, searching, writing, resources, prompts])
     changeable = any(spec.writable for spec in settings.specs)
-    return offered if changeable else offered.chosen(read_only)
+    return OFFERED if changeable else OFFERED.chosen(read_only)
 
 
 def build(settings: FilesystemSettings) -> Lodge[Workspace]:
@@ -55,23 +55,18 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         version("gatelodge-filesystem"),
     )
     roots = pin(settings.specs, allow_broad=settings.allow_broad_roots)
-    state = settings.state_path
-    workspace = Workspace(roots, budget=settings.budget, state_dir=os.path.join(state, "filesystem"))
+    workspace = Workspace(roots, budget=settings.budget, state_dir=os.path.join(settings.state_path, "filesystem"))
     for line in workspace.settle():
         logger.warning("%s", line)
-    header = {
-        "version": identity.version,
-        "platform": platform.platform(),
-        "transport": "http" if settings.http else "stdio",
-    }
-    journal = Journal(os.path.join(state, "journal"), identity.server, header)
-
-    @asynccontextmanager
-    async def life() -> AsyncGenerator[None]:
-        try:
-            yield
-        finally:
-            workspace.close()
-            journal.close()
-
-    return Lodge(identity, declarations(settings), workspace, [AuditStep(journal)], life=life)
+    offered = declarations(settings)
+    keeper = Keeper(
+        settings, identity, offered, subjects=partial(subjects, workspace), effect=partial(effect, workspace)
+    )
+    return Lodge(
+        identity,
+        offered,
+        workspace,
+        keeper.steps,
+        hidden=keeper.hidden,
+        life=lambda: keeper.life(workspace.close),
+    )

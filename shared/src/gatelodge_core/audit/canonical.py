@@ -27,8 +27,9 @@ def canonical(value: object) -> bytes:
 
 
 def digest(value: object) -> str:
-    """``sha256:`` and the hex digest of the canonical form."""
-    return f"sha256:{hashlib.sha256(canonical(value)).hexdigest()}"
+    """``sha256:`` and the hex digest of the canonical form, or of bytes that are one already."""
+    form = value if isinstance(value, bytes) else canonical(value)
+    return f"sha256:{hashlib.sha256(form).hexdigest()}"
 
 
 def _write(value: object, parts: list[str]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+_LEVELS = ("read", "write", "destroy")
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -16,10 +18,20 @@ class Principal:
     Args:
         method: How it was established, such as ``os-user``.
         subject: Who it is, unique within the method.
+        scopes: What it was granted, such as ``filesystem:write``; None for everything, as for the local user.
     """
 
     method: str
     subject: str
+    scopes: frozenset[str] | None = None
+
+    def may(self, scope: str) -> bool:
+        """Whether a scope was granted. ``destroy`` holds ``write``, and ``write`` holds ``read``."""
+        if self.scopes is None:
+            return True
+        server, _, level = scope.partition(":")
+        enough = _LEVELS[_LEVELS.index(level) :] if level in _LEVELS else (level,)
+        return any(f"{server}:{item}" in self.scopes for item in enough)
 
     def __str__(self) -> str:
         return f"{self.method}:{self.subject}"

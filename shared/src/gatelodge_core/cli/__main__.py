@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 COMMANDS = {
+    "approve": ("gatelodge_core.cli.approve", "Say yes or no to a call that waits for you."),
     "demo": ("gatelodge_core.cli.demo", "Show what the servers do, in a scratch folder that is removed again."),
+    "policy": ("gatelodge_core.cli.policy", "Show the policy, and test what it says of a call."),
 }
 USAGE_ERROR = 2
 

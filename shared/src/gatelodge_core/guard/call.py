@@ -7,14 +7,58 @@ the same way.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.effects import Nature
 
 Kind = Literal["tool", "resource", "prompt", "completion"]
 Transport = Literal["stdio", "http", "memory"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a call acts on.
+
+    Args:
+        name: As the policy names it, such as ``notes/plan.md``.
+        tree: Whether everything below it is reached too, as by a search.
+    """
+
+    name: str
+    tree: bool = False
+
+
+class Channel(Protocol):
+    """The way back to the person, through the host, in the protocol's own manner of each revision."""
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether the client says it can put a question to the person."""
+        ...
+
+    @property
+    def retries(self) -> bool:
+        """Whether asking means answering with a question, and the client calls again with the answer (2026-07-28)."""
+        ...
+
+    @property
+    def answer(self) -> tuple[str, bool] | None:
+        """(nonce, whether the person said yes), if this call brings the answer to our question."""
+        ...
+
+    def question(self, message: str, nonce: str) -> dict[str, Any]:
+        """The result that asks, where the client `retries`."""
+        ...
+
+    async def ask(self, message: str) -> bool:
+        """Ask and wait, where the client doesn't `retries`; whether the person said yes."""
+        ...
+
+    def refusal(self, text: str) -> dict[str, Any]:
+        """The result of a tool that was not run, in the wire form of this revision."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +76,9 @@ class Call:
         protocol: The protocol revision of the message, such as ``2026-07-28``.
         request_id: The JSON-RPC id.
         claims: What the client says of itself; recorded, never trusted.
+        channel: The way back to the person.
+        target: What policy rules for tools are matched with: the tool, the prompt, or the resource's declared name.
+        notes: What steps found out, for the journal: decision, rule, confirmation.
     """
 
     kind: Kind
@@ -44,6 +91,9 @@ class Call:
     protocol: str
     request_id: str | int
     claims: Mapping[str, str]
+    channel: Channel
+    target: str
+    notes: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)

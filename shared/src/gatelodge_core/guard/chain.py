@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, cast
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -22,8 +23,13 @@ from pydantic import ValidationError
 from gatelodge_core.auth.principal import Principal, local_user
 from gatelodge_core.effects import READ, Nature
 from gatelodge_core.guard.call import Call, Kind, Next, Outcome, Step
+from gatelodge_core.guard.channel import MessageChannel
+from gatelodge_core.guard.limits import LimitError
 
 logger = logging.getLogger(__name__)
+
+RETRY_AFTER = "gatelodge.retry_after"
+"""Key in an ASGI scope: seconds after which a refused call may go through."""
 
 _KINDS: dict[str, tuple[Kind, str]] = {
     "tools/call": ("tool", "name"),
@@ -49,6 +55,10 @@ class Directory(Protocol):
         """(required, all) argument names of a prompt, or None if there is no such prompt."""
         ...
 
+    def resource(self, uri: str) -> str:
+        """The declared name of the resource or template that a URI belongs to; the URI if there is none."""
+        ...
+
 
 class Guard:
     """The SDK middleware.
@@ -56,19 +66,30 @@ class Guard:
     Args:
         directory: The server's declarations.
         steps: Walked in order, each call through all of them.
+        hidden: Whether a tool may never be called by a principal; it then isn't listed.
     """
 
-    def __init__(self, directory: Directory, steps: Sequence[Step]) -> None:
+    def __init__(
+        self, directory: Directory, steps: Sequence[Step], hidden: Callable[[str, Principal], bool] | None = None
+    ) -> None:
         self._directory = directory
         self._steps = tuple(steps)
+        self._hidden = hidden
         self._local = local_user()
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Walk one message; see `mcp.server.context.ServerMiddleware`."""
         try:
+            if ctx.method == "tools/list":
+                return self._listed(await call_next(ctx), self._principal(ctx))
             if ctx.method not in _KINDS or ctx.request_id is None:
                 return await call_next(ctx)
             return (await self._walk(ctx, call_next)).result
+        except LimitError as error:
+            if ctx.request is not None:
+                # The front turns this into 429 and Retry-After.
+                ctx.request.scope[RETRY_AFTER] = error.wait
+            raise
         except MCPError:
             raise
         except ValidationError:
@@ -84,11 +105,12 @@ class Guard:
             ) from None
 
     async def _walk(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> Outcome:
-        call = self._describe(ctx)
+        channel = MessageChannel(ctx)
+        call = self._describe(ctx, channel)
 
         async def arrive(_: Call) -> Outcome:
             # What runs is the message itself: a step may refuse a call, never change what it asks.
-            result = await call_next(ctx)
+            result = await call_next(replace(ctx, params=channel.without_answer()) if channel.answer else ctx)
             wire = result if isinstance(result, dict) else {}
             return Outcome(wire, failed=bool(wire.get("isError")))
 
@@ -97,7 +119,15 @@ class Guard:
             way = _before(step, way)
         return await way(call)
 
-    def _describe(self, ctx: ServerRequestContext[Any, Any]) -> Call:
+    def _listed(self, result: HandlerResult, principal: Principal) -> HandlerResult:
+        """The list without what the caller may never call."""
+        if self._hidden is None or not isinstance(result, dict):
+            return result
+        hidden = self._hidden
+        tools = [tool for tool in result.get("tools", []) if not hidden(str(tool.get("name")), principal)]
+        return {**result, "tools": tools}
+
+    def _describe(self, ctx: ServerRequestContext[Any, Any], channel: MessageChannel) -> Call:
         """The message as a call.
 
         Raises:
@@ -126,6 +156,8 @@ class Guard:
             protocol=ctx.protocol_version,
             request_id=ctx.request_id,
             claims=_claims(ctx),
+            channel=channel,
+            target=self._directory.resource(name) if kind == "resource" else name,
         )
 
     def _principal(self, _ctx: ServerRequestContext[Any, Any]) -> Principal:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from gatelodge_core.errors import GatelodgeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gatelodge_core.declare import Declarations
     from gatelodge_core.launch.http import HttpOptions
     from gatelodge_core.server import Lodge
     from gatelodge_core.settings import LodgeSettings
@@ -35,11 +37,13 @@ class Program:
         server: Short name, such as ``filesystem``.
         settings: ``module:Class`` of the settings model.
         build: ``module:function`` that makes the `Lodge` from the settings.
+        offers: ``module:attribute`` with all `Declarations`, whatever the settings.
     """
 
     server: str
     settings: str
     build: str
+    offers: str = ""
 
     @property
     def name(self) -> str:
@@ -55,6 +59,9 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if "--version" in arguments:
         sys.stdout.write(f"{program.name} {version(program.name)}\n")
+        sys.exit(0)
+    if arguments == ["--describe"]:
+        _describe(program)
         sys.exit(0)
     try:
         settings = cast("type[LodgeSettings]", _load(program.settings)).load(arguments)
@@ -87,6 +94,16 @@ def _run(program: Program, settings: LodgeSettings) -> None:
 
     gc.enable()
     run(lodge, wire, _http(settings))
+
+
+def _describe(program: Program) -> None:
+    """Write what the server offers as JSON, for ``gatelodge policy``, which knows no server."""
+    offers = cast("Declarations[object]", _load(program.offers))
+    tools = [
+        {"name": tool.name, "effect": str(tool.nature.effect), "default": str(tool.nature.default_rule)}
+        for tool in offers.tools.values()
+    ]
+    json.dump({"server": program.server, "tools": tools}, sys.stdout)
 
 
 def _http(settings: LodgeSettings) -> HttpOptions | None:

@@ -7,6 +7,7 @@ It wraps the whole application, since the SDK checks Host and Origin on its own 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gatelodge_core.guard.chain import RETRY_AFTER
 from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES, Json, WireError, decode_message
 
 MCP_PATH = "/mcp"
@@ -124,7 +126,20 @@ class Front:
                 return {"type": "http.request", "body": body, "more_body": False}
             return await receive()
 
-        await self._app(scope, replay, send)
+        await self._app(scope, replay, _with_retry_after(scope, send))
+
+
+def _with_retry_after(scope: Scope, send: Send) -> Send:
+    """`send`, with 429 and Retry-After for a call that the guard refused over a limit (RFC 6585 section 4)."""
+
+    async def wrapped(message: Message) -> None:
+        wait = scope.get(RETRY_AFTER)
+        if message["type"] == "http.response.start" and wait is not None and message["status"] == 200:
+            retry = (b"retry-after", str(math.ceil(float(wait))).encode())
+            message = {**message, "status": 429, "headers": [*message.get("headers", []), retry]}
+        await send(message)
+
+    return wrapped
 
 
 async def _body(receive: Receive, cap: int) -> bytes | None:

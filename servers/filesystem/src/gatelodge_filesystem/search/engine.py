@@ -10,9 +10,9 @@ import os
 import stat
 
 from gatelodge_core.errors import CallError
+from gatelodge_core.globs import Globs
 
 from gatelodge_filesystem.encoding import LINE_END, etag
-from gatelodge_filesystem.globs import Globs
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.search.matcher import Matcher, matcher, text_of
 from gatelodge_filesystem.search.model import FileHits, Hit, Hits, Request

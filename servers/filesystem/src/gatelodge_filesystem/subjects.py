@@ -1,0 +1,77 @@
+"""What policies and people are told of a call: the paths it acts on, and what it would do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from gatelodge_core.errors import CallError, JailError
+from gatelodge_core.guard.admission import plain_effect
+from gatelodge_core.guard.call import Call, Subject
+
+from gatelodge_filesystem.names import shown
+from gatelodge_filesystem.tools.writing import edit_file, write_file
+from gatelodge_filesystem.workspace import Spot, Workspace
+
+_TREES = {"list_directory", "find_files", "search_text"}
+_PREVIEWS = {"edit_file": edit_file, "write_file": write_file}
+
+
+async def subjects(workspace: Workspace, call: Call) -> list[Subject]:
+    """The paths a call acts on, as root/rest with every link resolved: a rule must hold by whatever name."""
+    tree = call.name in _TREES or call.kind in ("completion", "prompt")
+    return await workspace.read(lambda _: [_subject(workspace, path, tree=tree) for path in _paths(call)])
+
+
+def _paths(call: Call) -> list[str]:
+    if call.kind == "resource":
+        # fs://root/rest and file:///absolute, as the templates have them.
+        return [call.name.removeprefix("fs://") if call.name.startswith("fs://") else call.name]
+    if call.kind == "completion":
+        argument: object = call.arguments.get("argument")
+        value: object = cast("Mapping[str, Any]", argument).get("value") if isinstance(argument, Mapping) else ""
+        root: object = call.arguments.get("root")
+        folder = str(value or "").rpartition("/")[0]
+        return [f"{root}/{folder}" if root else folder]
+    given: list[object] = [call.arguments.get("path", "")]
+    several: object = call.arguments.get("paths")
+    if isinstance(several, list):
+        given = cast("list[object]", several)
+    return [str(item) for item in given]
+
+
+def _subject(workspace: Workspace, path: str, *, tree: bool) -> Subject:
+    try:
+        spot = workspace.spot(path)
+    except CallError:
+        # It will fail in the tool; until then it is whatever the caller wrote.
+        return Subject(path, tree)
+    jail = spot.root.jail
+    head, _, name = spot.rel.rpartition("/")
+    try:
+        rel = jail.canonical(spot.rel)
+    except JailError:
+        try:
+            folder = jail.canonical(head)
+        except JailError:
+            return Subject(str(spot), tree)
+        rel = f"{folder}/{name}" if folder else name
+    return Subject(shown(str(Spot(spot.root, rel))), tree)
+
+
+async def effect(workspace: Workspace, call: Call) -> str:
+    """What a change would do: its diff, made as by ``dry_run``; for anything else its arguments."""
+    preview = _PREVIEWS.get(call.name) if call.kind == "tool" else None
+    if preview is None:
+        return await plain_effect(call)
+    shown_call = json.dumps({key: value for key, value in call.arguments.items() if key not in ("content", "edits")})
+    arguments: dict[str, Any] = {**call.arguments, "dry_run": True}
+    try:
+        text = await preview(workspace, **arguments)
+    except TypeError:
+        # Arguments the tool doesn't have: it will refuse them itself.
+        return await plain_effect(call)
+    # A new file has no diff: what it would hold is the effect.
+    content = str(call.arguments.get("content", "")) if call.arguments.get("mode", "create") == "create" else ""
+    return f"{call.name} {shown_call}\n\n{text}\n{content}"

@@ -1,0 +1,164 @@
+"""The policy step: scope, policy, and, where policy asks for it, a human's yes.
+
+One question, three ways: a sealed round trip in 2026-07-28, elicitation in the 2025 revisions, and where the client can't
+ask, the call is parked and the person runs ``gatelodge approve CODE``; the model's retry of the same call then goes through.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import anyio.to_thread
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
+
+from gatelodge_core.audit.canonical import digest
+from gatelodge_core.effects import Rule
+from gatelodge_core.errors import CallError
+from gatelodge_core.guard.call import Call, Next, Outcome, Subject
+from gatelodge_core.guard.policy import Policy, Verdict
+from gatelodge_core.store.approvals import TTL_SECONDS, Approvals, StoreError
+
+logger = logging.getLogger(__name__)
+
+MAX_SHOWN = 4000
+"""Characters of an effect that a host's dialog shows; the rest is named by its digest."""
+
+
+def binding(call: Call, server: str) -> str:
+    """The digest that an approval is bound to: one byte of any of these changed is another call."""
+    return digest(
+        {
+            "server": server,
+            "principal": str(call.principal),
+            "kind": call.kind,
+            "name": call.name,
+            "arguments": dict(call.arguments),
+        }
+    )
+
+
+class AdmissionStep:
+    """Decides whether a call is made.
+
+    Args:
+        server: The server's short name.
+        policy: The rules.
+        approvals: Where approvals lie.
+        subjects: What a call acts on, as the policy names it; it may look at the domain.
+        effect: What a call would do, in full, for the person who is asked.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        policy: Policy,
+        approvals: Approvals,
+        subjects: Callable[[Call], Awaitable[list[Subject]]],
+        effect: Callable[[Call], Awaitable[str]],
+    ) -> None:
+        self._server = server
+        self._policy = policy
+        self._approvals = approvals
+        self._subjects = subjects
+        self._effect = effect
+        self._by_subject = any(rule.subject for rule in policy.rules)
+
+    async def __call__(self, call: Call, way: Next) -> Outcome:
+        """Walk on if the call is allowed; otherwise answer with a refusal or a question.
+
+        Raises:
+            MCPError: A refused call that isn't a tool's, or approvals that can't be kept.
+        """
+        if not call.principal.may(call.scope):
+            return self._refuse(call, "insufficient_scope", f"this needs the scope {call.scope}.", "scope")
+        subjects = await self._subjects(call) if self._by_subject else []
+        verdict = self._policy.judge(
+            server=self._server,
+            tool=call.target,
+            effect=call.nature.effect,
+            principal=str(call.principal),
+            subjects=subjects,
+            default=call.nature.default_rule,
+        )
+        call.notes["decision"], call.notes["rule"] = str(verdict.rule), verdict.why
+        if verdict.rule is Rule.DENY:
+            return self._refuse(call, "denied_by_policy", verdict.reason or "the policy forbids this.", verdict.why)
+        if verdict.rule is Rule.ALLOW:
+            return await way(call)
+        return await self._confirm(call, way, verdict)
+
+    async def _confirm(self, call: Call, way: Next, verdict: Verdict) -> Outcome:
+        channel = call.channel
+        try:
+            if channel.can_ask and channel.retries:
+                if channel.answer is None:
+                    call.notes["confirmation"] = "asked"
+                    return Outcome(channel.question(await self._message(call, verdict), secrets.token_hex(16)))
+                nonce, yes = channel.answer
+                fresh = await anyio.to_thread.run_sync(self._approvals.spend_once, nonce)
+                if not fresh:
+                    return self._refuse(call, "already_answered", "this confirmation was used before.", "replay")
+                state = "approved" if yes else "declined"
+            elif channel.can_ask:
+                state = "approved" if await channel.ask(await self._message(call, verdict)) else "declined"
+            else:
+                state = await anyio.to_thread.run_sync(self._approvals.spend, binding(call, self._server))
+        except StoreError as error:
+            logger.error("refused a call: %s", error)  # noqa: TRY400 - the message is all there is to say
+            raise MCPError(INTERNAL_ERROR, "approvals_unavailable: the call was not made.") from None
+        call.notes["confirmation"] = state or "parked"
+        if state == "approved":
+            return await way(call)
+        if state == "declined":
+            return self._refuse(call, "declined", "the person said no, or did not answer.", verdict.why)
+        return await self._park(call, verdict)
+
+    async def _park(self, call: Call, verdict: Verdict) -> Outcome:
+        park = partial(
+            self._approvals.park,
+            binding(call, self._server),
+            server=self._server,
+            principal=str(call.principal),
+            name=call.name,
+            effect=await self._full_effect(call),
+        )
+        try:
+            approval = await anyio.to_thread.run_sync(park)
+        except StoreError as error:
+            return self._refuse(call, "approvals_unavailable", f"{error}.", verdict.why)
+        text = (
+            f"this needs the person's approval ({verdict.reason or verdict.why}). Ask them to run, within "
+            f"{TTL_SECONDS // 60} minutes: gatelodge approve {approval.code} . Then repeat this call unchanged."
+        )
+        return self._refuse(call, "approval_required", text, verdict.why)
+
+    async def _message(self, call: Call, verdict: Verdict) -> str:
+        effect = await self._full_effect(call)
+        if len(effect) > MAX_SHOWN:
+            effect = f"{effect[:MAX_SHOWN]}\n... cut; the whole is {len(effect)} characters, {digest(effect)}"
+        return f"Gatelodge {self._server}: {call.name} asks to do this ({verdict.reason or verdict.why}):\n\n{effect}"
+
+    async def _full_effect(self, call: Call) -> str:
+        try:
+            text = await self._effect(call)
+        except CallError as error:
+            text = f"(what it would do can't be shown: {error})"
+        # Control characters could hide or forge what the person reads.
+        return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
+
+    def _refuse(self, call: Call, code: str, text: str, why: str) -> Outcome:
+        call.notes.setdefault("decision", "refused")
+        call.notes["refusal"] = f"{code} ({why})"
+        if call.kind == "tool":
+            return Outcome(call.channel.refusal(f"{code}: {text} Nothing was done."), failed=True)
+        raise MCPError(INVALID_REQUEST, f"{code}: {text}")
+
+
+async def plain_effect(call: Call) -> str:
+    """What a call would do, where a server can't say it better: its arguments."""
+    return f"{call.name} {json.dumps(dict(call.arguments), ensure_ascii=False, indent=2, sort_keys=True)}"

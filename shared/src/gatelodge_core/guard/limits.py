@@ -1,0 +1,173 @@
+"""The limits step: rate, concurrency, time and size, per principal and per tool. Everything is bounded.
+
+Over a limit the answer comes at once, with the time to wait (429 and Retry-After on HTTP); the queue in front of the
+concurrency limit is short, so that nobody waits long for a refusal.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import anyio
+from mcp.shared.exceptions import MCPError
+
+from gatelodge_core.guard.call import Call, Next, Outcome
+
+OVER_LIMIT = -32029
+"""JSON-RPC code of a refused call; from the range that JSON-RPC leaves to servers."""
+MAX_KEYS = 4096
+"""Callers and tools whose use is remembered; the longest idle is forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one principal may use.
+
+    Args:
+        per_second: Calls a second, in the long run.
+        burst: Calls at once after a pause.
+        concurrent: Calls running at once.
+        concurrent_per_tool: Of these, of one tool.
+        queued: Calls waiting for a place; one more is refused.
+        seconds: The longest a call may run.
+        result_bytes: The largest result.
+    """
+
+    per_second: float = 200
+    burst: float = 2000
+    concurrent: int = 32
+    concurrent_per_tool: int = 16
+    queued: int = 256
+    seconds: float = 60
+    result_bytes: int = 8 * 1024 * 1024
+
+
+class LimitError(MCPError):
+    """A call over a limit.
+
+    Args:
+        what: Which limit, in words.
+        wait: Seconds after which it may go through.
+    """
+
+    def __init__(self, what: str, wait: float) -> None:
+        self.wait = wait
+        super().__init__(
+            OVER_LIMIT, f"over_limit: {what}. Try again in {wait:.1f} s.", {"retry_after_ms": math.ceil(wait * 1000)}
+        )
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """A token bucket; `level` tokens at the time `at`."""
+
+    level: float
+    at: float
+
+
+@dataclass(slots=True)
+class _Use:
+    """What one principal uses now."""
+
+    bucket: _Bucket
+    slots: anyio.Semaphore
+    tools: dict[str, anyio.Semaphore] = field(default_factory=dict[str, anyio.Semaphore])
+    inside: int = 0
+    """Calls that run or wait."""
+
+
+class LimitStep:
+    """Holds each principal to the limits.
+
+    Args:
+        limits: How much one may use.
+        clock: Seconds, growing.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._uses: OrderedDict[str, _Use] = OrderedDict()
+
+    async def __call__(self, call: Call, way: Next) -> Outcome:
+        """Walk on when there is room.
+
+        Raises:
+            LimitError: Over the rate, or the queue is full.
+            MCPError: The call took too long, and isn't a tool's.
+        """
+        limits = self._limits
+        use = self._use(str(call.principal))
+        self._take(use)
+        tool = use.tools.get(call.target)
+        if tool is None:
+            if len(use.tools) >= MAX_KEYS:
+                use.tools.clear()  # only names of tools that exist get here, so this never happens in practice
+            tool = use.tools[call.target] = anyio.Semaphore(limits.concurrent_per_tool)
+        if use.inside >= limits.concurrent + limits.queued:
+            raise LimitError(f"{use.inside} calls run or wait", 1.0)
+        use.inside += 1
+        try:
+            async with tool, use.slots:
+                return self._sized(call, await self._timed(call, way))
+        finally:
+            use.inside -= 1
+
+    async def _timed(self, call: Call, way: Next) -> Outcome:
+        try:
+            with anyio.fail_after(self._limits.seconds):
+                return await way(call)
+        except TimeoutError:
+            call.notes["refusal"] = "timeout"
+            text = f"timeout: {call.name} took more than {self._limits.seconds:.0f} s and was stopped. Ask for less."
+            if call.kind != "tool":
+                raise MCPError(OVER_LIMIT, text) from None
+            return Outcome(call.channel.refusal(text), failed=True)
+
+    def _sized(self, call: Call, outcome: Outcome) -> Outcome:
+        size = size_of(outcome.result)
+        if size <= self._limits.result_bytes:
+            return outcome
+        call.notes["refusal"] = "result too large"
+        text = f"too_large: the result has about {size} bytes, {self._limits.result_bytes} may leave. Ask for less."
+        if call.kind != "tool":
+            raise MCPError(OVER_LIMIT, text)
+        return Outcome(call.channel.refusal(text), failed=True)
+
+    def _use(self, principal: str) -> _Use:
+        found = self._uses.get(principal)
+        if found is None:
+            found = self._uses[principal] = _Use(
+                _Bucket(self._limits.burst, self._clock()), anyio.Semaphore(self._limits.concurrent)
+            )
+            if len(self._uses) > MAX_KEYS:
+                idle = next((key for key, use in self._uses.items() if not use.inside), None)
+                if idle is not None:
+                    del self._uses[idle]
+        self._uses.move_to_end(principal)
+        return found
+
+    def _take(self, use: _Use) -> None:
+        """Take a token."""
+        now = self._clock()
+        bucket = use.bucket
+        bucket.level = min(self._limits.burst, bucket.level + (now - bucket.at) * self._limits.per_second)
+        bucket.at = now
+        if bucket.level < 1:
+            raise LimitError("too many calls", (1 - bucket.level) / self._limits.per_second)
+        bucket.level -= 1
+
+
+def size_of(value: object) -> int:
+    """About how many bytes a JSON value takes, without writing it."""
+    if isinstance(value, str):
+        return len(value) + 2
+    if isinstance(value, dict):
+        return 2 + sum(size_of(key) + size_of(item) + 2 for key, item in value.items())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
+    if isinstance(value, (list, tuple)):
+        return 2 + sum(size_of(item) + 1 for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
+    return 8

@@ -1,0 +1,232 @@
+"""Calls are made if and only if scope, policy and, where asked for, a human allow it: every tool, verdict and scope."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from gatelodge_core.auth.principal import Principal
+from gatelodge_core.effects import DESTROY, READ, WRITE, Effect, Nature, Rule
+from gatelodge_core.guard.admission import AdmissionStep, binding, plain_effect
+from gatelodge_core.guard.call import Call, Outcome
+from gatelodge_core.guard.policy import Policy, PolicyRule
+from gatelodge_core.keeper import no_subjects
+from gatelodge_core.store import approvals as approvals_module
+from gatelodge_core.store.approvals import Approvals, StoreError
+
+SCOPES = ["toy:read", "toy:write", "toy:destroy"]
+
+
+class FakeHost:
+    """A host that answers, or can't."""
+
+    def __init__(
+        self, *, can_ask: bool, retries: bool, says: bool = False, answer: tuple[str, bool] | None = None
+    ) -> None:
+        self.can_ask = can_ask
+        self.retries = retries
+        self.says = says
+        self.answer = answer
+        self.shown: list[str] = []
+
+    def question(self, message: str, nonce: str) -> dict[str, Any]:
+        self.shown.append(message)
+        return {"resultType": "input_required", "nonce": nonce}
+
+    async def ask(self, message: str) -> bool:
+        self.shown.append(message)
+        return self.says
+
+    def refusal(self, text: str) -> dict[str, Any]:
+        return {"isError": True, "text": text}
+
+
+def call(
+    effect: Effect = DESTROY,
+    host: FakeHost | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    principal: Principal = Principal("os-user", "1"),  # noqa: B008 - frozen
+    name: str = "drop_item",
+) -> Call:
+    nature = Nature(effect)
+    return Call(
+        "tool", name, arguments or {"key": "a"}, nature, nature.scope("toy"), principal, "stdio", "2025-11-25", 1, {},
+        host or FakeHost(can_ask=False, retries=False), name,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def approvals(tmp_path: Path) -> Approvals:
+    return Approvals(str(tmp_path / "state" / "approvals.sqlite"))
+
+
+def walk(approvals: Approvals, asked: Call, rules: Policy | None = None) -> tuple[bool, Outcome]:
+    """Whether the tool ran, and the outcome."""
+    ran: list[bool] = []
+
+    async def tool(_: Call) -> Outcome:
+        ran.append(True)
+        return Outcome({"content": []})
+
+    async def main() -> Outcome:
+        step = AdmissionStep("toy", rules or Policy(), approvals, no_subjects, plain_effect)
+        return await step(asked, tool)
+
+    outcome = anyio.run(main)
+    return bool(ran), outcome
+
+
+def text(outcome: Outcome) -> str:
+    return str(outcome.result.get("text", ""))
+
+
+@pytest.mark.parametrize("effect", [READ, WRITE, DESTROY])
+@pytest.mark.parametrize("then", [None, *Rule])
+def test_a_tool_runs_if_and_only_if_scope_and_policy_allow_it(
+    approvals: Approvals, effect: Effect, then: Rule | None
+) -> None:
+    rules = Policy((PolicyRule(then),) if then else ())
+    verdict = then or Nature(effect).default_rule
+    for size in range(4):
+        for scopes in itertools.combinations(SCOPES, size):
+            principal = Principal("key", "k", frozenset(scopes))
+            ran, outcome = walk(approvals, call(effect, principal=principal), rules)
+            allowed = principal.may(f"toy:{effect}") and verdict is Rule.ALLOW
+            assert ran is allowed
+            assert outcome.failed is not allowed
+            if not principal.may(f"toy:{effect}"):
+                assert "insufficient_scope" in text(outcome)
+
+
+def code_of(outcome: Outcome) -> str:
+    return text(outcome).split("gatelodge approve ")[1].split(" ")[0]
+
+
+def test_a_host_that_cannot_ask_gets_a_code_and_the_retry_runs_once(approvals: Approvals) -> None:
+    ran, outcome = walk(approvals, call())
+    assert not ran
+    code = code_of(outcome)
+    assert code_of(walk(approvals, call())[1]) == code
+    assert approvals.decide(code, approved=True)
+    assert walk(approvals, call())[0]
+    ran, again = walk(approvals, call())
+    assert not ran
+    assert code_of(again) != code
+
+
+def test_an_approval_is_of_exactly_one_call(approvals: Approvals) -> None:
+    approvals.decide(code_of(walk(approvals, call(arguments={"key": "a"}))[1]), approved=True)
+    others = [
+        call(arguments={"key": "b"}),
+        call(arguments={"key": "a", "force": True}),
+        call(arguments={"key": "A"}),
+        call(principal=Principal("os-user", "2")),
+        call(name="drop_all"),
+    ]
+    for other in others:
+        assert binding(other, "toy") != binding(call(), "toy")
+        assert not walk(approvals, other)[0]
+    assert binding(call(), "other") != binding(call(), "toy")
+    assert walk(approvals, call())[0]
+
+
+def test_a_declined_call_is_refused_once_and_then_asked_for_anew(approvals: Approvals) -> None:
+    code = code_of(walk(approvals, call())[1])
+    assert approvals.decide(code, approved=False)
+    ran, outcome = walk(approvals, call())
+    assert not ran
+    assert "declined" in text(outcome)
+    assert "approval_required" in text(walk(approvals, call())[1])
+
+
+def test_an_approval_expires(approvals: Approvals, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = code_of(walk(approvals, call())[1])
+    assert approvals.decide(code, approved=True)
+    later = time.time() + approvals_module.TTL_SECONDS + 1
+    monkeypatch.setattr("gatelodge_core.store.approvals.time.time", lambda: later)
+    ran, outcome = walk(approvals, call())
+    assert not ran
+    assert code_of(outcome) != code
+    assert not approvals.decide(code, approved=True)
+
+
+def test_an_approval_is_used_once_by_many_at_once(approvals: Approvals) -> None:
+    approvals.decide(code_of(walk(approvals, call())[1]), approved=True)
+    used: list[object] = []
+
+    def contend() -> None:
+        # A connection of its own, as another process would have.
+        used.append(Approvals(approvals.path).spend(binding(call(), "toy")))
+
+    threads = [threading.Thread(target=contend) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(map(str, used)) == ["None"] * 7 + ["approved"]
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_a_host_of_the_2025_revisions_is_asked_and_obeyed(approvals: Approvals, says: bool) -> None:
+    host = FakeHost(can_ask=True, retries=False, says=says)
+    ran, outcome = walk(approvals, call(host=host))
+    assert ran is says
+    assert '"key": "a"' in host.shown[0]
+    if not says:
+        assert "declined" in text(outcome)
+
+
+def test_a_host_of_2026_is_given_a_question_and_its_answer_counts_once(approvals: Approvals) -> None:
+    ran, outcome = walk(approvals, call(host=FakeHost(can_ask=True, retries=True)))
+    assert not ran
+    nonce = outcome.result["nonce"]
+    assert walk(approvals, call(host=FakeHost(can_ask=True, retries=True, answer=(nonce, True))))[0]
+    ran, replayed = walk(approvals, call(host=FakeHost(can_ask=True, retries=True, answer=(nonce, True))))
+    assert not ran
+    assert "already_answered" in text(replayed)
+
+
+def test_a_no_of_2026_is_a_no(approvals: Approvals) -> None:
+    assert not walk(approvals, call(host=FakeHost(can_ask=True, retries=True, answer=("n", False))))[0]
+
+
+def test_what_a_person_reads_holds_no_control_characters(approvals: Approvals) -> None:
+    host = FakeHost(can_ask=True, retries=False)
+    walk(approvals, call(host=host, arguments={"key": "a\x1b[2Jb\u202ec"}))
+    assert "\x1b" not in host.shown[0]
+    assert "\u202e" not in host.shown[0]
+
+
+def test_a_flood_of_parked_calls_is_bounded(approvals: Approvals, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approvals_module, "MAX_OPEN", 3)
+    for number in range(3):
+        assert "gatelodge approve" in text(walk(approvals, call(arguments={"key": str(number)}))[1])
+    assert "approvals_unavailable" in text(walk(approvals, call(arguments={"key": "more"}))[1])
+
+
+def test_without_its_store_a_call_that_needs_a_yes_is_refused(approvals: Approvals, tmp_path: Path) -> None:
+    Path(approvals.path).write_bytes(b"not a database at all, but long enough to be looked at" * 100)
+    for leftover in (tmp_path / "state").glob("*-wal"):
+        leftover.unlink()
+    with pytest.raises(Exception, match="approvals_unavailable"):
+        walk(approvals, call())
+    assert walk(approvals, call(READ))[0]
+    with pytest.raises(StoreError):
+        Approvals(str(tmp_path / "state" / "approvals.sqlite"))
+
+
+def test_the_store_is_for_its_owner_alone(approvals: Approvals) -> None:
+    assert Path(approvals.path).stat().st_mode & 0o077 == 0
+
+
+def test_a_code_is_not_guessable_and_easy_to_read(approvals: Approvals) -> None:
+    del approvals
+    codes = {approvals_module._code() for _ in range(2000)}  # pyright: ignore[reportPrivateUsage] - its own test
+    assert len(codes) == 2000
+    assert all(len(code) == 9 and not set("AEIOUY01") & set(code) for code in codes)

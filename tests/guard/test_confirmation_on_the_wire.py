@@ -1,0 +1,291 @@
+"""Confirmation with real hosts' messages: three ways, and every way to cheat."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.wire import MODERN, HttpWire, Message, Revision, StdioWire, Transport, Wire, connected
+
+POLICY = """
+[[rule]]
+tool = "edit_file"
+then = "confirm"
+reason = "Edits are looked at first."
+[[rule]]
+subject = "notes/private/**"
+then = "deny"
+reason = "Private notes stay private."
+[[rule]]
+tool = "write_file"
+then = "deny"
+"""
+FORM: dict[str, Any] = {"elicitation": {"form": {}}}
+EDIT: dict[str, Any] = {"path": "notes/a.txt", "edits": [{"old": "one", "new": "ONE"}]}
+
+
+class House:
+    """A folder with a policy over it."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.notes = base / "notes"
+        (self.notes / "private").mkdir(parents=True)
+        (self.notes / "private" / "diary.txt").write_text("one canary\n", encoding="utf-8")
+        (self.notes / "shortcut").symlink_to("private")
+        (base / "policy.toml").write_text(POLICY, encoding="utf-8")
+        self.reset()
+
+    def reset(self) -> None:
+        (self.notes / "a.txt").write_text("one\n", encoding="utf-8")
+
+    @property
+    def text(self) -> str:
+        return (self.notes / "a.txt").read_text(encoding="utf-8")
+
+    @property
+    def command(self) -> list[str]:
+        base = str(self.base)
+        return [
+            sys.executable,
+            "-m",
+            "gatelodge_filesystem",
+            str(self.notes),
+            "--state-dir",
+            f"{base}/state",
+            "--policy",
+            f"{base}/policy.toml",
+        ]
+
+    def approve(self, code: str, *answer: str) -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            "-m",
+            "gatelodge_core.cli.__main__",
+            "approve",
+            code,
+            *answer,
+            "--state-dir",
+            f"{self.base}/state",
+        ]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, input="n\n", check=False)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+@pytest.fixture
+def mute(house: House, transport: Transport, revision: Revision) -> Generator[Wire]:
+    """A client that can't ask."""
+    with connected(house.command, transport, revision) as wire:
+        yield wire
+
+
+def test_a_host_that_cannot_ask_is_given_a_code_and_the_person_sees_the_diff(house: House, mute: Wire) -> None:
+    refused = mute.error("edit_file", **EDIT)
+    assert "approval_required" in refused
+    assert "Edits are looked at first." in refused
+    assert house.text == "one\n"
+    code = refused.split("gatelodge approve ")[1].split(" ")[0]
+    declined = house.approve(code)  # answers "n" at the prompt
+    assert "-one\n+ONE\n" in declined.stdout
+    assert "Declined" in declined.stdout
+    assert "declined" in mute.error("edit_file", **EDIT)
+    code = mute.error("edit_file", **EDIT).split("gatelodge approve ")[1].split(" ")[0]
+    assert house.approve(code, "--yes").returncode == 0
+    # Another edit is another call.
+    assert "approval_required" in mute.error("edit_file", path="notes/a.txt", edits=[{"old": "one", "new": "TWO"}])
+    assert "edited" in mute.text("edit_file", **EDIT)
+    assert house.text == "ONE\n"
+    house.reset()
+    assert "approval_required" in mute.error("edit_file", **EDIT)
+    assert house.approve(code, "--yes").returncode == 1
+
+
+def ask_modern(wire: Wire, arguments: Message, **more: Any) -> Message:
+    return wire.request("tools/call", {"name": "edit_file", "arguments": arguments, **more})
+
+
+@pytest.mark.parametrize("transport", ["stdio", "http"], indirect=True)
+def test_a_host_of_2026_confirms_in_a_sealed_round_trip(house: House, transport: Transport) -> None:
+    with connected(house.command, transport, MODERN, capabilities=FORM) as wire:
+        asked = ask_modern(wire, EDIT)["result"]
+        assert asked["resultType"] == "input_required"
+        (key,) = asked["inputRequests"]
+        assert "-one\n+ONE\n" in asked["inputRequests"][key]["params"]["message"]
+        yes: Message = {"requestState": asked["requestState"], "inputResponses": {key: {"action": "accept", "content": {}}}}
+        other = {**EDIT, "edits": [{"old": "one", "new": "EVIL"}]}
+        # The answer to one call is no answer to another, nor with a changed state.
+        for cheat in (
+            ask_modern(wire, other, **yes),
+            ask_modern(wire, EDIT, **{**yes, "requestState": yes["requestState"][:-2] + "AA"}),
+            ask_modern(wire, EDIT, **{**yes, "requestState": "gatelodge-confirm:" + "0" * 32}),
+        ):
+            assert cheat["error"]["code"] == -32602
+        assert house.text == "one\n"
+        done = ask_modern(wire, EDIT, **yes)["result"]
+        assert not done.get("isError"), done
+        assert house.text == "ONE\n"
+        house.reset()
+        replayed = ask_modern(wire, EDIT, **yes)["result"]
+        assert "already_answered" in replayed["content"][0]["text"]
+        assert house.text == "one\n"
+        again = ask_modern(wire, EDIT)["result"]
+        no = {"requestState": again["requestState"], "inputResponses": {key: {"action": "decline"}}}
+        assert "declined" in ask_modern(wire, EDIT, **no)["result"]["content"][0]["text"]
+        # Without an answer it is a no.
+        third = ask_modern(wire, EDIT)["result"]
+        silent = ask_modern(wire, EDIT, requestState=third["requestState"])
+        assert "ONE" not in house.text, silent
+
+
+def test_an_answer_is_no_answer_for_another_server_process(house: House) -> None:
+    with connected(house.command, "stdio", MODERN, capabilities=FORM) as first:
+        asked = ask_modern(first, EDIT)["result"]
+    (key,) = asked["inputRequests"]
+    with connected(house.command, "stdio", MODERN, capabilities=FORM) as second:
+        yes: Message = {"requestState": asked["requestState"], "inputResponses": {key: {"action": "accept", "content": {}}}}
+        assert ask_modern(second, EDIT, **yes)["error"]["code"] == -32602
+    assert house.text == "one\n"
+
+
+@pytest.mark.parametrize("legacy", ["2025-06-18", "2025-11-25"])
+@pytest.mark.parametrize("action", ["accept", "decline", "cancel"])
+def test_a_host_of_2025_is_asked_while_the_call_waits(house: House, legacy: Revision, action: str) -> None:
+    with connected(house.command, "stdio", legacy, capabilities={"elicitation": {}}) as wire:
+        assert isinstance(wire, StdioWire)
+        wire.send_call("edit", "edit_file", **EDIT)
+        question = json.loads(wire.server.line())
+        assert question["method"] == "elicitation/create"
+        assert "-one\n+ONE\n" in question["params"]["message"]
+        assert house.text == "one\n"
+        result: Message = {"action": action, "content": {}} if action == "accept" else {"action": action}
+        wire.server.write(json.dumps({"jsonrpc": "2.0", "id": question["id"], "result": result}).encode() + b"\n")
+        answer = wire.response("edit")["result"]
+        assert bool(answer.get("isError")) is (action != "accept")
+        assert house.text == ("ONE\n" if action == "accept" else "one\n")
+
+
+def test_a_client_that_only_opens_links_is_not_asked(house: House) -> None:
+    with connected(house.command, "stdio", MODERN, capabilities={"elicitation": {"url": {}}}) as wire:
+        assert "approval_required" in wire.error("edit_file", **EDIT)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "notes/private/diary.txt",
+        "notes/shortcut/diary.txt",
+        "{notes}/private/diary.txt",
+        "notes/x/../private/diary.txt",
+        "file://{notes}/shortcut/diary.txt",
+    ],
+)
+def test_a_denied_path_is_denied_by_every_name_and_way(house: House, path: str) -> None:
+    (house.notes / "x").mkdir()
+    asked = path.replace("{notes}", str(house.notes))
+    with connected(house.command, "stdio", MODERN) as wire:
+        answers = [
+            wire.error("read_file", path=asked),
+            wire.error("get_file_info", paths=["notes/a.txt", asked]),
+            wire.error("search_text", path="notes", pattern="canary"),
+            wire.error("list_directory", path="notes/private"),
+            wire.error("find_files", path="notes"),
+            wire.error("edit_file", path=asked, edits=[{"old": "one", "new": "x"}]),
+        ]
+        uri = (
+            asked if asked.startswith("file:") else f"fs://{asked}" if not asked.startswith("/") else f"file://{asked}"
+        )
+        resource = wire.request("resources/read", {"uri": uri})
+        completion = wire.request(
+            "completion/complete",
+            {
+                "ref": {"type": "ref/resource", "uri": "fs://{root}/{+path}"},
+                "argument": {"name": "path", "value": "private/"},
+                "context": {"arguments": {"root": "notes"}},
+            },
+        )
+    assert all("denied_by_policy: Private notes stay private." in answer for answer in answers), answers
+    assert "denied_by_policy" in resource["error"]["message"]
+    assert "diary" not in json.dumps([answers, completion])
+
+
+def test_a_tool_the_policy_always_denies_is_not_listed_nor_run(house: House) -> None:
+    with connected(house.command, "stdio", MODERN) as wire:
+        names = [tool["name"] for tool in wire.request("tools/list")["result"]["tools"]]
+        assert "write_file" not in names
+        assert "edit_file" in names
+        assert "denied_by_policy" in wire.error("write_file", path="notes/new", content="")
+    assert not (house.notes / "new").exists()
+
+
+def test_refusals_are_in_the_journal_with_their_rule(house: House) -> None:
+    with connected(house.command, "stdio", MODERN) as wire:
+        wire.error("read_file", path="notes/private/diary.txt")
+        wire.error("edit_file", **EDIT)
+        wire.text("read_file", path="notes/a.txt")
+    (path,) = (house.base / "state" / "journal").iterdir()
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    kinds = [(record["type"], record.get("decision")) for record in records[1:]]
+    assert kinds == [("refusal", "deny"), ("refusal", "confirm"), ("intent", "allow"), ("outcome", None)]
+    assert "line 6" in records[1]["rule"]
+
+
+def test_a_policy_that_contradicts_itself_stops_the_server(house: House) -> None:
+    (house.base / "policy.toml").write_text('[[rule]]\nthen = "allow"\n[[rule]]\nthen = "deny"\n', encoding="utf-8")
+    done = subprocess.run(
+        house.command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert "line 3: contradicts line 1" in done.stderr
+
+
+def test_over_the_rate_http_says_429_and_when_to_come_back(house: House) -> None:
+    command = [*house.command, "--call-burst", "3", "--calls-per-second", "0.5"]
+    with connected(command, "http", MODERN) as wire:
+        assert isinstance(wire, HttpWire)
+        for _ in range(3):
+            wire.record("list_roots")
+        message: Message = {
+            "jsonrpc": "2.0",
+            "id": 9,
+            "method": "tools/call",
+            "params": wire.params({"name": "list_roots", "arguments": {}}),
+        }
+        status, headers, body = wire.post(json.dumps(message).encode(), wire.headers(message))
+    error = json.loads(body)["error"]
+    assert status == 429
+    assert headers["retry-after"] == "2"
+    assert error["message"].startswith("over_limit: too many calls. Try again in")
+    assert 0 < error["data"]["retry_after_ms"] <= 2000
+
+
+def test_policy_show_and_test_say_the_rule(house: House) -> None:
+    def policy(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            "-m",
+            "gatelodge_core.cli.__main__",
+            "policy",
+            "--policy",
+            f"{house.base}/policy.toml",
+            *arguments,
+        ]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    shown = policy("show").stdout
+    assert "edit_file" in shown
+    assert "rule on line 2" in shown
+    assert "Private notes stay private." in shown
+    assert policy("test", "read_file", "path=notes/a.txt").returncode == 0
+    denied = policy("test", "read_file", "path=notes/private/x")
+    assert (denied.returncode, denied.stdout.split(":")[0]) == (1, "deny")
+    assert policy("test", "no_such_tool").returncode == 2
