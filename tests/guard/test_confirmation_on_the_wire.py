@@ -121,7 +121,10 @@ def test_a_host_of_2026_confirms_in_a_sealed_round_trip(house: House, transport:
         assert asked["resultType"] == "input_required"
         (key,) = asked["inputRequests"]
         assert "-one\n+ONE\n" in asked["inputRequests"][key]["params"]["message"]
-        yes: Message = {"requestState": asked["requestState"], "inputResponses": {key: {"action": "accept", "content": {}}}}
+        yes: Message = {
+            "requestState": asked["requestState"],
+            "inputResponses": {key: {"action": "accept", "content": {}}},
+        }
         other = {**EDIT, "edits": [{"old": "one", "new": "EVIL"}]}
         # The answer to one call is no answer to another, nor with a changed state.
         for cheat in (
@@ -152,7 +155,10 @@ def test_an_answer_is_no_answer_for_another_server_process(house: House) -> None
         asked = ask_modern(first, EDIT)["result"]
     (key,) = asked["inputRequests"]
     with connected(house.command, "stdio", MODERN, capabilities=FORM) as second:
-        yes: Message = {"requestState": asked["requestState"], "inputResponses": {key: {"action": "accept", "content": {}}}}
+        yes: Message = {
+            "requestState": asked["requestState"],
+            "inputResponses": {key: {"action": "accept", "content": {}}},
+        }
         assert ask_modern(second, EDIT, **yes)["error"]["code"] == -32602
     assert house.text == "one\n"
 
