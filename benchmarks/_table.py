@@ -108,7 +108,7 @@ def _once(runner: Runner, cell: Cell, *, keep: bool) -> None:
     try:
         sample = runner.run()
     except (WireError, AssertionError) as error:
-        cell.problem, cell.failed = f"failed: {str(error)[:300]}", True
+        cell.problem, cell.failed = f"failed: {str(error)[:160]}", True
         cell.samples.clear()
         return
     if keep:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NEEDLE = "quetzalcoatlus"
+NEEDLE_EXPRESSION = "quetzal[a-z]+us"
 NEEDLE_EVERY = 997
 """One source file in this many holds the needle, once."""
 LINE = "the quick brown fox jumps over the lazy dog, line {:08d}\n"

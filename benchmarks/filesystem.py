@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks import _contenders, _operations, _trees
 from benchmarks._contenders import Contender, Live, environment, program
 from benchmarks._table import Cell, Runner, Sample, absent, markdown, measure, records
-from benchmarks._trees import NEEDLE, Trees
+from benchmarks._trees import NEEDLE, NEEDLE_EXPRESSION, Trees
 from benchmarks._wire import Driver, Era, WireError
 
 NO_SUCH_TOOL = "has no such tool"
@@ -176,14 +176,24 @@ def _searches(turns: Turns, env: Mapping[str, str], trees: Trees, scale: Scale) 
         lambda live: _operations.find(live, trees, "**/*.py", trees.python_files), scale.rounds, *limits,
     )  # fmt: skip
     yield row(f"find nothing in {files}", lambda live: _operations.find(live, trees, "**/*.nothing", 0), scale.rounds)
-    searchers: list[Runner] = []
-    if rg is not None:
-        searching = [rg, "--no-config", "--line-number", "--fixed-strings", NEEDLE, project]
-        searchers.append(Runner("limit: rg", lambda: program(searching, env, trees.needles)))
-    yield row(
-        f"search content of {files}",
-        lambda live: _operations.search(live, trees) if "search_text" in live.tools else None, scale.rounds, *searchers,
-    )  # fmt: skip
+    for kind, pattern, regex in (("text", NEEDLE, False), ("expression", NEEDLE_EXPRESSION, True)):
+        searchers: list[Runner] = []
+        if rg is not None:
+            searching = [
+                rg,
+                "--no-config",
+                "--line-number",
+                *([] if regex else ["--fixed-strings"]),
+                "-e",
+                pattern,
+                project,
+            ]
+            searchers.append(Runner("limit: rg", lambda searching=searching: program(searching, env, trees.needles)))
+        yield row(
+            f"search {files} for {kind}",
+            lambda live, pattern=pattern, regex=regex: _operations.search(live, trees, pattern, regex=regex),
+            scale.rounds, *searchers,
+        )  # fmt: skip
     yield row(f"tree of {files}", lambda live: _operations.tree(live, trees), scale.rounds)
 
 

@@ -28,8 +28,7 @@ TOOLS = {
 }  # fmt: skip
 """The tools that the filesystem server has at least."""
 
-# Read when the tests are collected: while they run, nothing that begins with GATELODGE_ is set, since a server refuses
-# a setting that it doesn't know.
+# None begins with GATELODGE_: a server refuses a setting that it doesn't know.
 PACKAGES = Path(os.environ.get("TESTS_CLIENTS") or HERE)
 REQUIRED = os.environ.get("CI", "").lower() in ("1", "true") or os.environ.get("TESTS_REQUIRE_CLIENTS") == "1"
 """Whether absent clients are a failure rather than a reason to skip."""

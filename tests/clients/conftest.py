@@ -11,14 +11,6 @@ from tests.clients._hosts import ERAS, REQUIRED, Client, Era, Island, absence, h
 from tests.support.wire import Transport
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _no_switches(_own_environment: None) -> Generator[None]:
-    """The servers don't see the switches of the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("TESTS_REQUIRE_CLIENTS", raising=False)
-        yield
-
-
 @pytest.fixture(params=ERAS)
 def era(request: pytest.FixtureRequest) -> Era:
     """Both ways to open a connection: the handshake up to 2025-11-25, and none since 2026-07-28."""

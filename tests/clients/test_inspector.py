@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,41 @@ def text(ended: Ended) -> str:
     return "\n".join(block["text"] for block in result(ended)["content"])
 
 
+# A server with one tool, whose schema is legal and not portable: a union of types.
+FAULTY = """
+import json, sys
+schema = {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["method"] == "initialize":
+        version = message["params"]["protocolVersion"]
+        result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "f", "version": "0"}}
+    else:
+        result = {"tools": [{"name": "t", "description": "d", "inputSchema": schema}]}
+    if "id" in message:
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
+"""
+
+
+def findings(ended: Ended) -> list[dict[str, Any]]:
+    """What ``--strict`` finds in the schemas, errors (exit status 6) and warnings alike."""
+    assert ended.status in (0, SCHEMA_ERRORS), ended
+    return json.loads(ended.out).get("schemaFindings", [])
+
+
 def test_it_lists_the_tools_and_finds_no_fault_in_their_schemas(
     client: Client, target: list[str] | str, era: Era
 ) -> None:
     ended = inspect(client, target, era, "--method", "tools/list", "--strict")
-    assert ended.status != SCHEMA_ERRORS, ended.err
+    assert findings(ended) == []
     assert {tool["name"] for tool in result(ended)["tools"]} >= TOOLS
+
+
+def test_it_would_find_a_fault(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "faulty.py"
+    path.write_text(FAULTY, encoding="utf-8")
+    found = findings(inspect(client, [sys.executable, str(path)], "legacy", "--method", "tools/list", "--strict"))
+    assert [finding["toolName"] for finding in found] == ["t"]
 
 
 def test_it_reads_and_searches(client: Client, target: list[str] | str, era: Era, served: Path) -> None:

@@ -224,6 +224,7 @@ for number in range(times):
     with open(temporary, "w") as target:
         target.write(f"foreign {number}")
     os.rename(temporary, path)
+    sum(range(20000))  # a pause, so that the other side gets a turn too
 """
 
 

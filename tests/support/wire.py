@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from typing import IO, Any, Literal
@@ -102,8 +103,11 @@ class Server:
             found = re.search(pattern, b"".join(self._err).decode("utf-8", "replace"))
             return found is not None or self.process.poll() is not None
 
+        deadline = time.monotonic() + PATIENCE
         with self._err_grew:
-            self._err_grew.wait_for(seen, PATIENCE)
+            # In steps: the end of the process notifies nobody.
+            while not seen() and time.monotonic() < deadline:
+                self._err_grew.wait(0.1)
         assert found is not None, f"no {pattern!r} on stderr: {self.stderr()}"
         return found
 

@@ -178,3 +178,34 @@ def count_lines(data: bytes, encoding: Encoding = UTF8) -> int:
         return len(split_lines(encoding.decode(data)))
     ends = len(_LINE_END_BYTES.findall(data)) if b"\r" in data else data.count(b"\n")
     return ends + (0 if not data or data.endswith((b"\n", b"\r")) else 1)
+
+
+def count_ends(data: bytes, encoding: Encoding = UTF8) -> int:
+    """The number of line ends."""
+    return sum(line_ends(data, encoding).values())
+
+
+def nth_line_end(data: bytes, count: int) -> int:
+    """Where the line after the first `count` lines begins; the end of the data if it has fewer."""
+    at = 0
+    if b"\r" in data:
+        for found in _LINE_END_BYTES.finditer(data):
+            at = found.end()
+            count -= 1
+            if not count:
+                return at
+        return len(data)
+    # Whole blocks are counted, then the lines of the one that has the wanted end.
+    while count > 0:
+        block = data.count(b"\n", at, at + 65536)
+        if block >= count:
+            break
+        count -= block
+        at += 65536
+        if at >= len(data):
+            return len(data)
+    for _ in range(count):
+        at = data.find(b"\n", at) + 1
+        if not at:
+            return len(data)
+    return at

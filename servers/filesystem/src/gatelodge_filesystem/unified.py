@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from gatelodge_filesystem.encoding import Encoding, split_lines
+from gatelodge_filesystem.encoding import Encoding, count_ends, split_lines
 
 CONTEXT = 3
 MAX_COMPARED_LINES = 4000
@@ -40,20 +40,13 @@ def unified(old: bytes, new: bytes, name: str, encoding: Encoding, *, budget: in
     """
     if old == new:
         return Diff("", 0, 0)
-    before, after = split_lines(encoding.decode(old)), split_lines(encoding.decode(new))
-    # Only what lies between the common beginning and end is compared line by line.
-    head = 0
-    limit = min(len(before), len(after))
-    while head < limit and before[head] == after[head]:
-        head += 1
-    tail = 0
-    while tail < limit - head and before[-1 - tail] == after[-1 - tail]:
-        tail += 1
-    start = max(head - CONTEXT, 0)
-    first = before[start : len(before) - max(tail - CONTEXT, 0)]
-    second = after[start : len(after) - max(tail - CONTEXT, 0)]
+    # Only what lies between the common beginning and end is decoded and compared line by line.
+    begin, ends = _changed(old, new, encoding)
+    first = split_lines(encoding.decode(old[begin : ends[0]]))
+    second = split_lines(encoding.decode(new[begin : ends[1]]))
+    start = count_ends(old[:begin], encoding)
     if max(len(first), len(second)) > MAX_COMPARED_LINES:
-        added, removed = len(after) - head - tail, len(before) - head - tail
+        added, removed = len(second), len(first)
         text = f"--- {name}\n+++ {name}\n@@ too many lines to compare: {removed} replaced by {added} @@\n"
         return Diff(text, added, removed, cut=True)
     lines: list[str] = []
@@ -75,6 +68,46 @@ def unified(old: bytes, new: bytes, name: str, encoding: Encoding, *, budget: in
     if len(text) <= budget:
         return Diff(text, added, removed)
     return Diff(text[:budget].rsplit("\n", 1)[0] + "\n", added, removed, cut=True)
+
+
+def _changed(old: bytes, new: bytes, encoding: Encoding) -> tuple[int, tuple[int, int]]:
+    """Where the part with all changes and their context begins, and where it ends in each; at line ends."""
+    if not encoding.by_bytes:
+        return len(encoding.bom), (len(old), len(new))
+    head = _common(old, new)
+    tail = min(_common_end(old, new), min(len(old), len(new)) - head)
+    begin = head
+    for _ in range(CONTEXT + 1):
+        begin = max(old.rfind(b"\n", 0, max(begin - 1, 0)) + 1, 0)
+    at = len(old) - tail
+    for _ in range(CONTEXT + 2):
+        found = old.find(b"\n", at)
+        at = len(old) if found < 0 else found + 1
+    rest = len(old) - at
+    return begin or len(encoding.bom), (at, len(new) - rest)
+
+
+def _common(old: bytes, new: bytes) -> int:
+    """How many first bytes are the same; slices are compared, not single bytes."""
+    low, high = 0, min(len(old), len(new))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if old[low:middle] == new[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _common_end(old: bytes, new: bytes) -> int:
+    low, high = 0, min(len(old), len(new))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if old[len(old) - middle : len(old) - low] == new[len(new) - middle : len(new) - low]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _range(start: int, length: int) -> str:

@@ -14,7 +14,17 @@ from dataclasses import dataclass
 
 from gatelodge_core.errors import CallError
 
-from gatelodge_filesystem.encoding import LINE_END, Encoding, detect, eol_name, etag, line_ends, split_lines
+from gatelodge_filesystem.encoding import (
+    LINE_END,
+    Encoding,
+    count_lines,
+    detect,
+    eol_name,
+    etag,
+    line_ends,
+    nth_line_end,
+    split_lines,
+)
 
 WHOLE_BYTES = 4 * 1024 * 1024
 SAMPLE_BYTES = 64 * 1024
@@ -71,17 +81,32 @@ def read_window(
         raise CallError("is_binary", "this is not text.", "Call get_file_info for its type and size.")
     if size <= WHOLE_BYTES:
         data = read_all(fd, WHOLE_BYTES)
-        lines = split_lines(encoding.decode(data[len(encoding.bom) :]))
-        first = start if start > 0 else max(len(lines) + start + 1, 1)
-        if first > max(len(lines), 1):
-            raise CallError("past_the_end", f"the file has {len(lines)} lines.", "Give a start_line within that.")
-        eol = eol_name(line_ends(data[len(encoding.bom) :], encoding))
-        return _cut(iter(lines[first - 1 :]), first, max_lines, budget, skip, len(lines), encoding, eol, etag(data))
+        body = data[len(encoding.bom) :]
+        total = count_lines(body, encoding)
+        first = start if start > 0 else max(total + start + 1, 1)
+        if first > max(total, 1):
+            raise CallError("past_the_end", f"the file has {total} lines.", "Give a start_line within that.")
+        eol = eol_name(line_ends(body, encoding))
+        lines = _lines_of(body, encoding, first, max_lines, budget + skip)
+        return _cut(iter(lines), first, max_lines, budget, skip, total, encoding, eol, etag(data))
     eol = eol_name(line_ends(sample, encoding))
     if start > 0:
         lines = _lines_from(fd, encoding, start, stop or threading.Event())
         return _cut(lines, start, max_lines, budget, skip, None, encoding, eol, "")
     return _tail(fd, size, encoding, eol, -start, budget)
+
+
+def _lines_of(data: bytes, encoding: Encoding, first: int, max_lines: int, budget: int) -> list[str]:
+    """Lines of a whole file from `first` on, at least as many as fit; the rest isn't decoded where bytes show the ends."""
+    if not encoding.by_bytes:
+        return split_lines(encoding.decode(data))[first - 1 :]
+    begin = 0
+    if first > 1:
+        begin = nth_line_end(data, first - 1)
+    # Four bytes hold any character.
+    end = min(begin + 4 * (budget + 1), len(data))
+    cut = data.find(b"\n", end)
+    return split_lines(encoding.decode(data[begin : len(data) if cut < 0 else cut + 1]))[: max_lines + 1]
 
 
 def read_all(fd: int, cap: int) -> bytes:
@@ -126,9 +151,11 @@ def _cut(
         shown.append(given)
         room -= len(given)
         if lost:
-            more = total is None or first + len(shown) <= total
+            more = True
             break
     last = first + len(shown) - 1
+    if total is not None:
+        more = last < total
     return Window("".join(shown), first, last, total, encoding, eol, tag, last + 1 if more else 0, lost)
 
 

