@@ -238,11 +238,19 @@ def test_refusals_are_in_the_journal_with_their_rule(house: House) -> None:
         wire.error("read_file", path="notes/private/diary.txt")
         wire.error("edit_file", **EDIT)
         wire.text("read_file", path="notes/a.txt")
-    (path,) = (house.base / "state" / "journal").iterdir()
+    (path,) = (house.base / "state" / "journal").glob("*.jsonl")
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    kinds = [(record["type"], record.get("decision")) for record in records[1:]]
+    kinds = [(record["type"], record.get("decision")) for record in records[1:-1]]
     assert kinds == [("refusal", "deny"), ("refusal", "confirm"), ("intent", "allow"), ("outcome", None)]
     assert "line 6" in records[1]["rule"]
+    assert [record.get("reason", "").split()[0] for record in records[1:3]] == ["denied_by_policy", "approval_required"]
+    assert records[2]["confirm"] == {"answer": "parked"}
+    assert records[-1]["type"] == "close"
+    done = subprocess.run(
+        [sys.executable, "-m", "gatelodge_core.cli.__main__", "audit", "verify", "--state-dir", f"{house.base}/state"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_policy_that_contradicts_itself_stops_the_server(house: House) -> None:

@@ -7,13 +7,15 @@ Every server gets the same keeper; it gives what it alone knows: what a call act
 
 from __future__ import annotations
 
-import os
-import platform
+import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from gatelodge_core.audit.journal import Journal
+from gatelodge_core.audit.canonical import digest
+from gatelodge_core.audit.journal import Journal, JournalError
+from gatelodge_core.audit.records import HeaderInfo
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.declare import Declarations
 from gatelodge_core.errors import SettingsError
@@ -22,19 +24,17 @@ from gatelodge_core.guard.audit import Auditor
 from gatelodge_core.guard.call import Call, Step, Subject
 from gatelodge_core.guard.limits import Limits, LimitStep
 from gatelodge_core.guard.policy import Policy, load
+from gatelodge_core.places import approvals_file, journal_folder
 from gatelodge_core.server import Identity
 from gatelodge_core.settings import LodgeSettings
 from gatelodge_core.store.approvals import Approvals, StoreError
+
+logger = logging.getLogger(__name__)
 
 
 async def no_subjects(_: Call) -> list[Subject]:
     """For servers whose calls have no subject of their own."""
     return []
-
-
-def approvals_path(state: str) -> str:
-    """Where approvals lie below a state folder; ``gatelodge approve`` looks there too."""
-    return os.path.join(state, "approvals.sqlite")
 
 
 class Keeper:
@@ -65,18 +65,17 @@ class Keeper:
         self._natures = {name: tool.nature for name, tool in declarations.tools.items()}
         self.policy = load(settings.policy_path) if settings.policy_path else Policy()
         state = settings.state_path
-        header = {
-            "version": identity.version,
-            "platform": platform.platform(),
-            "transport": "http" if settings.http else "stdio",
-            "policy": settings.policy_path,
-        }
-        self._journal = Journal(os.path.join(state, "journal"), identity.server, header)
-        auditor = Auditor(self._journal)
         try:
-            approvals = Approvals(approvals_path(state))
+            approvals = Approvals(approvals_file(state))
         except StoreError as error:
             raise SettingsError(str(error)) from None
+        self._journal = Journal.open(
+            journal_folder(state),
+            server=identity.server,
+            version=identity.version,
+            header=_header(settings, declarations),
+        )
+        self._auditor = auditor = Auditor(self._journal, lenient_reads=settings.audit_reads == "best-effort")
         limits = Limits(
             per_second=settings.calls_per_second,
             burst=settings.call_burst,
@@ -93,6 +92,10 @@ class Keeper:
             auditor.inner,
         ]
 
+    def ready(self) -> list[str]:
+        """Why calls would fail now; empty when they would not."""
+        return [self._journal.failure] if self._journal.failure else []
+
     def hidden(self, tool: str, principal: Principal) -> bool:
         """Whether a principal may never call a tool, whatever the arguments."""
         nature = self._natures[tool]
@@ -103,8 +106,27 @@ class Keeper:
     @asynccontextmanager
     async def life(self, close: Callable[[], None]) -> AsyncGenerator[None]:
         """The life of a server: at its end the domain is closed, then the journal."""
+        flushing = asyncio.create_task(self._auditor.flushing())
         try:
             yield
         finally:
+            flushing.cancel()
+            with suppress(asyncio.CancelledError):
+                await flushing
             close()
-            self._journal.close()
+            try:
+                self._journal.close()
+            except JournalError as error:
+                logger.error("%s", error)  # noqa: TRY400 - the message is all there is to say
+
+
+def _header(settings: LodgeSettings, declarations: Declarations[Any]) -> HeaderInfo:
+    """What each journal file says of the process at its top."""
+    offered = {tool.name: [tool.description, str(tool.nature)] for tool in declarations.tools.values()}
+    policy = {"policy": settings.policy_path} if settings.policy_path else {}
+    return HeaderInfo(
+        transport="http" if settings.http else "stdio",
+        sandbox="path jail",
+        manifest=digest(offered),
+        extra={**policy, "reads": settings.audit_reads},
+    )

@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gatelodge_core.errors import SettingsError
+from gatelodge_core.places import absolute_state, settings_file
 
 PREFIX = "GATELODGE_"
 SERVERS = ("filesystem", "postgres", "github", "websearch")
@@ -72,6 +73,9 @@ class LodgeSettings(BaseSettings):
     call_burst: int = Field(default=2000, ge=1, description="Calls of one caller at once after a pause.")
     call_seconds: float = Field(default=60, gt=0, le=3600, description="The longest a call may run.")
     result_bytes: int = Field(default=8_388_608, ge=10_000, description="The largest result of a call.")
+    audit_reads: Literal["durable", "best-effort"] = Field(
+        default="durable", description="Whether reading goes on (best-effort) when the journal can't be written."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="How much is logged to stderr."
     )
@@ -79,7 +83,7 @@ class LodgeSettings(BaseSettings):
     @property
     def state_path(self) -> str:
         """The state directory, absolute."""
-        return os.path.abspath(os.path.expanduser(self.state_dir or platformdirs.user_state_dir("gatelodge")))
+        return absolute_state(self.state_dir)
 
     @property
     def policy_path(self) -> str:
@@ -187,7 +191,7 @@ class LodgeSettings(BaseSettings):
 
     @classmethod
     def _file(cls, given: str) -> dict[str, Any]:
-        path = os.path.expanduser(given or os.path.join(platformdirs.user_config_dir("gatelodge"), "config.toml"))
+        path = settings_file(given)
         try:
             with open(path, "rb") as source:
                 table = tomllib.load(source)

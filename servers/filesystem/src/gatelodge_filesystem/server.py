@@ -67,6 +67,7 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         offered,
         workspace,
         keeper.steps,
+        ready=keeper.ready,
         hidden=keeper.hidden,
         life=lambda: keeper.life(workspace.close),
     )

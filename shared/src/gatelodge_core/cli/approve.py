@@ -8,8 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-import platformdirs
-
+from gatelodge_core.places import approvals_file, state_folder
 from gatelodge_core.store.approvals import Approval, Approvals, StoreError
 
 EXIT = "exit status: 0 answered, 1 nothing waits under this code or it was declined meanwhile, 2 wrong usage"
@@ -29,9 +28,7 @@ def run(argv: Sequence[str]) -> int:
     given = parser.parse_args(list(argv))
     if given.yes and given.no:
         parser.error("--yes and --no together")
-    state = given.state_dir or os.environ.get("GATELODGE_STATE_DIR", "") or platformdirs.user_state_dir("gatelodge")
-    # Imported by its parts: the keeper would bring the SDK.
-    path = os.path.join(os.path.abspath(os.path.expanduser(state)), "approvals.sqlite")
+    path = approvals_file(state_folder(given.state_dir))
     if not os.path.exists(path):
         print(f"Nothing waits for approval in {os.path.dirname(path)}.", file=sys.stderr)
         return 1 if given.code else 0

@@ -17,6 +17,7 @@ from typing import Any
 
 import anyio
 
+from gatelodge_core.audit import cli as audit
 from gatelodge_core.errors import SettingsError
 
 WIDTH = 150
@@ -164,17 +165,11 @@ async def _story(session: Session, scratch: str) -> None:
 
 
 def _show_journal(directory: str) -> None:
-    (name,) = os.listdir(directory)
-    with open(os.path.join(directory, name), encoding="utf-8") as journal:
-        records = [json.loads(line) for line in journal]
-    print(
-        f"\nThe journal has {len(records)} records: an intent before each call, an outcome after it. The last two calls:"
-    )
-    for record in records[-4:]:
-        kept = {
-            key: value for key, value in record.items() if key not in ("ts", "claims", "principal", "scope", "reach")
-        }
-        print(_short(f"    {json.dumps(kept)}"))
+    print("\n$ gatelodge audit show")
+    audit.run(["show", "--directory", directory, "-n", "6"])
+    print("\n$ gatelodge audit verify")
+    if audit.run(["verify", "--directory", directory]):
+        raise SystemExit("The journal does not verify.")
 
 
 def _short(line: str) -> str:

@@ -1,7 +1,8 @@
 """The audit steps: an intent before the call, an outcome after it, and a record of every refusal.
 
 `Auditor.outer` walks first and `Auditor.inner` last: the intent is written when all others have let the call pass, and says
-why they did. No record, no call.
+why they did. No record, no call. The disk is waited for in threads of the journal's own, so that neither the event loop
+nor a tool waits for another's sync.
 """
 
 from __future__ import annotations
@@ -11,16 +12,26 @@ import time
 from collections.abc import Mapping
 
 import anyio
+import anyio.to_thread
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR
 
-from gatelodge_core.audit.canonical import canonical, digest
-from gatelodge_core.audit.journal import Journal, JournalError
-from gatelodge_core.guard.call import Call, Next, Outcome
+from gatelodge_core.audit.canonical import CanonicalError, Digest, measure
+from gatelodge_core.audit.journal import Journal, JournalError, Ticket
+from gatelodge_core.audit.records import Decision, Intent, Outcome, Refusal, Status
+from gatelodge_core.effects import READ
+from gatelodge_core.guard.call import Call, Next
+from gatelodge_core.guard.call import Outcome as Walked
+from gatelodge_core.guard.limits import DEADLINE, LimitError
 
 logger = logging.getLogger(__name__)
 
 INTENT = "intent"
+REDACTIONS = "redactions"
+SYNC_THREADS = 4
+"""Threads that wait for the disk; one sync serves all records written before it, so more would gain nothing."""
+
+_DECISIONS: dict[str, Decision] = {"allow": "allow", "confirm": "confirm"}
 
 
 class Auditor:
@@ -28,12 +39,16 @@ class Auditor:
 
     Args:
         journal: The open journal.
+        lenient_reads: Whether reading goes on while the journal can't be written.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, lenient_reads: bool = False) -> None:
         self._journal = journal
+        self._lenient_reads = lenient_reads
+        self._threads: anyio.CapacityLimiter | None = None
+        self._waiting: anyio.Event | None = None
 
-    async def outer(self, call: Call, way: Next) -> Outcome:
+    async def outer(self, call: Call, way: Next) -> Walked:
         """Walk on; if that ends without an intent, the call was refused, and that is recorded.
 
         Raises:
@@ -41,68 +56,127 @@ class Auditor:
         """
         try:
             return await way(call)
+        except LimitError:
+            call.notes.setdefault("refusal", "over_limit")
+            raise
         finally:
             if INTENT not in call.notes:
-                try:
-                    self._journal.write({"type": "refusal", **_facts(call)})
-                except JournalError as error:
-                    logger.error("a refusal is not in the journal: %s", error)  # noqa: TRY400 - nothing was done
+                # A flood of refused calls must not become a flood of syncs: its records are made durable together.
+                await self._refused(call, wait=call.notes.get("refusal") != "over_limit")
 
-    async def inner(self, call: Call, way: Next) -> Outcome:
+    async def inner(self, call: Call, way: Next) -> Walked:
         """Record, walk on, record.
 
         Raises:
             MCPError: INTERNAL_ERROR, if the intent can't be recorded; the call is then not made.
         """
         call.notes[INTENT] = None
+        ticket: Ticket | None = None
         try:
-            intent = self._journal.write({"type": INTENT, **_facts(call)})
+            ticket = self._journal.intent(_intent(call), wait=False)
+            await self._durable(ticket)
         except JournalError as error:
-            logger.error("refused a call: %s", error)  # noqa: TRY400 - the message is all there is to say
-            raise MCPError(
-                INTERNAL_ERROR, "audit_unavailable: the call was not made, since it can't be recorded."
-            ) from None
-        started = time.perf_counter_ns()
-        status: dict[str, object] = {"status": "error", "error": "unexpected"}
+            if call.nature.effect is READ and self._lenient_reads:
+                logger.error("a read is not in the journal: %s", error)  # noqa: TRY400 - the message is all there is to say
+                return await way(call)
+            logger.error("refused a call: %s", error)  # noqa: TRY400
+            if ticket is not None:
+                await self._ended(ticket, Outcome("refused", error="journal"))
+            raise MCPError(INTERNAL_ERROR, f"audit_unavailable: {error} Nothing was done.") from None
+        except anyio.get_cancelled_exc_class():
+            if ticket is not None:
+                await self._ended(ticket, Outcome("cancelled", error="before it ran"))
+            raise
+        status: Status = "error"
+        error = "unexpected"
+        result = Digest("", 0)
         try:
             outcome = await way(call)
-            form = canonical(outcome.result)
-            status = {
-                "status": "error" if outcome.failed else "ok",
-                "result_sha256": digest(form),
-                "result_bytes": len(form),
-            }
+            status, error = ("error", "tool") if outcome.failed else ("ok", "")
+            try:
+                result = measure(outcome.result)
+            except CanonicalError as failure:
+                error = f"no digest: {failure}"
             return outcome
-        except MCPError as error:
-            status = {"status": "error", "error": f"json-rpc {error.error.code}"}
+        except MCPError as failure:
+            error = f"json-rpc {failure.error.code}"
             raise
         except anyio.get_cancelled_exc_class():
-            status = {"status": "cancelled"}
+            late = time.monotonic() >= call.notes.get(DEADLINE, float("inf"))
+            status, error = ("timeout" if late else "cancelled"), ""
             raise
         finally:
-            elapsed = (time.perf_counter_ns() - started) // 1000
+            redactions = int(call.notes.get(REDACTIONS, 0))
+            await self._ended(ticket, Outcome(status, result.digest, result.size, error, redactions))
+
+    async def flushing(self) -> None:
+        """Make the records of reads durable soon after they are written, until cancelled."""
+        self._waiting = anyio.Event()
+        while True:
+            await self._waiting.wait()
+            self._waiting = anyio.Event()
             try:
-                self._journal.write({"type": "outcome", "intent": intent, "us": elapsed, **status})
+                while (due := self._journal.due()) is not None:
+                    await anyio.sleep(due)
+                    await anyio.to_thread.run_sync(self._journal.flush, limiter=self._limiter())
             except JournalError as error:
-                # The call is made; the next one will not be.
-                logger.error("outcome of record %d is not in the journal: %s", intent, error)  # noqa: TRY400
+                # From here on the journal refuses by itself.
+                logger.error("the journal can't be written: %s", error)  # noqa: TRY400
+
+    async def _refused(self, call: Call, *, wait: bool) -> None:
+        reason = str(call.notes.get("refusal") or call.notes.get("confirmation") or "error")
+        try:
+            ticket = self._journal.refusal(Refusal(_intent(call), reason), wait=False)
+            if wait:
+                with anyio.CancelScope(shield=True):
+                    await self._durable(ticket)
+            elif self._waiting is not None:
+                self._waiting.set()
+        except JournalError as error:
+            logger.error("a refusal is not in the journal: %s", error)  # noqa: TRY400 - nothing was done
+
+    async def _ended(self, intent: Ticket, outcome: Outcome) -> None:
+        try:
+            ticket = self._journal.outcome(intent, outcome, wait=False)
+            with anyio.CancelScope(shield=True):
+                await self._durable(ticket)
+        except JournalError as error:
+            # The call is made; the next one will not be.
+            logger.error("outcome of record %d is not in the journal: %s", intent.seq, error)  # noqa: TRY400
+
+    async def _durable(self, ticket: Ticket) -> None:
+        if ticket.sync:
+            await anyio.to_thread.run_sync(self._journal.commit, ticket, limiter=self._limiter())
+        elif self._waiting is not None:
+            self._waiting.set()
+
+    def _limiter(self) -> anyio.CapacityLimiter:
+        # Made in the event loop that uses it.
+        if self._threads is None:
+            self._threads = anyio.CapacityLimiter(SYNC_THREADS)
+        return self._threads
 
 
-def _facts(call: Call) -> Mapping[str, object]:
+def _intent(call: Call) -> Intent:
     """What both an intent and a refusal tell of a call."""
-    form = canonical(call.arguments)
-    return {
-        "kind": call.kind,
-        "name": call.name,
-        "effect": str(call.nature.effect),
-        "reach": str(call.nature.reach),
-        "scope": call.scope,
-        "principal": str(call.principal),
-        "claims": dict(call.claims),
-        "transport": call.transport,
-        "protocol": call.protocol,
-        "request": call.request_id,
-        "args_sha256": digest(form),
-        "args_bytes": len(form),
-        **{key: call.notes[key] for key in ("decision", "rule", "confirmation", "refusal") if key in call.notes},
-    }
+    notes = call.notes
+    arguments = measure(call.arguments)
+    return Intent(
+        name=call.name,
+        kind=call.kind,
+        effect=call.nature.effect,
+        principal={"method": call.principal.method, "subject": call.principal.subject},
+        transport=call.transport,
+        protocol=call.protocol,
+        request_id=call.request_id,
+        args_digest=arguments.digest,
+        args_bytes=arguments.size,
+        decision=_DECISIONS.get(str(notes.get("decision", "allow")), "deny"),
+        rule=str(notes.get("rule", "")),
+        confirm=_confirmation(notes),
+        claims=call.claims,
+    )
+
+
+def _confirmation(notes: Mapping[str, object]) -> dict[str, str]:
+    return {"answer": str(notes["confirmation"])} if "confirmation" in notes else {}

@@ -19,6 +19,8 @@ from gatelodge_core.guard.call import Call, Next, Outcome
 
 OVER_LIMIT = -32029
 """JSON-RPC code of a refused call; from the range that JSON-RPC leaves to servers."""
+DEADLINE = "deadline"
+"""Note on a call: the monotonic time at which it is stopped."""
 MAX_KEYS = 4096
 """Callers and tools whose use is remembered; the longest idle is forgotten first."""
 
@@ -119,6 +121,7 @@ class LimitStep:
 
     async def _timed(self, call: Call, way: Next) -> Outcome:
         try:
+            call.notes[DEADLINE] = time.monotonic() + self._limits.seconds
             with anyio.fail_after(self._limits.seconds):
                 return await way(call)
         except TimeoutError:

@@ -1,0 +1,52 @@
+"""Where state lies: one rule for the servers and for the commands that look into what they left."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+
+import platformdirs
+
+APP = "gatelodge"
+
+
+def settings_file(given: str = "") -> str:
+    """The settings file: the given one, or the platform's usual place."""
+    return os.path.expanduser(given or os.path.join(platformdirs.user_config_dir(APP), "config.toml"))
+
+
+def state_folder(given: str = "", environment: Mapping[str, str] = os.environ) -> str:
+    """The state folder, absolute: as given, by ``GATELODGE_STATE_DIR``, the settings file, or the platform's place.
+
+    Args:
+        given: What a flag says; empty if there was none.
+        environment: Where variables are looked up.
+    """
+    chosen = given or environment.get("GATELODGE_STATE_DIR", "") or _configured(environment.get("GATELODGE_CONFIG", ""))
+    return absolute_state(chosen)
+
+
+def absolute_state(chosen: str) -> str:
+    """The state folder as chosen, absolute; the platform's place if nothing was."""
+    return os.path.abspath(os.path.expanduser(chosen or platformdirs.user_state_dir(APP)))
+
+
+def journal_folder(state: str) -> str:
+    """Where the journal lies below a state folder."""
+    return os.path.join(state, "journal")
+
+
+def approvals_file(state: str) -> str:
+    """Where approvals lie below a state folder."""
+    return os.path.join(state, "approvals.sqlite")
+
+
+def _configured(given: str) -> str:
+    # A file that can't be read is the servers' to complain about; they don't start with it.
+    try:
+        with open(settings_file(given), "rb") as source:
+            value = tomllib.load(source).get("state_dir", "")
+    except (OSError, ValueError):
+        return ""
+    return value if isinstance(value, str) else ""
