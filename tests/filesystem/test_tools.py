@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.client
 import json
 import os
 import re
 import stat
+import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -427,19 +430,24 @@ def test_every_call_has_an_intent_before_and_an_outcome_after(tmp_path: Path) ->
     assert "main.py" not in json.dumps([record for record in records if record.get("kind") == "tool"])
 
 
-def test_a_call_that_cannot_be_recorded_is_not_made(tmp_path: Path) -> None:
-    with connected(command(*furnish(tmp_path / "g")), "stdio", MODERN) as wire:
+def cut_off(journal: Path, pid: int) -> int:
+    """Let no file of a process grow beyond its journal: the kernel refuses the journal's next byte."""
+    import resource
+
+    import psutil
+
+    size = journal.stat().st_size
+    psutil.Process(pid).rlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    return size
+
+
+@pytest.mark.parametrize("reads", ["durable", "best-effort"])
+def test_a_call_that_cannot_be_recorded_is_not_made(tmp_path: Path, reads: str) -> None:
+    with connected(command(*furnish(tmp_path / "g"), "--audit-reads", reads), "stdio", MODERN) as wire:
         assert isinstance(wire, StdioWire)
-        import resource
-
-        import psutil
-
         wire.record("list_roots")
-        process = psutil.Process(wire.server.process.pid)
         journal = next((tmp_path / "g" / "state" / "journal").glob("*.jsonl"))
-        size = journal.stat().st_size
-        # No file of this process may grow further: the kernel refuses the journal's next byte.
-        process.rlimit(resource.RLIMIT_FSIZE, (size, size))
+        size = cut_off(journal, wire.server.process.pid)
         response = wire.request(
             "tools/call", {"name": "write_file", "arguments": {"path": "notes/never", "content": ""}}
         )
@@ -447,4 +455,35 @@ def test_a_call_that_cannot_be_recorded_is_not_made(tmp_path: Path) -> None:
             "audit_unavailable: The journal can't be written (File too large)"
         )
         assert not (tmp_path / "g" / "notes" / "never").exists()
+        answer = wire.request("tools/call", {"name": "list_roots", "arguments": {}})
+        assert ("error" in answer) is (reads == "durable")
         assert journal.stat().st_size == size
+
+
+def test_a_server_whose_journal_fails_is_not_ready_until_it_can_write_again(tmp_path: Path) -> None:
+    import resource
+
+    import psutil
+
+    before = {child.pid for child in psutil.Process().children()}
+    with connected(command(*furnish(tmp_path / "g")), "http", MODERN) as wire:
+        assert isinstance(wire, HttpWire)
+        (pid,) = {child.pid for child in psutil.Process().children()} - before
+
+        def ready() -> int:
+            with contextlib.closing(http.client.HTTPConnection(wire.host, wire.port, timeout=20)) as connection:
+                connection.request("GET", "/readyz")
+                return connection.getresponse().status
+
+        assert ready() == 200
+        usual = psutil.Process(pid).rlimit(resource.RLIMIT_FSIZE)
+        cut_off(next((tmp_path / "g" / "state" / "journal").glob("*.jsonl")), pid)
+        assert "error" in wire.request("tools/call", {"name": "list_roots", "arguments": {}})
+        assert ready() == 503
+        # And without a call it is ready again, or a balancer would never send one.
+        psutil.Process(pid).rlimit(resource.RLIMIT_FSIZE, usual)
+        until = time.monotonic() + 20
+        while ready() != 200 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert ready() == 200
+        assert "result" in wire.request("tools/call", {"name": "list_roots", "arguments": {}})

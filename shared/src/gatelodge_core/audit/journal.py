@@ -219,6 +219,12 @@ class Journal:
         if self._waiting_since is not None or self._writer.mark_due:
             self._sync(self._writer.seq)
 
+    def retry(self) -> None:
+        """After a halt, go on if records can be written again, so that a server is ready again before the next call."""
+        self._owned()
+        with self._lock:
+            self._writer.retry()
+
     def due(self) -> float | None:
         """Seconds until `flush` should be called; None if nothing waits."""
         since = self._waiting_since

@@ -337,6 +337,16 @@ class Writer:
         self._put("resume", records.resume(refused=self._refused))
         self.halted, self._refused = "", 0
 
+    def retry(self) -> None:
+        """After a halt, go on if records can be written again."""
+        if self.halted and not self.broken:
+            try:
+                self._resume()
+            except Broken as error:
+                self._break(str(error))
+            except OSError:
+                return
+
     def _break(self, reason: str) -> None:
         self.broken = self.broken or reason
 

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 INTENT = "intent"
 REDACTIONS = "redactions"
+RETRY_SECONDS = 1.0
+"""How often a journal that could not be written is tried again."""
 SYNC_THREADS = 4
 """Threads that wait for the disk; one sync serves all records written before it, so more would gain nothing."""
 
@@ -82,6 +84,7 @@ class Auditor:
             logger.error("refused a call: %s", error)  # noqa: TRY400
             if ticket is not None:
                 await self._ended(ticket, Outcome("refused", error="journal"))
+            self._wake()
             raise MCPError(INTERNAL_ERROR, f"audit_unavailable: {error} Nothing was done.") from None
         except anyio.get_cancelled_exc_class():
             if ticket is not None:
@@ -113,9 +116,12 @@ class Auditor:
         """Make the records of reads durable soon after they are written, until cancelled."""
         self._waiting = anyio.Event()
         while True:
-            await self._waiting.wait()
+            with anyio.move_on_after(RETRY_SECONDS if self._journal.failure else None):
+                await self._waiting.wait()
             self._waiting = anyio.Event()
             try:
+                if self._journal.failure:
+                    await anyio.to_thread.run_sync(self._journal.retry, limiter=self._limiter())
                 while (due := self._journal.due()) is not None:
                     await anyio.sleep(due)
                     await anyio.to_thread.run_sync(self._journal.flush, limiter=self._limiter())
@@ -130,8 +136,8 @@ class Auditor:
             if wait:
                 with anyio.CancelScope(shield=True):
                     await self._durable(ticket)
-            elif self._waiting is not None:
-                self._waiting.set()
+            else:
+                self._wake()
         except JournalError as error:
             logger.error("a refusal is not in the journal: %s", error)  # noqa: TRY400 - nothing was done
 
@@ -147,7 +153,11 @@ class Auditor:
     async def _durable(self, ticket: Ticket) -> None:
         if ticket.sync:
             await anyio.to_thread.run_sync(self._journal.commit, ticket, limiter=self._limiter())
-        elif self._waiting is not None:
+        else:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
             self._waiting.set()
 
     def _limiter(self) -> anyio.CapacityLimiter:
