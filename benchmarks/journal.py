@@ -1,6 +1,6 @@
 """What the journal costs: per record with and without syncs, with syncs shared, and to verify.
 
-Run: python benchmarks/bench_journal.py [DIRECTORY]. The directory decides which disk is measured; the default is the
+Run: python -m benchmarks.journal [DIRECTORY]. The directory decides which disk is measured; the default is the
 temporary directory, which may be a tmpfs, where a sync costs nothing.
 """
 

@@ -12,15 +12,16 @@ from typing import Any
 import anyio
 import pytest
 from gatelodge_core.auth.principal import Principal
-from gatelodge_core.effects import DESTROY, READ, WRITE, Effect, Nature, Rule
+from gatelodge_core.effects import DESTROY, READ, Effect, Nature, Rule
 from gatelodge_core.guard.admission import AdmissionStep, binding, plain_effect
 from gatelodge_core.guard.call import Call, Outcome
 from gatelodge_core.guard.policy import Policy, PolicyRule
 from gatelodge_core.keeper import no_subjects
 from gatelodge_core.store import approvals as approvals_module
 from gatelodge_core.store.approvals import Approvals, StoreError
+from gatelodge_filesystem.server import OFFERED
 
-SCOPES = ["toy:read", "toy:write", "toy:destroy"]
+from tests.support.toy import toy
 
 
 class FakeHost:
@@ -53,10 +54,11 @@ def call(
     arguments: Mapping[str, Any] | None = None,
     principal: Principal = Principal("os-user", "1"),  # noqa: B008 - frozen
     name: str = "drop_item",
+    server: str = "toy",
 ) -> Call:
     nature = Nature(effect)
     return Call(
-        "tool", name, arguments or {"key": "a"}, nature, nature.scope("toy"), principal, "stdio", "2025-11-25", 1, {},
+        "tool", name, arguments or {"key": "a"}, nature, nature.scope(server), principal, "stdio", "2025-11-25", 1, {},
         host or FakeHost(can_ask=False, retries=False), name,
     )  # fmt: skip
 
@@ -66,7 +68,7 @@ def approvals(tmp_path: Path) -> Approvals:
     return Approvals(str(tmp_path / "state" / "approvals.sqlite"))
 
 
-def walk(approvals: Approvals, asked: Call, rules: Policy | None = None) -> tuple[bool, Outcome]:
+def walk(approvals: Approvals, asked: Call, rules: Policy | None = None, server: str = "toy") -> tuple[bool, Outcome]:
     """Whether the tool ran, and the outcome."""
     ran: list[bool] = []
 
@@ -75,7 +77,7 @@ def walk(approvals: Approvals, asked: Call, rules: Policy | None = None) -> tupl
         return Outcome({"content": []})
 
     async def main() -> Outcome:
-        step = AdmissionStep("toy", rules or Policy(), approvals, no_subjects, plain_effect)
+        step = AdmissionStep(server, rules or Policy(), approvals, no_subjects, plain_effect)
         return await step(asked, tool)
 
     outcome = anyio.run(main)
@@ -86,22 +88,30 @@ def text(outcome: Outcome) -> str:
     return str(outcome.result.get("text", ""))
 
 
-@pytest.mark.parametrize("effect", [READ, WRITE, DESTROY])
+TOOLS = {f"{server}:{name}": (server, tool) for server, offers in (("toy", toy), ("filesystem", OFFERED))
+         for name, tool in offers.tools.items()}  # fmt: skip
+LEVELS = ("read", "write", "destroy")
+
+
+@pytest.mark.parametrize("named", TOOLS)
 @pytest.mark.parametrize("then", [None, *Rule])
-def test_a_tool_runs_if_and_only_if_scope_and_policy_allow_it(
-    approvals: Approvals, effect: Effect, then: Rule | None
+def test_every_tool_runs_if_and_only_if_scope_and_policy_allow_it(
+    approvals: Approvals, named: str, then: Rule | None
 ) -> None:
-    rules = Policy((PolicyRule(then),) if then else ())
-    verdict = then or Nature(effect).default_rule
+    server, tool = TOOLS[named]
+    nature = tool.nature
+    rules = Policy((PolicyRule(then, tool=tool.name),) if then else ())
+    verdict = then or nature.default_rule
+    others = [f"{other}:destroy" for other in ("toy", "filesystem", "github") if other != server]
     for size in range(4):
-        for scopes in itertools.combinations(SCOPES, size):
-            principal = Principal("key", "k", frozenset(scopes))
-            ran, outcome = walk(approvals, call(effect, principal=principal), rules)
-            allowed = principal.may(f"toy:{effect}") and verdict is Rule.ALLOW
-            assert ran is allowed
-            assert outcome.failed is not allowed
-            if not principal.may(f"toy:{effect}"):
-                assert "insufficient_scope" in text(outcome)
+        for levels in itertools.combinations(LEVELS, size):
+            granted = frozenset([*(f"{server}:{level}" for level in levels), *others])
+            enough = any(LEVELS.index(level) >= LEVELS.index(str(nature.effect)) for level in levels)
+            asked = call(nature.effect, principal=Principal("key", "k", granted), name=tool.name, server=server)
+            ran, outcome = walk(approvals, asked, rules, server)
+            assert ran is (enough and verdict is Rule.ALLOW)
+            assert outcome.failed is not ran
+            assert ("insufficient_scope" in text(outcome)) is not enough
 
 
 def code_of(outcome: Outcome) -> str:

@@ -109,7 +109,7 @@ class LimitStep:
         if tool is None:
             if len(use.tools) >= MAX_KEYS:
                 use.tools.clear()  # only names of tools that exist get here, so this never happens in practice
-            tool = use.tools[call.target] = anyio.Semaphore(limits.concurrent_per_tool)
+            tool = use.tools[call.target] = anyio.Semaphore(limits.concurrent_per_tool, fast_acquire=True)
         if use.inside >= limits.concurrent + limits.queued:
             raise LimitError(f"{use.inside} calls run or wait", 1.0)
         use.inside += 1
@@ -145,7 +145,7 @@ class LimitStep:
         found = self._uses.get(principal)
         if found is None:
             found = self._uses[principal] = _Use(
-                _Bucket(self._limits.burst, self._clock()), anyio.Semaphore(self._limits.concurrent)
+                _Bucket(self._limits.burst, self._clock()), anyio.Semaphore(self._limits.concurrent, fast_acquire=True)
             )
             if len(self._uses) > MAX_KEYS:
                 idle = next((key for key, use in self._uses.items() if not use.inside), None)
