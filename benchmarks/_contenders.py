@@ -91,7 +91,8 @@ def environment(home: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if name != "PYTHONDONTWRITEBYTECODE" and not name.startswith(("GATELODGE_", "XDG_"))
     }
-    return {**kept, "HOME": str(home)}
+    # The pipelined rows send more in a second than a person's hosts do in an hour.
+    return {**kept, "HOME": str(home), "GATELODGE_CALLS_PER_SECOND": "1e9", "GATELODGE_CALL_BURST": "1000000000"}
 
 
 def program(command: Sequence[str], environment: Mapping[str, str], expect: int | None = None) -> Sample:

@@ -114,6 +114,8 @@ REQUESTS = [
     Request("needle"),
     Request("Needle"),
     Request("needle", word=True),
+    Request("needle", exclude=("sub/deep", "*.txt")),
+    Request("needle", exclude=("deep",), hidden=True),
     Request("needle", use_ignore=False, hidden=True),
     Request("n\u00c4HE", case="insensitive"),
     Request("\u212aept", case="insensitive"),

@@ -1,7 +1,7 @@
 """The search itself: walk, choose files, match, number the lines.
 
-In a large tree ripgrep says which files can't match, while the walk goes on beside it; then the same code answers as
-without it, so the answers are the same.
+Small trees are walked. In large ones ripgrep says which files may match; what it says is judged by the same rules and read
+by the same code as on a walk, so the answers are the same.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gatelodge_filesystem.encoding import LINE_END, etag
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.search.matcher import Matcher, matcher, text_of
 from gatelodge_filesystem.search.model import FileHits, Hit, Hits, Request
+from gatelodge_filesystem.search.reach import Reach
 from gatelodge_filesystem.search.ripgrep import Scout, usable
 from gatelodge_filesystem.walk import Budget, Folder, Walk, below
 
@@ -23,6 +24,12 @@ MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_LINE = 300
 SCOUT_FROM = 500
 """Files from which on a scout is worth its start."""
+
+
+class _ManyFiles(Exception):
+    """The tree is large enough for a scout."""
+
+
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -62,21 +69,20 @@ class _Search:
         self._hits = Hits()
         # Only paths and counts are kept of all files; the lines of those that are shown are read again.
         self._counts: list[tuple[str, int]] = []
-        self._scout: Scout | None = None
-        # What the scout judges: the folders and files that were seen since it began.
-        self._waiting: list[tuple[str, list[str]]] = []
 
     def run(self, fd: int, prefix: str, above: Rules | None, *, use_ripgrep: bool) -> Hits:
         request = self._request
-        self._fd = fd
         self._may_scout = use_ripgrep and usable(request)
         walk = Walk(self._visit, self._budget, use_ignore=request.use_ignore, hidden=request.hidden)
         try:
             walk.run(fd, prefix, above)
-            self._judge_waiting()
-        finally:
-            if self._scout is not None:
-                self._scout.end()
+        except _ManyFiles:
+            self._counts.clear()
+            self._hits = Hits()
+            if not self._scouted(fd, prefix, above):
+                self._may_scout = False
+                os.lseek(fd, 0, os.SEEK_SET)
+                walk.run(fd, prefix, above)
         self._hits.unreadable += walk.unreadable
         self._counts.sort()
         self._hits.total_files = len(self._counts)
@@ -91,29 +97,30 @@ class _Search:
         matches, unwanted = self._wanted.matches, self._unwanted.matches
         names = [name for name in folder.files if matches(rel + name) and not unwanted(rel + name)]
         self._hits.scanned += len(names)
-        if self._scout is None and self._may_scout and self._hits.scanned > SCOUT_FROM:
-            self._scout = Scout(self._fd, self._request)
-        if self._scout is not None:
-            self._waiting.append((rel, names))
-            return
+        if self._may_scout and self._hits.scanned > SCOUT_FROM:
+            raise _ManyFiles
         for name in names:
             self._file(folder.fd, name, rel + name)
 
-    def _judge_waiting(self) -> None:
-        if self._scout is None:
-            return
-        only = self._scout.candidates(self._budget.stop, self._budget.seconds)
-        self._hits.engine = "ripgrep" if only is not None else "built-in"
-        for rel, names in self._waiting:
-            chosen = names if only is None else [name for name in names if rel + name in only]
-            if not chosen:
+    def _scouted(self, fd: int, prefix: str, above: Rules | None) -> bool:
+        """Search the files that ripgrep finds; False if it could not answer."""
+        request = self._request
+        found = Scout(fd, request).candidates(self._budget.stop, self._budget.seconds)
+        if found is None:
+            return False
+        self._hits.engine = "ripgrep"
+        reach = Reach(
+            fd, prefix, above, use_ignore=request.use_ignore, hidden=request.hidden, unwanted=self._unwanted
+        )  # fmt: skip
+        for path in sorted(found):
+            if not self._wanted.matches(path) or self._unwanted.matches(path) or not reach.reaches(path):
                 continue
             try:
-                with below(self._fd, rel + chosen[0]) as (folder, _):
-                    for name in chosen:
-                        self._file(folder, name, rel + name)
+                with below(fd, path) as (folder, name):
+                    self._file(folder, name, path)
             except OSError:
-                self._hits.unreadable.append(rel)  # gone since the walk
+                self._hits.unreadable.append(path)
+        return True
 
     def _file(self, fd: int, name: str, path: str) -> None:
         data = self._read(fd, name, path)

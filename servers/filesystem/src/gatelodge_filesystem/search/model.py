@@ -91,7 +91,7 @@ class Hits:
         files: Files with hits, by path.
         total_lines: Lines with a match in all files.
         total_files: Files with a match.
-        scanned: Files that were searched.
+        scanned: Files that were searched; 0 if ripgrep chose them, which doesn't count.
         binary: Files passed over since they are not text.
         large: Files passed over since they are too large.
         next_file: How many files to skip to go on; 0 at the end.

@@ -162,9 +162,8 @@ async def search_text(
 
 def _summary(spot: Spot, hits: Hits, files: list[FileHits], cursor: str) -> str:
     lines = sum(len(item.hits) for item in files)
-    text = (
-        f"[{spot}] shown {lines} of {hits.total_lines} lines in {len(files)} of {hits.total_files} files, "
-        f"{hits.scanned} files searched ({hits.engine})"
+    text = f"[{spot}] shown {lines} of {hits.total_lines} lines in {len(files)} of {hits.total_files} files, " + (
+        f"{hits.scanned} files searched" if hits.scanned else f"searched by {hits.engine}"
     )
     if hits.binary or hits.large:
         text += f", passed over: {hits.binary} not text, {hits.large} over 10 MB"
