@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 import uvicorn
 from mcp.server.lowlevel.server import Server
 from mcp.server.transport_security import TransportSecuritySettings
@@ -137,6 +138,7 @@ class HttpService:
         except OSError as error:
             self._socket.close()
             raise SettingsError(f"--http {options.address}: can't listen there: {error.strerror}") from None
+        self._scope: anyio.CancelScope | None = None
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}{MCP_PATH}"
         self.front = application(server, options, host, ready)
@@ -157,11 +159,15 @@ class HttpService:
     async def serve(self) -> None:
         """Serve until `stop`."""
         logger.warning("listening on %s", self.url)
-        await self._uvicorn.serve(sockets=[self._socket])
+        with anyio.CancelScope() as self._scope:
+            await self._uvicorn.serve(sockets=[self._socket])
 
     def stop(self) -> None:
         """Take no new connections, let calls in flight end, then return from `serve`. A second time: at once."""
         self.front.draining = True
         if self._uvicorn.should_exit:
             self._uvicorn.force_exit = True
+            # From Python 3.12 on, uvicorn's last step waits for every connection, whatever it was told.
+            if self._scope is not None:
+                self._scope.cancel()
         self._uvicorn.should_exit = True
