@@ -73,7 +73,10 @@ _FLAG = re.compile(
 _BLACK_FLAG = "\U0001f3f4"
 
 _HIDDEN_CHARACTER = re.compile(f"[{_HIDDEN}]")
-GAP = re.compile(rf"(?:(?:\x1b|⟦ESC⟧)\[[0-?]{{0,32}}[ -/]{{0,8}}[@-~]|⟦[^⟦⟧]{{1,200}}⟧|[{_HIDDEN}])+")
+GAP = re.compile(
+    r"(?:(?:\x1b|⟦ESC⟧)\[[0-?]{0,32}[ -/]{0,8}[@-~]"
+    rf"|⟦(?:ESC|U\+[0-9A-F]{{4,6}})(?: x\d{{1,9}})?⟧|[{_HIDDEN}])+"
+)
 """What may stand between two characters of a word without being seen, before this module saw it or after."""
 
 
