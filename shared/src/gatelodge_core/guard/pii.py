@@ -15,27 +15,36 @@ from gatelodge_core.guard.shapes import Span
 
 _EMAIL = re.compile(r"@(?:[^\W_](?:[^\W_]|-){0,61}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
 _LOCAL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}\Z")
-_FILES = frozenset("png jpg jpeg gif webp svg avif ico css js html py".split())
+_FILES = frozenset({"png", "jpg", "jpeg", "gif", "webp", "svg", "avif", "ico", "css", "js", "html", "py"})
 """Endings of `icon@2x.png` and the like, which are no top-level domains."""
 _PHONE = re.compile(r"\+(?<![\w+.)]\+)[1-9](?:[ ().\-/\u00a0\u202f]{0,2}[0-9]){7,14}(?![\w])")
 _NANP = re.compile(r"1[2-9]\d\d[2-9]\d{6}")
 _CARD = re.compile(r"(?<![\w.+/-])[2-6]\d{3}(?:[ -]?\d){8,15}(?![\w-]|\.\d)")
 _CARD_GROUPS = ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 1))
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}")
-_IBAN_LENGTHS = {
-    country: int(length)
-    for length, countries in (
-        pair.split(":")
-        for pair in (
-            "15:NO 16:BE 18:DK,FI,FO,GL,NL,SD,FK 19:MK,SI 20:AT,BA,EE,KZ,LT,LU,XK,MN 21:CH,HR,LI,LV "
-            "22:BG,BH,CR,DE,GB,GE,IE,ME,RS,VA 23:AE,GI,IL,IQ,TL,OM,SO 24:AD,CZ,ES,MD,PK,RO,SA,SE,SK,TN,VG "
-            "25:LY,PT,ST 26:IS,TR 27:BI,DJ,FR,GR,IT,MC,MR,SM 28:AL,AZ,BY,CY,DO,GT,HN,HU,LB,NI,PL,SV 29:BR,EG,PS,QA,UA "
-            "30:JO,KW,MU,YE 31:MT,SC 32:LC 33:RU"
-        ).split()
-    )
-    for country in countries.split(",")
+_IBAN_COUNTRIES = {
+    15: "NO",
+    16: "BE",
+    18: "DK FI FO GL NL SD FK",
+    19: "MK SI",
+    20: "AT BA EE KZ LT LU XK MN",
+    21: "CH HR LI LV",
+    22: "BG BH CR DE GB GE IE ME RS VA",
+    23: "AE GI IL IQ TL OM SO",
+    24: "AD CZ ES MD PK RO SA SE SK TN VG",
+    25: "LY PT ST",
+    26: "IS TR",
+    27: "BI DJ FR GR IT MC MR SM",
+    28: "AL AZ BY CY DO GT HN HU LB NI PL SV",
+    29: "BR EG PS QA UA",
+    30: "JO KW MU YE",
+    31: "MT SC",
+    32: "LC",
+    33: "RU",
 }
+_IBAN_LENGTHS = {country: length for length, some in _IBAN_COUNTRIES.items() for country in some.split()}
 _CONTEXT_REACH = 48
+_SEPARATORS = re.compile(r"[^0-9A-Za-z]")
 
 
 def luhn(digits: str) -> bool:
@@ -48,11 +57,11 @@ def find(text: str) -> list[Span]:
     """Every piece of personal data in a text, by kind; they may overlap."""
     spans = [*_emails(text), *_phones(text), *_cards(text), *_ibans(text)]
     for kind, pattern, check, context in _NATIONAL:
-        for match in pattern.finditer(text):
-            if check(re.sub(r"[^0-9A-Za-z+]", "", match[0])) and (
-                context is None or _near(text, match.start(), context)
-            ):
-                spans.append((*match.span(), kind))
+        spans.extend(
+            (*match.span(), kind)
+            for match in pattern.finditer(text)
+            if check(_SEPARATORS.sub("", match[0])) and (context is None or _near(text, match.start(), context))
+        )
     return spans
 
 
@@ -188,7 +197,7 @@ def _is_personnummer(value: str) -> bool:
 
 
 def _is_nhs(value: str) -> bool:
-    return 11 - _weighted(value, (10, 9, 8, 7, 6, 5, 4, 3, 2)) % 11 == int(value[-1]) % 10 + 11 * (value[-1] == "0")
+    return 11 - _weighted(value, (10, 9, 8, 7, 6, 5, 4, 3, 2)) % 11 == (int(value[-1]) or 11)
 
 
 def _is_ssn(value: str) -> bool:

@@ -213,7 +213,7 @@ class Redactor:
     def _spans(self, text: str) -> list[Span]:
         """What to mask: sorted, none overlapping."""
         spans = self._found(text)
-        if spans or not text.isascii() or hides_something(text):
+        if hides_something(text) or "⟦" in text:
             spans += self._through_gaps(text)
         return _merged(spans)
 
