@@ -1,0 +1,367 @@
+"""Redaction: the one place that everything passes before it leaves, be it a result, an error, a log line or a preview.
+
+Three tiers find what must not go: the secrets that the process holds, by value and in the encodings that text gets on
+its way; the shapes of well-known tokens (`shapes`); and, only if asked for, personal data (`pii`). What they find is
+masked as `[redacted: github token]`, where found parts overlap as one, and counted by kind.
+
+A secret interrupted by invisible characters or ANSI sequences is found too, before hygiene made them visible or after,
+so the order of the two doesn't matter. Not found are secrets in other encodings than the named ones (compressed, or in
+base64 with line breaks within), and shapes inside base64: decode before you redact.
+"""
+
+from __future__ import annotations
+
+import base64
+import bisect
+import html
+import itertools
+import json
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from gatelodge_core.errors import CallError
+from gatelodge_core.guard import pii as personal
+from gatelodge_core.guard import shapes
+from gatelodge_core.guard.hygiene import GAP, hides_something
+from gatelodge_core.guard.shapes import Span
+
+PiiMode = Literal["off", "mask", "block"]
+MIN_HELD = 6
+"""Characters that a held secret needs; a shorter one would be found in every second word."""
+MAX_DEPTH = 128
+"""Levels of a tree that are walked; the wire refuses bodies deeper than 64."""
+_TOO_DEEP = "nested too deep"
+_MIN_LINE = 24
+
+
+class Findings(Mapping[str, int]):
+    """How many parts of each kind were masked; false if none, and added with `+`.
+
+    Args:
+        counts: Number by kind.
+    """
+
+    __slots__ = ("_counts",)
+
+    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
+        self._counts = dict(counts or {})
+
+    def __getitem__(self, kind: str) -> int:
+        return self._counts[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._counts)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def __add__(self, other: Findings) -> Findings:
+        return Findings({kind: self.get(kind, 0) + other.get(kind, 0) for kind in {**self._counts, **other}})
+
+    def __repr__(self) -> str:
+        return f"Findings({self._counts})"
+
+
+_NOTHING = Findings()
+
+
+class Blocked(CallError):
+    """The text holds personal data, and the server is set to refuse it.
+
+    Args:
+        kinds: What was found; never the data.
+    """
+
+    def __init__(self, kinds: Iterable[str]) -> None:
+        self.kinds = tuple(sorted(set(kinds)))
+        super().__init__(
+            "blocked",
+            f"The answer holds personal data ({', '.join(self.kinds)}), which this server doesn't give out.",
+            "Ask for less, such as other columns or a part without it.",
+        )
+
+
+class Redactor:
+    """Finds and masks secrets in text and in JSON values.
+
+    Args:
+        held: Name and value of each secret that the process holds. White space around a value is ignored.
+        pii: What to do about personal data: nothing, mask it, or refuse the whole.
+        shapes: Whether to look for the shapes of tokens as well.
+    """
+
+    def __init__(self, held: Iterable[tuple[str, str]] = (), pii: PiiMode = "off", shapes: bool = True) -> None:
+        self._pii: PiiMode = pii
+        self._shapes = shapes
+        literals: dict[str, str] = {}
+        self._patterns: list[tuple[re.Pattern[str], str]] = []
+        short: list[str] = []
+        for name, value in held:
+            secret = value.strip()
+            if len(secret) < MIN_HELD:
+                short.append(name)
+                continue
+            kind = f"held secret {name}"
+            for form in _forms(secret):
+                literals.setdefault(form, kind)
+            if re.search(r"[^A-Za-z0-9]", secret):
+                self._patterns.append((_url_encoded(secret), kind))
+        self._literals = tuple(literals.items())
+        self._numbers = frozenset(form for form in literals if form.isdigit())
+        self.too_short: tuple[str, ...] = tuple(short)
+        """Names of held secrets that are too short to be looked for; empty ones are among them."""
+
+    def text(self, value: str) -> tuple[str, Findings]:
+        """Mask a text.
+
+        Args:
+            value: The text.
+
+        Returns:
+            The text, the same object if nothing was found, and what was found.
+
+        Raises:
+            Blocked: It holds personal data, and the mode is "block".
+        """
+        spans = self._spans(value)
+        return _masked(value, spans) if spans else (value, _NOTHING)
+
+    def value(self, tree: Any) -> tuple[Any, Findings]:
+        """Mask every text in a JSON value, keys too.
+
+        All texts are searched as one, so a key says what its value is, and a private key that comes as a list of
+        lines is found. Two keys that look the same once masked get numbers.
+
+        Args:
+            tree: Objects, lists, texts, numbers, true, false and null. Tuples count as lists.
+
+        Returns:
+            The value, the same object if nothing was found, and what was found. What is nested deeper than
+            `MAX_DEPTH` levels is replaced by a mark.
+
+        Raises:
+            Blocked: It holds personal data, and the mode is "block".
+        """
+        if isinstance(tree, str):
+            return self.text(tree)
+        parts: list[str] = []
+        deep = self._gather(tree, parts, 0, "\n")
+        joined = "".join(parts)
+        spans = self._spans(joined)
+        if not spans and not deep:
+            return tree, _NOTHING
+        texts, found = _cut(parts, spans)
+        result = self._rebuilt(tree, iter(texts), 0)
+        return result, Findings({**found, _TOO_DEEP: deep}) if deep else found
+
+    def _gather(self, tree: Any, parts: list[str], depth: int, after: str) -> int:
+        """Append each text and what separates it from the next, in the order of `_rebuilt`; how many are too deep."""
+        if isinstance(tree, str):
+            parts += (tree, after)
+            return 0
+        if isinstance(tree, dict):
+            if depth >= MAX_DEPTH:
+                return 1
+            deep = 0
+            for key, item in tree.items():  # pyright: ignore[reportUnknownVariableType] - any JSON
+                plain = isinstance(item, (str, int, float))
+                parts += (str(key), ": " if plain else "\n")  # pyright: ignore[reportUnknownArgumentType]
+                deep += self._gather(item, parts, depth + 1, "\n")
+            return deep
+        if isinstance(tree, (list, tuple)):
+            if depth >= MAX_DEPTH:
+                return 1
+            return sum(self._gather(item, parts, depth + 1, "\n") for item in tree)  # pyright: ignore[reportUnknownVariableType]
+        if self._wants(tree):
+            parts += (str(tree), after)
+        return 0
+
+    def _wants(self, item: object) -> bool:
+        """Whether a number is to be searched: it may be a held secret or a card number."""
+        if not isinstance(item, (int, float)) or isinstance(item, bool):
+            return False
+        return (self._pii != "off" and item > 9999999) or (bool(self._numbers) and str(item) in self._numbers)
+
+    def _rebuilt(self, tree: Any, texts: Iterator[str], depth: int) -> Any:
+        """The tree with its texts in their order; parts in which nothing changed are the same objects."""
+        if isinstance(tree, str):
+            return next(texts)
+        if isinstance(tree, dict):
+            if depth >= MAX_DEPTH:
+                return f"[redacted: {_TOO_DEEP}]"
+            result: dict[str, Any] = {}
+            changed = False
+            for key, item in tree.items():  # pyright: ignore[reportUnknownVariableType] - any JSON
+                name = next(texts)
+                new = self._rebuilt(item, texts, depth + 1)
+                changed = changed or new is not item or name != str(key)  # pyright: ignore[reportUnknownArgumentType]
+                result[_unused(name, result)] = new
+            return result if changed else tree  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(tree, (list, tuple)):
+            if depth >= MAX_DEPTH:
+                return f"[redacted: {_TOO_DEEP}]"
+            items = [self._rebuilt(item, texts, depth + 1) for item in tree]  # pyright: ignore[reportUnknownVariableType]
+            same = all(new is old for new, old in zip(items, tree, strict=True))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            return tree if same else items  # pyright: ignore[reportUnknownVariableType]
+        if self._wants(tree):
+            text = next(texts)
+            return tree if text == str(tree) else text
+        return tree
+
+    def _spans(self, text: str) -> list[Span]:
+        """What to mask: sorted, none overlapping."""
+        spans = self._found(text)
+        if hides_something(text) or "⟦" in text:
+            spans += self._through_gaps(text)
+        return _merged(spans)
+
+    def _found(self, text: str) -> list[Span]:
+        spans = [
+            span for literal, kind in self._literals if literal in text for span in _occurrences(text, literal, kind)
+        ]
+        if "%" in text or "+" in text:
+            spans += ((*match.span(), kind) for pattern, kind in self._patterns for match in pattern.finditer(text))
+        if self._shapes:
+            spans += shapes.find(text)
+        if self._pii != "off":
+            data = personal.find(text)
+            if data and self._pii == "block":
+                raise Blocked(kind for _, _, kind in data)
+            spans += data
+        return spans
+
+    def _through_gaps(self, text: str) -> list[Span]:
+        """What is found once invisible characters and the marks that hygiene leaves are out of the way."""
+        ends = [0]
+        shifts = [0]
+        kept: list[str] = []
+        last = 0
+        length = 0
+        for gap in GAP.finditer(text):
+            kept.append(text[last : gap.start()])
+            length += gap.start() - last
+            last = gap.end()
+            ends.append(length)
+            shifts.append(last - length)
+        if last == 0:
+            return []
+        kept.append(text[last:])
+
+        def place(index: int) -> int:
+            return index + shifts[bisect.bisect_right(ends, index) - 1]
+
+        return [(place(start), place(end - 1) + 1, kind) for start, end, kind in self._found("".join(kept))]
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """The literal forms in which a secret can stand in a text: itself, hexadecimal, base64, and escaped."""
+    data = secret.encode("utf-8", "surrogatepass")
+    yield secret
+    yield data.hex()
+    yield data.hex().upper()
+    for shift in range(3):
+        # The characters that depend on the secret alone, whatever stands before and after it.
+        encoded = base64.b64encode(bytes(shift) + data + bytes(3)).decode("ascii")
+        core = encoded[-(-8 * shift // 6) : 8 * (shift + len(data)) // 6]
+        yield core
+        yield core.translate({ord("+"): "-", ord("/"): "_"})
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield repr(secret)[1:-1]
+    yield html.escape(secret)
+    if "\n" in secret:
+        yield from (
+            line.strip() for line in secret.splitlines() if len(line.strip()) >= _MIN_LINE and "-----" not in line
+        )
+    for start, end, _ in shapes.find(secret):
+        # The password within a connection string: drivers quote it on its own.
+        if MIN_HELD <= end - start < len(secret):
+            yield secret[start:end]
+            yield urllib.parse.unquote(secret[start:end])
+
+
+def _url_encoded(secret: str) -> re.Pattern[str]:
+    """The secret with any of its special characters percent-encoded, once or up to three times (RFC 3986, 2.1)."""
+    return re.compile("".join(_one_encoded(char) for char in secret))
+
+
+def _one_encoded(char: str) -> str:
+    if char.isascii() and char.isalnum():
+        return char
+    codes = "".join(
+        "%(?:25){0,2}" + "".join(f"[{digit}{digit.lower()}]" if digit.isalpha() else digit for digit in f"{byte:02X}")
+        for byte in char.encode("utf-8", "surrogatepass")
+    )
+    plus = r"|\+" if char == " " else ""
+    return f"(?:{re.escape(char)}|{codes}{plus})"
+
+
+def _occurrences(text: str, literal: str, kind: str) -> Iterator[Span]:
+    """Where a literal stands, overlapping occurrences as one."""
+    start = text.find(literal)
+    while start >= 0:
+        end = start + len(literal)
+        following = text.find(literal, start + 1)
+        while 0 <= following < end:
+            end = following + len(literal)
+            following = text.find(literal, following + 1)
+        yield start, end, kind
+        start = following
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    """The spans in order, those that overlap joined under the kind that was found first."""
+    ranked = sorted(enumerate(spans), key=lambda pair: (pair[1][0], pair[0]))
+    merged: list[Span] = []
+    rank = 0
+    for order, (start, end, kind) in ranked:
+        if merged and start < merged[-1][1]:
+            first, last, before = merged[-1]
+            merged[-1] = (first, max(last, end), before if rank <= order else kind)
+            rank = min(rank, order)
+        else:
+            merged.append((start, end, kind))
+            rank = order
+    return merged
+
+
+def _masked(text: str, spans: Iterable[Span]) -> tuple[str, Findings]:
+    counts: dict[str, int] = {}
+    pieces: list[str] = []
+    last = 0
+    for start, end, kind in spans:
+        pieces += (text[last:start], f"[redacted: {kind}]")
+        counts[kind] = counts.get(kind, 0) + 1
+        last = end
+    pieces.append(text[last:])
+    return "".join(pieces), Findings(counts)
+
+
+def _cut(parts: list[str], spans: list[Span]) -> tuple[list[str], Findings]:
+    """The texts among alternating texts and separators, each masked where a span of the joined text touches it."""
+    offsets = list(itertools.accumulate((len(part) for part in parts), initial=0))
+    texts = parts[::2]
+    touched: dict[int, list[Span]] = {}
+    for start, end, kind in spans:
+        part = bisect.bisect_right(offsets, start) - 1
+        while part < len(parts) and offsets[part] < end:
+            if part % 2 == 0 and parts[part]:
+                base = offsets[part]
+                inside = (max(start - base, 0), min(end - base, len(parts[part])), kind)
+                if inside[0] < inside[1]:
+                    touched.setdefault(part // 2, []).append(inside)
+            part += 1
+    found = _NOTHING
+    for index, inner in touched.items():
+        texts[index], counts = _masked(texts[index], inner)
+        found += counts
+    return texts, found
+
+
+def _unused(name: str, taken: Mapping[str, Any]) -> str:
+    """The name, with a number if it is taken."""
+    if name not in taken:
+        return name
+    return next(numbered for count in itertools.count(2) if (numbered := f"{name} ({count})") not in taken)
