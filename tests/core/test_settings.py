@@ -92,7 +92,7 @@ def test_a_secret_is_never_a_flag_and_never_shown(monkeypatch: pytest.MonkeyPatc
     settings = ToySettings.load([])
     assert settings.token.get_secret_value() == "s3cr3t-canary"
     assert "s3cr3t-canary" not in repr(settings)
-    assert "token" not in ToySettings.parser().format_help()
+    assert "--token" not in ToySettings.parser().format_help()
     with pytest.raises(SettingsError, match="unrecognized arguments"):
         ToySettings.load(["--token", "x"])
 

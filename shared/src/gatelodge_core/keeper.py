@@ -1,6 +1,6 @@
 """The keeper: everything between a server's tools and the world, put together from the settings.
 
-    outer audit -> limits -> scope, policy and confirmation -> inner audit -> tool
+    outer audit -> outer cleansing -> limits -> scope, policy, confirmation -> inner audit -> inner cleansing -> tool
 
 Every server gets the same keeper; it gives what it alone knows: what a call acts on, and what it would do.
 """
@@ -22,8 +22,10 @@ from gatelodge_core.errors import SettingsError
 from gatelodge_core.guard.admission import AdmissionStep, plain_effect
 from gatelodge_core.guard.audit import Auditor
 from gatelodge_core.guard.call import Call, Step, Subject
+from gatelodge_core.guard.cleansing import Cleanser
 from gatelodge_core.guard.limits import Limits, LimitStep
 from gatelodge_core.guard.policy import Policy, load
+from gatelodge_core.guard.redaction import Redactor
 from gatelodge_core.places import approvals_file, journal_folder
 from gatelodge_core.server import Identity
 from gatelodge_core.settings import LodgeSettings
@@ -75,7 +77,10 @@ class Keeper:
             version=identity.version,
             header=_header(settings, declarations),
         )
-        self._auditor = auditor = Auditor(self._journal, lenient_reads=settings.audit_reads == "best-effort")
+        cleanser = cleanser_of(settings)
+        self._auditor = auditor = Auditor(
+            self._journal, lenient_reads=settings.audit_reads == "best-effort", clean=cleanser.text
+        )
         limits = Limits(
             per_second=settings.calls_per_second,
             burst=settings.call_burst,
@@ -87,9 +92,11 @@ class Keeper:
         )
         self.steps: list[Step] = [
             auditor.outer,
+            cleanser.outer,
             LimitStep(limits),
-            AdmissionStep(identity.server, self.policy, approvals, subjects, effect),
+            AdmissionStep(identity.server, self.policy, approvals, subjects, effect, cleanser.text),
             auditor.inner,
+            cleanser.inner,
         ]
 
     def ready(self) -> list[str]:
@@ -118,6 +125,13 @@ class Keeper:
                 self._journal.close()
             except JournalError as error:
                 logger.error("%s", error)  # noqa: TRY400 - the message is all there is to say
+
+
+def cleanser_of(settings: LodgeSettings) -> Cleanser:
+    """What everything that leaves a server passes through; it knows the secrets that the settings hold."""
+    held = [(name, value) for name, value in settings.secrets().items() if value]
+    redactor = Redactor(held, pii=settings.pii, shapes=settings.redact)
+    return Cleanser(redactor, guard_masks=settings.redact)
 
 
 def _header(settings: LodgeSettings, declarations: Declarations[Any]) -> HeaderInfo:

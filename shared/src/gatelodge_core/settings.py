@@ -76,9 +76,20 @@ class LodgeSettings(BaseSettings):
     audit_reads: Literal["durable", "best-effort"] = Field(
         default="durable", description="Whether reading goes on (best-effort) when the journal can't be written."
     )
+    redact: bool = Field(
+        default=True, description="Mask what looks like a token, private key or password in all that leaves."
+    )
+    pii: Literal["off", "mask", "block"] = Field(
+        default="off", description="Personal data in results: leave it, mask it, or refuse the result."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="How much is logged to stderr."
     )
+
+    def secrets(self) -> dict[str, str]:
+        """The secrets among the settings, by name; they are masked in all that leaves, whatever `redact` says."""
+        found = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value.get_secret_value() for name, value in found.items() if isinstance(value, SecretStr)}
 
     @property
     def state_path(self) -> str:

@@ -20,6 +20,7 @@ from gatelodge_core.audit.canonical import digest
 from gatelodge_core.effects import Rule
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import Call, Next, Outcome, Subject
+from gatelodge_core.guard.cleansing import LARGE
 from gatelodge_core.guard.policy import Policy, Verdict
 from gatelodge_core.store.approvals import TTL_SECONDS, Approvals, StoreError
 
@@ -51,6 +52,7 @@ class AdmissionStep:
         approvals: Where approvals lie.
         subjects: What a call acts on, as the policy names it; it may look at the domain.
         effect: What a call would do, in full, for the person who is asked.
+        clean: Makes that fit to leave; what can't be seen could hide or forge what the person reads.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class AdmissionStep:
         approvals: Approvals,
         subjects: Callable[[Call], Awaitable[list[Subject]]],
         effect: Callable[[Call], Awaitable[str]],
+        clean: Callable[[str], str] = str,
     ) -> None:
         self._server = server
         self._policy = policy
         self._approvals = approvals
         self._subjects = subjects
         self._effect = effect
+        self._clean = clean
         self._by_subject = any(rule.subject for rule in policy.rules)
 
     async def __call__(self, call: Call, way: Next) -> Outcome:
@@ -148,7 +152,8 @@ class AdmissionStep:
             text = await self._effect(call)
         except CallError as error:
             text = f"(what it would do can't be shown: {error})"
-        # Control characters could hide or forge what the person reads.
+        text = await anyio.to_thread.run_sync(self._clean, text) if len(text) > LARGE else self._clean(text)
+        # Control characters that are left could still forge what the person reads.
         return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
 
     def _refuse(self, call: Call, code: str, text: str, why: str) -> Outcome:

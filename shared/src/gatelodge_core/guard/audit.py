@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import anyio
 import anyio.to_thread
@@ -22,12 +22,12 @@ from gatelodge_core.audit.records import Decision, Intent, Outcome, Refusal, Sta
 from gatelodge_core.effects import READ
 from gatelodge_core.guard.call import Call, Next
 from gatelodge_core.guard.call import Outcome as Walked
+from gatelodge_core.guard.cleansing import REDACTIONS
 from gatelodge_core.guard.limits import DEADLINE, LimitError
 
 logger = logging.getLogger(__name__)
 
 INTENT = "intent"
-REDACTIONS = "redactions"
 RETRY_SECONDS = 1.0
 """How often a journal that could not be written is tried again."""
 SYNC_THREADS = 4
@@ -42,11 +42,13 @@ class Auditor:
     Args:
         journal: The open journal.
         lenient_reads: Whether reading goes on while the journal can't be written.
+        clean: Makes texts fit for the journal: a name such as a URI can hold a secret.
     """
 
-    def __init__(self, journal: Journal, *, lenient_reads: bool = False) -> None:
+    def __init__(self, journal: Journal, *, lenient_reads: bool = False, clean: Callable[[str], str] = str) -> None:
         self._journal = journal
         self._lenient_reads = lenient_reads
+        self._clean = clean
         self._threads: anyio.CapacityLimiter | None = None
         self._waiting: anyio.Event | None = None
 
@@ -75,7 +77,7 @@ class Auditor:
         call.notes[INTENT] = None
         ticket: Ticket | None = None
         try:
-            ticket = self._journal.intent(_intent(call), wait=False)
+            ticket = self._journal.intent(self._intent(call), wait=False)
             await self._durable(ticket)
         except JournalError as error:
             if call.nature.effect is READ and self._lenient_reads:
@@ -132,7 +134,7 @@ class Auditor:
     async def _refused(self, call: Call, *, wait: bool) -> None:
         reason = str(call.notes.get("refusal") or call.notes.get("confirmation") or "error")
         try:
-            ticket = self._journal.refusal(Refusal(_intent(call), reason), wait=False)
+            ticket = self._journal.refusal(Refusal(self._intent(call), self._clean(reason)), wait=False)
             if wait:
                 with anyio.CancelScope(shield=True):
                     await self._durable(ticket)
@@ -156,6 +158,27 @@ class Auditor:
         else:
             self._wake()
 
+    def _intent(self, call: Call) -> Intent:
+        """What both an intent and a refusal tell of a call."""
+        notes, clean = call.notes, self._clean
+        arguments = measure(call.arguments)
+        request_id = call.request_id
+        return Intent(
+            name=clean(call.name),
+            kind=call.kind,
+            effect=call.nature.effect,
+            principal={"method": call.principal.method, "subject": call.principal.subject},
+            transport=call.transport,
+            protocol=call.protocol,
+            request_id=clean(request_id) if isinstance(request_id, str) else request_id,
+            args_digest=arguments.digest,
+            args_bytes=arguments.size,
+            decision=_DECISIONS.get(str(notes.get("decision", "allow")), "deny"),
+            rule=str(notes.get("rule", "")),
+            confirm=_confirmation(notes),
+            claims={key: clean(value) for key, value in call.claims.items()},
+        )
+
     def _wake(self) -> None:
         if self._waiting is not None:
             self._waiting.set()
@@ -165,27 +188,6 @@ class Auditor:
         if self._threads is None:
             self._threads = anyio.CapacityLimiter(SYNC_THREADS)
         return self._threads
-
-
-def _intent(call: Call) -> Intent:
-    """What both an intent and a refusal tell of a call."""
-    notes = call.notes
-    arguments = measure(call.arguments)
-    return Intent(
-        name=call.name,
-        kind=call.kind,
-        effect=call.nature.effect,
-        principal={"method": call.principal.method, "subject": call.principal.subject},
-        transport=call.transport,
-        protocol=call.protocol,
-        request_id=call.request_id,
-        args_digest=arguments.digest,
-        args_bytes=arguments.size,
-        decision=_DECISIONS.get(str(notes.get("decision", "allow")), "deny"),
-        rule=str(notes.get("rule", "")),
-        confirm=_confirmation(notes),
-        claims=call.claims,
-    )
 
 
 def _confirmation(notes: Mapping[str, object]) -> dict[str, str]:

@@ -84,13 +84,16 @@ def _run(program: Program, settings: LodgeSettings) -> None:
         if sys.stdin is not None and sys.stdin.isatty():
             sys.stderr.write(f"{program.name}: waiting for an MCP host on standard input; see --help\n")
         wire = claim()
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format=f"%(asctime)s {program.name}[%(process)d] %(levelname)s %(name)s: %(message)s",
-    )
-    lodge = cast("Callable[[LodgeSettings], Lodge[object]]", _load(program.build))(settings)
-    from gatelodge_core.launch.process import run  # noqa: PLC0415 - brings the SDK
+    form = f"%(asctime)s {program.name}[%(process)d] %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(stream=sys.stderr, level=settings.log_level.upper(), format=form)
+    build = cast("Callable[[LodgeSettings], Lodge[object]]", _load(program.build))
+    from gatelodge_core.guard.cleansing import CleanFormatter  # noqa: PLC0415 - brings the SDK
+    from gatelodge_core.keeper import cleanser_of  # noqa: PLC0415
+    from gatelodge_core.launch.process import run  # noqa: PLC0415
+
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(CleanFormatter(form, cleanser_of(settings)))
+    lodge = build(settings)
 
     gc.enable()
     run(lodge, wire, _http(settings))
