@@ -1,0 +1,81 @@
+"""A tool or prompt may answer with a question of its own, and a prompt with messages: both reach the client as written.
+
+The conformance suite's fixture is the server: it is the one that has such tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.support.wire import Message, Revision, Transport, Wire, connected, python_module
+
+CAPABILITIES: dict[str, Any] = {"elicitation": {}, "sampling": {}, "roots": {}}
+
+
+@pytest.fixture(scope="module")
+def fixture(transport: Transport, revision: Revision) -> Generator[Wire]:
+    command = python_module("tests.conformance.fixture_server")
+    with connected(command, transport, revision, capabilities=CAPABILITIES) as wire:
+        yield wire
+
+
+@pytest.fixture
+def modern(fixture: Wire) -> Wire:
+    if not fixture.modern:
+        pytest.skip("questions as results came with 2026-07-28")
+    return fixture
+
+
+def retry(asked: Message, method: str, name: str, answers: Mapping[str, Any]) -> dict[str, Any]:
+    state = {"requestState": asked["requestState"]} if "requestState" in asked else {}
+    given = {key: {"action": "accept", "content": content} for key, content in answers.items()}
+    return {"name": name, "inputResponses": given, **state}
+
+
+def test_a_tools_question_and_its_answer_make_one_call(modern: Wire) -> None:
+    name = "test_input_required_result_request_state"
+    asked = modern.tool(name)
+    assert asked["resultType"] == "input_required"
+    assert asked["inputRequests"]["confirm"]["params"]["message"] == "Please confirm"
+    # Sealed: what the tool wrote is not there to be read or changed.
+    assert "asked" not in asked["requestState"]
+    answered = modern.request("tools/call", retry(asked, "tools/call", name, {"confirm": {"ok": True}}))["result"]
+    assert answered["resultType"] == "complete"
+    assert answered["content"][0]["text"] == "state-ok"
+
+
+def test_the_state_of_another_tools_question_is_refused(modern: Wire) -> None:
+    asked = modern.tool("test_input_required_result_request_state")
+    params = retry(asked, "tools/call", "test_input_required_result_tampered_state", {"confirm": {"ok": True}})
+    assert modern.request("tools/call", params)["error"]["code"] == -32602
+
+
+def test_a_prompts_question_and_its_answer_make_one_prompt(modern: Wire) -> None:
+    name = "test_input_required_result_prompt"
+    asked = modern.request("prompts/get", {"name": name})["result"]
+    assert asked["resultType"] == "input_required"
+    params = retry(asked, "prompts/get", name, {"user_context": {"context": "the sea"}})
+    answered = modern.request("prompts/get", params)["result"]
+    assert answered["messages"][0]["content"]["text"] == "Use this context: the sea"
+
+
+def test_a_client_of_2025_is_told_that_it_cannot_be_asked(fixture: Wire) -> None:
+    if fixture.modern:
+        pytest.skip("this client can be asked")
+    told = fixture.error("test_input_required_result_elicitation")
+    assert told.startswith("cannot_ask:")
+    refused = fixture.request("prompts/get", {"name": "test_input_required_result_prompt"})["error"]
+    assert refused["code"] == -32602
+    assert "cannot_ask:" in refused["message"]
+
+
+def test_a_prompt_of_several_messages_keeps_their_order_and_kinds(fixture: Wire) -> None:
+    result = fixture.request(
+        "prompts/get", {"name": "test_prompt_with_embedded_resource", "arguments": {"resourceUri": "test://here"}}
+    )["result"]
+    kinds = [(message["role"], message["content"]["type"]) for message in result["messages"]]
+    assert kinds == [("user", "resource"), ("user", "text")]
+    assert result["messages"][0]["content"]["resource"]["uri"] == "test://here"
