@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import anyio
 from gatelodge_core.declare import Declarations, Progress, ToolDeclaration
@@ -50,6 +50,7 @@ from mcp_types import (
     TextResourceContents,
     UnsubscribeRequestParams,
 )
+from pydantic import Field
 
 Message = ServerRequestContext[Any, Any]
 Question = ElicitRequest | CreateMessageRequest | ListRootsRequest
@@ -108,7 +109,9 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"".join(
         _chunk(b"IEND", b""),
     )
 )
-WAV = b"RIFF" + struct.pack("<I4s4sIHHIIHH4sI", 38, b"WAVE", b"fmt ", 16, 1, 1, 8000, 8000, 1, 8, b"data", 1) + b"\x80\0"
+WAV = (
+    b"RIFF" + struct.pack("<I4s4sIHHIIHH4sI", 38, b"WAVE", b"fmt ", 16, 1, 1, 8000, 8000, 1, 8, b"data", 1) + b"\x80\0"
+)
 
 
 def _text(text: str) -> TextContent:
@@ -164,6 +167,12 @@ async def test_error_handling(stage: Stage) -> str:
     raise CallError("on_purpose", "This tool intentionally returns an error for testing.")
 
 
+@fixture.tool(effect=READ)
+async def test_region(stage: Stage, region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})]) -> str:
+    """Return an argument that a header must repeat."""
+    return region
+
+
 # -- while a call runs -----------------------------------------------------------------------------------------------
 
 
@@ -178,7 +187,9 @@ async def test_tool_with_progress(stage: Stage, progress: Progress) -> str:
 
 async def _log(text: str) -> None:
     message = _message.get()
-    await message.session.send_log_message("info", text, "conformance", related_request_id=message.request_id)
+    await message.session.send_log_message(  # pyright: ignore[reportDeprecated] - required of 2025-11-25
+        "info", text, "conformance", related_request_id=message.request_id
+    )
 
 
 @fixture.tool(effect=READ)
@@ -216,7 +227,9 @@ async def test_sampling(stage: Stage, prompt: str) -> str:
     """Ask the client's model."""
     ctx = _message.get()
     question = SamplingMessage(role="user", content=_text(prompt))
-    found = await ctx.session.create_message([question], max_tokens=100, related_request_id=ctx.request_id)
+    found = await ctx.session.create_message(  # pyright: ignore[reportDeprecated] - required of 2025-11-25
+        [question], max_tokens=100, related_request_id=ctx.request_id
+    )
     return f"LLM response: {found.content.text if isinstance(found.content, TextContent) else found.content}"
 
 
@@ -276,7 +289,7 @@ def _sample(text: str, tokens: int = 100) -> CreateMessageRequest:
     return CreateMessageRequest(params=CreateMessageRequestParams(messages=[message], max_tokens=tokens))
 
 
-def _ask(state: str | None = None, **questions: Question) -> InputRequiredResult:
+def _ask(state: str | None = None, /, **questions: Question) -> InputRequiredResult:
     return InputRequiredResult(input_requests=dict(questions), request_state=state)
 
 
@@ -298,7 +311,7 @@ async def test_missing_capability(stage: Stage) -> str:
     """Need sampling."""
     capabilities = _message.get().session.client_capabilities
     if capabilities is None or capabilities.sampling is None:
-        needed = {"requiredCapabilities": {"sampling": {}}}
+        needed: dict[str, Schema] = {"requiredCapabilities": {"sampling": {}}}
         raise MCPError(MISSING_REQUIRED_CLIENT_CAPABILITY, "This tool needs sampling", needed)
     return "the client can sample"
 

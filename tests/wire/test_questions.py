@@ -9,6 +9,9 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 import pytest
+from gatelodge_core.server import rendered
+from gatelodge_core.tools import question
+from mcp_types import ElicitRequest, ElicitRequestFormParams, InputRequiredResult
 
 from tests.support.wire import Message, Revision, Transport, Wire, connected, python_module
 
@@ -29,7 +32,7 @@ def modern(fixture: Wire) -> Wire:
     return fixture
 
 
-def retry(asked: Message, method: str, name: str, answers: Mapping[str, Any]) -> dict[str, Any]:
+def retry(asked: Message, name: str, answers: Mapping[str, Any]) -> dict[str, Any]:
     state = {"requestState": asked["requestState"]} if "requestState" in asked else {}
     given = {key: {"action": "accept", "content": content} for key, content in answers.items()}
     return {"name": name, "inputResponses": given, **state}
@@ -42,14 +45,14 @@ def test_a_tools_question_and_its_answer_make_one_call(modern: Wire) -> None:
     assert asked["inputRequests"]["confirm"]["params"]["message"] == "Please confirm"
     # Sealed: what the tool wrote is not there to be read or changed.
     assert "asked" not in asked["requestState"]
-    answered = modern.request("tools/call", retry(asked, "tools/call", name, {"confirm": {"ok": True}}))["result"]
+    answered = modern.request("tools/call", retry(asked, name, {"confirm": {"ok": True}}))["result"]
     assert answered["resultType"] == "complete"
     assert answered["content"][0]["text"] == "state-ok"
 
 
 def test_the_state_of_another_tools_question_is_refused(modern: Wire) -> None:
     asked = modern.tool("test_input_required_result_request_state")
-    params = retry(asked, "tools/call", "test_input_required_result_tampered_state", {"confirm": {"ok": True}})
+    params = retry(asked, "test_input_required_result_tampered_state", {"confirm": {"ok": True}})
     assert modern.request("tools/call", params)["error"]["code"] == -32602
 
 
@@ -57,19 +60,18 @@ def test_a_prompts_question_and_its_answer_make_one_prompt(modern: Wire) -> None
     name = "test_input_required_result_prompt"
     asked = modern.request("prompts/get", {"name": name})["result"]
     assert asked["resultType"] == "input_required"
-    params = retry(asked, "prompts/get", name, {"user_context": {"context": "the sea"}})
+    params = retry(asked, name, {"user_context": {"context": "the sea"}})
     answered = modern.request("prompts/get", params)["result"]
     assert answered["messages"][0]["content"]["text"] == "Use this context: the sea"
 
 
-def test_a_client_of_2025_is_told_that_it_cannot_be_asked(fixture: Wire) -> None:
+def test_a_client_of_2025_gets_an_error_for_a_question_that_it_cannot_read(fixture: Wire) -> None:
     if fixture.modern:
         pytest.skip("this client can be asked")
     told = fixture.error("test_input_required_result_elicitation")
-    assert told.startswith("cannot_ask:")
-    refused = fixture.request("prompts/get", {"name": "test_input_required_result_prompt"})["error"]
-    assert refused["code"] == -32602
-    assert "cannot_ask:" in refused["message"]
+    assert "cannot_ask: test_input_required_result_elicitation has a question" in told
+    refused = fixture.request("prompts/get", {"name": "test_input_required_result_prompt"})
+    assert refused["error"]["code"] == -32603
 
 
 def test_a_prompt_of_several_messages_keeps_their_order_and_kinds(fixture: Wire) -> None:
@@ -79,3 +81,16 @@ def test_a_prompt_of_several_messages_keeps_their_order_and_kinds(fixture: Wire)
     kinds = [(message["role"], message["content"]["type"]) for message in result["messages"]]
     assert kinds == [("user", "resource"), ("user", "text")]
     assert result["messages"][0]["content"]["resource"]["uri"] == "test://here"
+
+
+def test_text_that_utf8_cannot_carry_is_escaped_in_messages_and_questions() -> None:
+    name = "bad\udc80name"
+    assert rendered([{"role": "user", "content": {"type": "text", "text": name}}]) == [
+        {"role": "user", "content": {"type": "text", "text": "bad\\udc80name"}}
+    ]
+    params = ElicitRequestFormParams(message=name, requested_schema={"type": "object", "properties": {}})
+    asked = question(InputRequiredResult(input_requests={"q": ElicitRequest(params=params)}))
+    assert asked.input_requests is not None
+    sent = asked.input_requests["q"]
+    assert isinstance(sent, ElicitRequest)
+    assert sent.params.message == "bad\\udc80name"

@@ -19,6 +19,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, Field, ValidationError
 
 from gatelodge_core.declare import Progress, ToolDeclaration
@@ -119,6 +120,9 @@ class LodgeTool(Tool):
             values[self.progress_parameter] = _progress(context)
         try:
             result = await self.fn(**values)
+            if isinstance(result, InputRequiredResult) and context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+                # The SDK would answer -32603 without a reason.
+                raise CallError("cannot_ask", f"{self.name} has a question, which needs protocol revision 2026-07-28.")
             return answer(result) if convert_result else result
         except CallError as error:
             raise ToolError(sendable(str(error))) from error
