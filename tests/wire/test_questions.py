@@ -25,11 +25,8 @@ def fixture(transport: Transport, revision: Revision) -> Generator[Wire]:
         yield wire
 
 
-@pytest.fixture
-def modern(fixture: Wire) -> Wire:
-    if not fixture.modern:
-        pytest.skip("questions as results came with 2026-07-28")
-    return fixture
+SINCE_2026 = pytest.mark.parametrize("revision", ["2026-07-28"], indirect=True, scope="module")
+UNTIL_2025 = pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"], indirect=True, scope="module")
 
 
 def retry(asked: Message, name: str, answers: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,36 +35,38 @@ def retry(asked: Message, name: str, answers: Mapping[str, Any]) -> dict[str, An
     return {"name": name, "inputResponses": given, **state}
 
 
-def test_a_tools_question_and_its_answer_make_one_call(modern: Wire) -> None:
+@SINCE_2026
+def test_a_tools_question_and_its_answer_make_one_call(fixture: Wire) -> None:
     name = "test_input_required_result_request_state"
-    asked = modern.tool(name)
+    asked = fixture.tool(name)
     assert asked["resultType"] == "input_required"
     assert asked["inputRequests"]["confirm"]["params"]["message"] == "Please confirm"
     # Sealed: what the tool wrote is not there to be read or changed.
     assert "asked" not in asked["requestState"]
-    answered = modern.request("tools/call", retry(asked, name, {"confirm": {"ok": True}}))["result"]
+    answered = fixture.request("tools/call", retry(asked, name, {"confirm": {"ok": True}}))["result"]
     assert answered["resultType"] == "complete"
     assert answered["content"][0]["text"] == "state-ok"
 
 
-def test_the_state_of_another_tools_question_is_refused(modern: Wire) -> None:
-    asked = modern.tool("test_input_required_result_request_state")
+@SINCE_2026
+def test_the_state_of_another_tools_question_is_refused(fixture: Wire) -> None:
+    asked = fixture.tool("test_input_required_result_request_state")
     params = retry(asked, "test_input_required_result_tampered_state", {"confirm": {"ok": True}})
-    assert modern.request("tools/call", params)["error"]["code"] == -32602
+    assert fixture.request("tools/call", params)["error"]["code"] == -32602
 
 
-def test_a_prompts_question_and_its_answer_make_one_prompt(modern: Wire) -> None:
+@SINCE_2026
+def test_a_prompts_question_and_its_answer_make_one_prompt(fixture: Wire) -> None:
     name = "test_input_required_result_prompt"
-    asked = modern.request("prompts/get", {"name": name})["result"]
+    asked = fixture.request("prompts/get", {"name": name})["result"]
     assert asked["resultType"] == "input_required"
     params = retry(asked, name, {"user_context": {"context": "the sea"}})
-    answered = modern.request("prompts/get", params)["result"]
+    answered = fixture.request("prompts/get", params)["result"]
     assert answered["messages"][0]["content"]["text"] == "Use this context: the sea"
 
 
+@UNTIL_2025
 def test_a_client_of_2025_gets_an_error_for_a_question_that_it_cannot_read(fixture: Wire) -> None:
-    if fixture.modern:
-        pytest.skip("this client can be asked")
     told = fixture.error("test_input_required_result_elicitation")
     assert "cannot_ask: test_input_required_result_elicitation has a question" in told
     refused = fixture.request("prompts/get", {"name": "test_input_required_result_prompt"})
