@@ -62,12 +62,12 @@ class ResourceDeclaration:
 
 @dataclass(frozen=True, slots=True)
 class PromptDeclaration:
-    """One prompt; the function returns its text, its parameters (all `str`) are the arguments."""
+    """One prompt; its parameters (all `str`) are the arguments. See `Declarations.prompt` for what it returns."""
 
     name: str
     title: str
     description: str
-    function: Callable[..., Awaitable[str]]
+    function: Callable[..., Awaitable[Any]]
 
 
 Completer = Callable[[Any, str, dict[str, str]], Awaitable[list[str]]]
@@ -143,16 +143,19 @@ class Declarations(Generic[D]):
 
     def prompt(
         self, *, name: str = "", title: str = ""
-    ) -> Callable[[Callable[Concatenate[D, P], Awaitable[str]]], Callable[Concatenate[D, P], Awaitable[str]]]:
-        """Declare a prompt whose function returns the text of one user message.
+    ) -> Callable[[Callable[Concatenate[D, P], Awaitable[R]]], Callable[Concatenate[D, P], Awaitable[R]]]:
+        """Declare a prompt.
+
+        The function returns the text of one user message, or a list of messages in wire form (mappings with ``role``
+        and ``content``).
 
         Raises:
             ValueError: The name is taken, or the docstring is missing.
         """
 
         def register(
-            function: Callable[Concatenate[D, P], Awaitable[str]],
-        ) -> Callable[Concatenate[D, P], Awaitable[str]]:
+            function: Callable[Concatenate[D, P], Awaitable[R]],
+        ) -> Callable[Concatenate[D, P], Awaitable[R]]:
             chosen = name or function.__name__
             _add(
                 self.prompts, chosen, PromptDeclaration(chosen, title or _title(chosen), _describe(function), function)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel.server import Server
@@ -19,7 +19,7 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts.base import Prompt
 from mcp.shared.exceptions import MCPError
 from mcp.shared.uri_template import UriTemplate
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, Completion, PromptReference
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, Completion, InputRequiredResult, PromptReference
 
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.declare import Declarations, PromptDeclaration, ResourceDeclaration
@@ -27,8 +27,8 @@ from gatelodge_core.effects import Nature
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import Step
 from gatelodge_core.guard.chain import Guard
-from gatelodge_core.guard.wire import sendable
-from gatelodge_core.tools import LodgeTool, bound, unexpected
+from gatelodge_core.guard.wire import sendable, sendable_json
+from gatelodge_core.tools import LodgeTool, bound, question, unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -147,9 +147,9 @@ class Lodge(Generic[D]):
     def _add_prompt(self, declaration: PromptDeclaration) -> None:
         function = bound(declaration.function, self.domain)
 
-        async def render(**arguments: str) -> str:
+        async def render(**arguments: str) -> Any:
             try:
-                return sendable(await function(**arguments))
+                return rendered(await function(**arguments))
             except CallError as error:
                 raise MCPError(INVALID_PARAMS, sendable(str(error))) from error
             except MCPError:
@@ -210,6 +210,17 @@ class Lodge(Generic[D]):
 
         if self.declarations.completers:
             self.mcp.completion()(complete)
+
+
+def rendered(result: object) -> str | list[Any] | InputRequiredResult:
+    """What a prompt returned, so that it can be sent: its text, its messages in wire form, or a question."""
+    if isinstance(result, str):
+        return sendable(result)
+    if isinstance(result, list):
+        return cast("list[Any]", sendable_json(cast("list[Any]", result)))
+    if isinstance(result, InputRequiredResult):
+        return question(result)
+    raise TypeError(f"a prompt returns str, a list of messages or a question, not {type(result).__name__}")
 
 
 def _same_signature(wrapper: Callable[..., Any], function: Callable[..., Any]) -> None:

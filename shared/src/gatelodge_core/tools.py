@@ -18,7 +18,8 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, Field, ValidationError
 
 from gatelodge_core.declare import Progress, ToolDeclaration
@@ -119,6 +120,9 @@ class LodgeTool(Tool):
             values[self.progress_parameter] = _progress(context)
         try:
             result = await self.fn(**values)
+            if isinstance(result, InputRequiredResult) and context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+                # The SDK would answer -32603 without a reason.
+                raise CallError("cannot_ask", f"{self.name} has a question, which needs protocol revision 2026-07-28.")
             return answer(result) if convert_result else result
         except CallError as error:
             raise ToolError(sendable(str(error))) from error
@@ -128,17 +132,27 @@ class LodgeTool(Tool):
             raise ToolError(unexpected(self.name, error)) from None
 
 
-def answer(result: object) -> CallToolResult:
-    """The wire form of what a tool returned: text alone, or a record as text and structure made from one model."""
+def answer(result: object) -> CallToolResult | InputRequiredResult:
+    """The wire form of what a tool returned: text alone, or a record as text and structure made from one model.
+
+    A question of the tool's own (2026-07-28) goes as it is: it is a model too, but not a record.
+    """
     if isinstance(result, CallToolResult):
         return result
+    if isinstance(result, InputRequiredResult):
+        return question(result)
     if isinstance(result, str):
         return CallToolResult(content=[TextContent(type="text", text=sendable(result))])
     if isinstance(result, BaseModel):
         record = cast("dict[str, Any]", sendable_json(result.model_dump(mode="json", by_alias=True)))
         text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
         return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=record)
-    raise TypeError(f"a tool returns str, a model or a CallToolResult, not {type(result).__name__}")
+    raise TypeError(f"a tool returns str, a model, a question or a CallToolResult, not {type(result).__name__}")
+
+
+def question(result: InputRequiredResult) -> InputRequiredResult:
+    """The same question with text that can be sent as UTF-8."""
+    return InputRequiredResult.model_validate(sendable_json(result.model_dump(by_alias=True, exclude_none=True)))
 
 
 def explain(error: ValidationError, tool: str, names: list[str]) -> str:
