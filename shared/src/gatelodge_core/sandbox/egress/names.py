@@ -68,20 +68,17 @@ def parse(url: str, policy: Policy) -> Target:
     """
     if len(url) > MAX_URL:
         raise EgressError("bad_url", f"The URL is longer than {MAX_URL} characters.")
-    if any(unicodedata.category(char) in _UNSEEN for char in url):
-        raise EgressError("bad_url", "The URL has a space, a control character or an invisible one.")
+    check_text(url)
     shape = _SHAPE.fullmatch(url)
     if shape is None:
         raise EgressError("bad_url", "The URL doesn't start with http:// or https://.")
     scheme, authority, rest = shape[1].lower(), shape[2], shape[3]
-    if "\\" in authority or "\\" in rest.partition("?")[0]:
-        raise EgressError("bad_url", "The URL has a backslash, which browsers read as a slash.")
     if "@" in authority:
         raise EgressError("bad_url", "The URL has a user name or password.")
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None:
         raise EgressError("bad_url", "The URL has no valid host and port.")
-    host, address = _host(parts[1])
+    host, address = read_host(parts[1])
     port = int(parts[2]) if parts[2] else _DEFAULT_PORTS[scheme]
     policy.check_port(host, port)
     if address is None:
@@ -89,6 +86,20 @@ def parse(url: str, policy: Policy) -> Target:
     else:
         policy.check_addresses(host, port, (address,))
     return Target(_written(scheme, host, port, rest), scheme, host, port, address)
+
+
+def check_text(url: str) -> None:
+    """Refuse what different readers see differently anywhere in a URL, absolute or relative.
+
+    Raises:
+        EgressError: `bad_url`.
+    """
+    if not (url.isascii() and url.isprintable() and " " not in url) and any(
+        unicodedata.category(char) in _UNSEEN for char in url
+    ):
+        raise EgressError("bad_url", "The URL has a space, a control character or an invisible one.")
+    if "\\" in re.split("[?#]", url, maxsplit=1)[0]:
+        raise EgressError("bad_url", "The URL has a backslash, which browsers read as a slash.")
 
 
 def _written(scheme: str, host: str, port: int, rest: str) -> httpx2.URL:
@@ -104,7 +115,12 @@ def _written(scheme: str, host: str, port: int, rest: str) -> httpx2.URL:
     return url
 
 
-def _host(text: str) -> tuple[str, IPAddress | None]:
+def read_host(text: str) -> tuple[str, IPAddress | None]:
+    """The host of a URL, an IPv6 address in brackets, in canonical form, and the address that it is, if it is one.
+
+    Raises:
+        EgressError: `bad_url`; `blocked_address` for an unusual spelling of an address that isn't public.
+    """
     if text.startswith("["):
         try:
             six = ipaddress.IPv6Address(text[1:-1])

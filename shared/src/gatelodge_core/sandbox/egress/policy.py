@@ -15,8 +15,9 @@ from gatelodge_core.sandbox.egress.limits import EgressLimits
 MAX_ADDRESSES = 32
 """Answers of one look-up that are judged; more are refused, since nobody needs them."""
 _RESERVED = (
-    "localhost localdomain local internal intranet lan home corp private home.arpa onion invalid test example alt"
-).split()
+    *("localhost", "localdomain", "local", "internal", "intranet", "lan", "home", "corp", "private", "home.arpa"),
+    *("onion", "alt", "invalid", "test", "example"),
+)
 """Endings of names that the public DNS doesn't serve (RFC 6761, RFC 6762, RFC 8375, RFC 9476, and custom)."""
 
 
@@ -42,7 +43,7 @@ class EgressSettings:
     allow_networks: tuple[str, ...] = ()
     proxy: str | None = field(default=None, repr=False)
     user_agent: str = "gatelodge"
-    limits: EgressLimits = EgressLimits()
+    limits: EgressLimits = field(default_factory=EgressLimits)
 
 
 class Policy:

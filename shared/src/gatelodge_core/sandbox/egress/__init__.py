@@ -1,0 +1,1 @@
+"""The one safe way out to the network."""
