@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpcore2
@@ -109,7 +109,7 @@ class VettedBackend(httpcore2.AsyncNetworkBackend):
         self._policy = policy
         self._resolver = resolver
         self._cap = cap
-        self._inner = inner or httpcore2.AnyIOBackend()
+        self._inner = inner or cast("httpcore2.AsyncNetworkBackend", httpcore2.AnyIOBackend())
 
     async def connect_tcp(
         self,
@@ -146,19 +146,6 @@ class VettedBackend(httpcore2.AsyncNetworkBackend):
                 await stream.aclose()
             raise EgressError("blocked_address", "The connection led to another address than the one judged.")
         return VettedStream(stream, inside=reach(reached) is not Reach.PUBLIC, cap=self._cap)
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface's
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> VettedStream:
-        """Refuse.
-
-        Raises:
-            EgressError: `blocked_address`.
-        """
-        raise EgressError("blocked_address", "Sockets of this machine are not a way out.")
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""

@@ -55,6 +55,7 @@ class Zlib:
     def __init__(self, *, gzip: bool) -> None:
         self._inflate = zlib.decompressobj(31 if gzip else 15)
         self._bare_next = not gzip
+        self._head = b""
 
     @property
     def finished(self) -> bool:
@@ -63,6 +64,11 @@ class Zlib:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Decode some more."""
+        if self._bare_next:
+            data = self._head + data
+            self._head = data
+            if len(data) < 2:  # the two bytes of a header tell whether there is one
+                return
         while data and not self._inflate.eof:
             try:
                 piece = self._inflate.decompress(data, PIECE)
@@ -152,7 +158,7 @@ def _brotli() -> Callable[[], Decoder] | None:
     for name in ("brotli", "brotlicffi"):
         try:
             module: Any = importlib.import_module(name)
-            Brotli(module)._process(b"", output_buffer_limit=1)
+            list(Brotli(module).feed(b""))
         except (ImportError, TypeError, AttributeError):
             continue  # absent, or a release that can't limit its output
         return functools.partial(Brotli, module)
@@ -177,10 +183,8 @@ def decoders() -> dict[str, Callable[[], Decoder]]:
         "gzip": functools.partial(Zlib, gzip=True),
         "deflate": functools.partial(Zlib, gzip=False),
     }
-    for name, maker in (("br", _brotli()), ("zstd", _zstd())):
-        if maker is not None:
-            found[name] = maker
-    return found
+    optional = {"br": _brotli(), "zstd": _zstd()}
+    return found | {name: maker for name, maker in optional.items() if maker is not None}
 
 
 def offer() -> str:
