@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from collections.abc import AsyncIterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ class Body:
     """Iterates over the decoded pieces, each at most about 64 KiB unless the wire brought it larger.
 
     Args:
-        stream: From the pool; it has an ``aclose``.
+        stream: From the pool; it and its iterator have an ``aclose``.
         decoder: For its content coding.
         limits: For the ratio.
         caps: For all else.
@@ -47,7 +47,7 @@ class Body:
 
     def __init__(self, stream: AsyncIterable[bytes], decoder: Decoder, limits: EgressLimits, caps: Caps) -> None:
         self._stream: Any = stream
-        self._parts = stream.__aiter__()
+        self._parts: Any = stream.__aiter__()
         self._decoder = decoder
         self._limits = limits
         self._caps = caps
@@ -106,9 +106,10 @@ class Body:
             await anyio.lowlevel.checkpoint()
         with anyio.CancelScope(deadline=self._caps.deadline) as scope, translated():
             try:
-                return await self._parts.__anext__()
+                part: bytes = await self._parts.__anext__()
             except StopAsyncIteration:
                 return None
+            return part
         assert scope.cancelled_caught
         raise EgressError("too_slow", "The answer took too long.")
 
@@ -135,6 +136,5 @@ class Body:
             return
         self._closed = self._ended = True
         with anyio.CancelScope(shield=True), translated():
-            if isinstance(self._parts, AsyncGenerator):
-                await self._parts.aclose()
-            await self._stream.aclose()
+            for opened in (self._parts, self._stream):
+                await opened.aclose()

@@ -55,7 +55,7 @@ class Zlib:
     def __init__(self, *, gzip: bool) -> None:
         self._inflate = zlib.decompressobj(31 if gzip else 15)
         self._bare_next = not gzip
-        self._head = b""
+        self._head: bytes = b""
 
     @property
     def finished(self) -> bool:
@@ -65,8 +65,8 @@ class Zlib:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Decode some more."""
         if self._bare_next:
-            data = self._head + data
-            self._head = data
+            self._head += data
+            data = self._head
             if len(data) < 2:  # the two bytes of a header tell whether there is one
                 return
         while data and not self._inflate.eof:

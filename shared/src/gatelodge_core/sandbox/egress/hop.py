@@ -179,7 +179,7 @@ def _answer(response: httpcore2.Response, limits: EgressLimits, caps: Caps) -> A
     if coding:
         for name in ("content-encoding", "content-length"):
             headers.pop(name, None)
-    extensions = cast("Mapping[str, object]", response.extensions)
+    extensions = cast("Mapping[str, object]", response.extensions)  # pyright: ignore[reportUnknownMemberType] - untyped there
     stream = extensions.get("network_stream")
     assert isinstance(response.stream, AsyncIterable)
     body = Body(response.stream, decoder, limits, caps)
