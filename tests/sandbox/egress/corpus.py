@@ -185,7 +185,7 @@ REFUSED: list[tuple[str, str]] = [
     ("http://127.0.0.1:22/", "bad_port"),
     ("http://example.com:65616/", "bad_port"),
     ("http://example.com:-1/", "bad_url"),
-    ("http://example.com:８０/", "bad_url"),
+    ("http://example.com:\uff18\uff10/", "bad_url"),
     ("http://example.com:80:80/", "bad_url"),
     ("http://example.com:999999/", "bad_url"),
     # What names lead to
