@@ -123,9 +123,9 @@ def test_only_the_first_member_of_a_gzip_body_counts() -> None:
     ("coding", "body"),
     [
         ("gzip", b"not gzip"),
-        ("gzip", gzip.compress(b"x" * 1000)[:-9]),
+        ("gzip", gzip.compress(b"x" * 1000, mtime=0)[:-9]),
         ("deflate", b"\xff\xff\xff\xff"),
-        ("gzip, gzip", gzip.compress(gzip.compress(b"x"))),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"x", mtime=0), mtime=0)),
         ("compress", b"x"),
         ("exi", b"x"),
     ],
@@ -229,8 +229,7 @@ def test_an_endless_body_is_cut_where_asked() -> None:
             assert page.truncated
             assert len(page.body) == 5 * MIB
             with anyio.fail_after(10):
-                while len(site.closed) < 2:
-                    await anyio.sleep(0.01)
+                await site.saw_end.wait()
 
     anyio.run(main)
 

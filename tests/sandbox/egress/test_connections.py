@@ -237,16 +237,19 @@ def test_other_clients_go_through_the_transport_and_get_errors_of_their_own_kind
             away=reply(302, headers={"Location": "http://169.254.169.254/"}),
             bomb=reply(body=packed("gzip", 50 * 1024 * 1024), headers={"Content-Encoding": "gzip"}),
         )
-        async with serving(answers) as site, Egress(resolver=Names(), backend=Network(site)) as egress:
-            async with httpx2.AsyncClient(transport=egress.transport, trust_env=False, follow_redirects=True) as client:
-                assert (await client.get("http://example.com/", headers={"Host": "evil"})).text == "hello"
-                assert site.asked[0].headers["host"] == "example.com"
-                for path, code in (("away", "blocked_address"), ("bomb", "too_large")):
-                    with pytest.raises(EgressRefused) as caught:
-                        await client.get(f"http://example.com/{path}")
-                    assert caught.value.reason.code == code
-                assert (await client.post("http://example.com/", content=b"body")).text == "hello"
-                assert site.asked[-1].body == b"body"
+        async with (
+            serving(answers) as site,
+            Egress(resolver=Names(), backend=Network(site)) as egress,
+            httpx2.AsyncClient(transport=egress.transport, trust_env=False, follow_redirects=True) as client,
+        ):
+            assert (await client.get("http://example.com/", headers={"Host": "evil"})).text == "hello"
+            assert site.asked[0].headers["host"] == "example.com"
+            for path, code in (("away", "blocked_address"), ("bomb", "too_large")):
+                with pytest.raises(EgressRefused) as caught:
+                    await client.get(f"http://example.com/{path}")
+                assert caught.value.reason.code == code
+            assert (await client.post("http://example.com/", content=b"body")).text == "hello"
+            assert site.asked[-1].body == b"body"
 
     anyio.run(main)
 
