@@ -201,7 +201,7 @@ async def endless_http09(_: Asked, writer: Writer) -> None:
     ("answer", "codes"),
     [
         (endless, ("too_large",)),
-        (endless_small_chunks, ("too_large",)),
+        (endless_small_chunks, ("bad_answer",)),
         (endless_chunk_header, ("too_large", "bad_answer")),
         (endless_trailers, ("too_large", "bad_answer")),
         (endless_headers, ("too_large",)),

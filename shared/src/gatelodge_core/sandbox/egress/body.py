@@ -17,6 +17,11 @@ from gatelodge_core.sandbox.egress.limits import EgressLimits
 _PARTS_PER_TURN = 64
 """Parts after which other tasks get a turn: a body in chunks of one byte is parsed without waiting for anything."""
 
+_CRUMBS = 4096
+_CRUMB = 16
+"""After so many parts, one must have so many bytes on average: parsing a chunk costs much the same, however small, and
+a megabyte of chunks of one byte keeps a processor busy for many seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caps:
@@ -93,6 +98,8 @@ class Body:
                     raise EgressError("bad_encoding", "The compressed answer ends too early.")
                 break
             self.wire += len(part)
+            if self._turn > _CRUMBS and self.wire < _CRUMB * self._turn:
+                raise EgressError("bad_answer", "The answer comes in far too many small parts.")
             if self.wire > self._caps.wire:
                 part = part[: len(part) - (self.wire - self._caps.wire)]
                 self._over()

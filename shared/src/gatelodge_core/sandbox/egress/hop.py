@@ -137,7 +137,7 @@ class Hops:
             httpcore2.URL(
                 scheme=target.scheme.encode(),
                 host=target.host.encode(),
-                port=target.port,
+                port=target.url.port,  # absent if it is the default, as a proxy expects it
                 target=target.url.raw_path,
             ),
             headers=headers,
