@@ -67,7 +67,11 @@ def measure(value: object) -> Digest:
     Raises:
         CanonicalError: See `canonical`.
     """
-    form = canonical(value)
+    return measure_form(canonical(value))
+
+
+def measure_form(form: bytes) -> Digest:
+    """The digest and size of a canonical form that was made before."""
     return Digest("sha256:" + hashlib.sha256(form).hexdigest(), len(form))
 
 

@@ -16,13 +16,13 @@ import anyio.to_thread
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR
 
-from gatelodge_core.audit.canonical import CanonicalError, Digest, measure
+from gatelodge_core.audit.canonical import CanonicalError, Digest, measure, measure_form
 from gatelodge_core.audit.journal import Journal, JournalError, Ticket
 from gatelodge_core.audit.records import Decision, Intent, Outcome, Refusal, Status
 from gatelodge_core.effects import READ
 from gatelodge_core.guard.call import Call, Next
 from gatelodge_core.guard.call import Outcome as Walked
-from gatelodge_core.guard.cleansing import REDACTIONS
+from gatelodge_core.guard.cleansing import CLEAN, FORM, REDACTIONS
 from gatelodge_core.guard.limits import DEADLINE, LimitError
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,8 @@ class Auditor:
             outcome = await way(call)
             status, error = ("error", "tool") if outcome.failed else ("ok", "")
             try:
-                result = measure(outcome.result)
+                form = call.notes.get(FORM) if outcome.result is call.notes.get(CLEAN) else None
+                result = measure_form(form) if form is not None else measure(outcome.result)
             except CanonicalError as failure:
                 error = f"no digest: {failure}"
             return outcome

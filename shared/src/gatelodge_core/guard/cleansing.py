@@ -12,12 +12,14 @@ import binascii
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
 import anyio.to_thread
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR
 
+from gatelodge_core.audit.canonical import CanonicalError, canonical
 from gatelodge_core.effects import READ
 from gatelodge_core.guard.call import Call, Next, Outcome
 from gatelodge_core.guard.envelope import new_nonce, wrap
@@ -25,14 +27,24 @@ from gatelodge_core.guard.hygiene import visible
 from gatelodge_core.guard.limits import size_of
 from gatelodge_core.guard.redaction import MAX_DEPTH, Blocked, Redactor
 
+FORM = "form"
+"""Note on a call: the canonical bytes of its cleansed result; None if it has no JSON form."""
 CLEAN = "clean"
 """Note on a call: the result that was cleansed already."""
 REDACTIONS = "redactions"
 """Note on a call: how many parts of its result were masked."""
 LARGE = 32 * 1024
 """Characters from which on the work is done in a thread; below, starting one takes longer than the work."""
+SHORT = 200
 _MASK = re.compile(r"\[redacted: [a-z][\w .:-]{2,60}\]")
+_TEXTS = (str, dict, list)
 _BINARY_KEYS = ("data", "blob")
+
+
+class _Cleansed(NamedTuple):
+    result: dict[str, Any]
+    count: int
+    form: bytes | None
 
 
 class Cleanser:
@@ -47,9 +59,14 @@ class Cleanser:
     def __init__(self, redactor: Redactor, *, guard_masks: bool = True) -> None:
         self._redactor = redactor
         self._guard_masks = guard_masks
+        self._short = lru_cache(maxsize=512)(self._text)
 
     def text(self, value: str) -> str:
         """A text for a log, a question or the journal: hidden characters visible, secrets masked."""
+        # Names and claims come again with every call.
+        return self._short(value) if len(value) <= SHORT else self._text(value)
+
+    def _text(self, value: str) -> str:
         try:
             return self._redactor.text(visible(value)[0])[0]
         except Blocked as error:
@@ -85,28 +102,35 @@ class Cleanser:
     async def _cleansed(self, call: Call, outcome: Outcome, *, enveloped: bool) -> Outcome:
         source = f"{call.kind} {call.name}" if enveloped and not outcome.failed else ""
         try:
-            if size_of(outcome.result) > LARGE:
-                result, count = await anyio.to_thread.run_sync(self._result, outcome.result, source)
+            if size_of(outcome.result, LARGE) >= LARGE:
+                found = await anyio.to_thread.run_sync(self._result, outcome.result, source)
             else:
-                result, count = self._result(outcome.result, source)
+                found = self._result(outcome.result, source)
         except Blocked as error:
             call.notes["refusal"] = f"personal data ({', '.join(error.kinds)})"
             if call.kind == "tool":
                 return Outcome(call.channel.refusal(str(error)), failed=True)
             raise MCPError(INTERNAL_ERROR, str(error)) from None
-        if count:
-            call.notes[REDACTIONS] = int(call.notes.get(REDACTIONS, 0)) + count
-        return outcome if result is outcome.result else Outcome(result, outcome.failed)
+        call.notes[FORM] = found.form
+        if found.count:
+            call.notes[REDACTIONS] = int(call.notes.get(REDACTIONS, 0)) + found.count
+        return outcome if found.result is outcome.result else Outcome(found.result, outcome.failed)
 
-    def _result(self, result: dict[str, Any], source: str) -> tuple[dict[str, Any], int]:
-        """A wire result, fit to leave, and how many parts were masked; the same object if nothing changed."""
-        seen = _seen(result, 0)
-        clean, found = self._redactor.value(seen)
-        masked = sum(found.values())
+    def _result(self, result: dict[str, Any], source: str) -> _Cleansed:
+        """A wire result, fit to leave; the same object if nothing changed."""
+        form = _form(result)
+        text = form.decode("utf-8") if form is not None else ""
+        # Control characters stand in JSON as escapes.
+        quiet = form is not None and "\\u00" not in text and "\\b" not in text and self._redactor.quiet(text)
+        clean, masked = (result, 0) if quiet else self._slowly(result)
         opened, more = self._binary(clean)
         if source:
             opened = _enveloped(opened, source)
-        return opened, masked + more
+        return _Cleansed(opened, masked + more, form if opened is result else _form(opened))
+
+    def _slowly(self, result: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        clean, found = self._redactor.value(_seen(result, 0))
+        return clean, sum(found.values())
 
     def _binary(self, result: dict[str, Any]) -> tuple[dict[str, Any], int]:
         """Bytes with a secret in them are replaced whole; a mask inside would only break them."""
@@ -178,23 +202,35 @@ class CleanFormatter(logging.Formatter):
         return self._cleanser.text("\n".join(lines))
 
 
+def _form(result: dict[str, Any]) -> bytes | None:
+    try:
+        return canonical(result)
+    except CanonicalError:
+        return None
+
+
 def _seen(value: Any, depth: int) -> Any:
     """A JSON value with hidden characters made visible, keys too; the same object if there were none."""
     if isinstance(value, str):
         return visible(value)[0]
     if depth >= MAX_DEPTH:
         return value
+    changed = False
     if isinstance(value, dict):
-        table = cast("dict[str, Any]", value)
-        new = {visible(key)[0]: _seen(item, depth + 1) for key, item in table.items()}
-        same = len(new) == len(table) and all(
-            a is b and new[a] is table[b] for a, b in zip(new, table, strict=True)
-        )  # fmt: skip
-        return table if same else new
+        table: dict[str, Any] = {}
+        for key, item in cast("dict[str, Any]", value).items():
+            name = visible(key)[0]
+            new = _seen(item, depth + 1) if isinstance(item, _TEXTS) else item
+            changed = changed or name is not key or new is not item
+            table[name] = new
+        return table if changed else cast("dict[str, Any]", value)
     if isinstance(value, list):
-        items = [_seen(item, depth + 1) for item in cast("list[Any]", value)]
-        same = all(new is old for new, old in zip(items, cast("list[Any]", value), strict=True))
-        return cast("list[Any]", value) if same else items
+        items: list[Any] = []
+        for item in cast("list[Any]", value):
+            new = _seen(item, depth + 1) if isinstance(item, _TEXTS) else item
+            changed = changed or new is not item
+            items.append(new)
+        return items if changed else cast("list[Any]", value)
     return value
 
 

@@ -165,12 +165,25 @@ class LimitStep:
         bucket.level -= 1
 
 
-def size_of(value: object) -> int:
-    """About how many bytes a JSON value takes, without writing it."""
-    if isinstance(value, str):
-        return len(value) + 2
-    if isinstance(value, dict):
-        return 2 + sum(size_of(key) + size_of(item) + 2 for key, item in value.items())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
-    if isinstance(value, (list, tuple)):
-        return 2 + sum(size_of(item) + 1 for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
-    return 8
+def size_of(value: object, enough: float = math.inf) -> int:
+    """About how many bytes a JSON value takes, without writing it.
+
+    Args:
+        value: The value.
+        enough: Where counting may stop.
+    """
+    size = 0
+    left: list[object] = [value]
+    while left and size < enough:
+        item = left.pop()
+        size += 3
+        if isinstance(item, str):
+            size += len(item)
+        elif isinstance(item, dict):
+            left += item.values()  # pyright: ignore[reportUnknownArgumentType] - any JSON
+            size += sum(map(len, item)) + 4 * len(item)  # pyright: ignore[reportUnknownArgumentType]
+        elif isinstance(item, (list, tuple)):
+            left += item  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            size += 5
+    return size

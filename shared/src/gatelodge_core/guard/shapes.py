@@ -105,16 +105,13 @@ class Shape:
     word: str = r"\w"
     whole: bool = False
 
-    def spans(self, text: str) -> Iterator[Span]:
-        """What has this shape, from left to right for each literal."""
-        for literal in self.literals:
-            if literal not in text:
-                continue
-            for match in _compiled(literal, self.body, self.word, self.whole).finditer(text):
-                grouped = bool(match.re.groups)
-                secret = match[1] if grouped else match[0] if self.whole else match[0][len(literal) :]
-                if self.check(secret):
-                    yield (*match.span(1 if grouped else 0), self.name)
+    def spans(self, text: str, literal: str) -> Iterator[Span]:
+        """What has this shape and begins with one of its literals, from left to right."""
+        for match in _compiled(literal, self.body, self.word, self.whole).finditer(text):
+            grouped = bool(match.re.groups)
+            secret = match[1] if grouped else match[0] if self.whole else match[0][len(literal) :]
+            if self.check(secret):
+                yield (*match.span(1 if grouped else 0), self.name)
 
 
 @functools.cache
@@ -237,14 +234,22 @@ SHAPES: tuple[Shape, ...] = (
     ),
     _shape("connection string password", "PGPASSWORD MYSQL_PWD", r"=[\"']?([^\s\"'$;]{1,256})", check=_is_password),
 )
+_LITERALS = tuple((literal, shape) for shape in SHAPES for literal in shape.literals)
+_DSN_SIGNS = ("assword=", "wd=", "ASSWORD=", "Pwd=", "PWD=")
+_ANY = tuple(dict.fromkeys([literal for literal, _ in _LITERALS] + ["PRIVATE KEY", *_DSN_SIGNS]))
+
+
+def may_have(text: str) -> bool:
+    """A quick look at a text, or at JSON: False if `find` would find nothing in it, or in any text within."""
+    return any([literal in text for literal in _ANY])
 
 
 def find(text: str) -> list[Span]:
     """Every token, private key and connection password in a text; they may overlap, and come in no order."""
-    spans = [span for shape in SHAPES for span in shape.spans(text)]
+    spans = [span for literal, shape in _LITERALS if literal in text for span in shape.spans(text, literal)]
     if "PRIVATE KEY" in text:
         spans.extend(_private_keys(text))
-    if "assword=" in text or "wd=" in text or "ASSWORD=" in text or "Pwd=" in text or "PWD=" in text:
+    if any(sign in text for sign in _DSN_SIGNS):
         spans.extend(_dsn_passwords(text))
     return spans
 
