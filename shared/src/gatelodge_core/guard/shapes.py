@@ -174,7 +174,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape(
         "discord bot token",
         ".",
-        _START + r"[MNO][DTjz][A-Za-z0-9]{22,26}\.[\w-]{6}\.[\w-]{27,38}(?![\w-])",
+        r"[MNO][DTjz](?:(?<![\w.-]..)|(?<=\\[nrt]..)|(?<=%[0-9A-Fa-f]{2}..))[A-Za-z0-9]{22,26}\.[\w-]{6}\.[\w-]{27,38}(?![\w-])",
         check=_snowflake,
         whole=True,
     ),
