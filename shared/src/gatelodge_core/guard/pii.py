@@ -19,9 +19,9 @@ _FILES = frozenset({"png", "jpg", "jpeg", "gif", "webp", "svg", "avif", "ico", "
 """Endings of `icon@2x.png` and the like, which are no top-level domains."""
 _PHONE = re.compile(r"\+(?<![\w+.)]\+)[1-9](?:[ ().\-/\u00a0\u202f]{0,2}[0-9]){7,14}(?![\w])")
 _NANP = re.compile(r"1[2-9]\d\d[2-9]\d{6}")
-_CARD = re.compile(r"(?<![\w.+/-])[2-6]\d{3}(?:[ -]?\d){8,15}(?![\w-]|\.\d)")
+_CARD = re.compile(r"[2-6](?<![\w.+/-].)\d{3}(?:[ -]?\d){8,15}(?![\w-]|\.\d)")
 _CARD_GROUPS = ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 1))
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}")
+_IBAN = re.compile(r"[A-Z](?<![A-Za-z0-9].)[A-Z]\d{2}(?: ?[A-Z0-9]){11,30}")
 _IBAN_COUNTRIES = {
     15: "NO",
     16: "BE",
@@ -92,7 +92,7 @@ def _cards(text: str) -> Iterator[Span]:
         if len(groups) > 1 and tuple(map(len, groups)) not in _CARD_GROUPS:
             continue
         digits = "".join(groups)
-        if _is_issued(digits) and luhn(digits) and len(set(digits)) > 2:
+        if _is_issued(digits) and luhn(digits) and len(set(digits)) > 1:
             yield (*match.span(), "card number")
 
 
@@ -204,30 +204,31 @@ def _is_ssn(value: str) -> bool:
     return value[:3] not in {"000", "666"} and value[0] != "9" and value[3:5] != "00" and value[5:] != "0000"
 
 
+# What stands before is looked at after the first character, so that the search can skip to that.
 _NATIONAL: tuple[tuple[str, re.Pattern[str], Callable[[str], bool], re.Pattern[str] | None], ...] = (
-    ("national id (ES)", re.compile(r"(?<![\w-])(?:\d{8}|[XYZ]-?\d{7})-?[A-HJ-NP-TV-Z](?![\w-])"), _is_dni, None),
+    ("national id (ES)", re.compile(r"[0-9XYZ](?<![\w-].)-?\d{7}-?[A-HJ-NP-TV-Z](?![\w-])"), _is_dni, None),
     (
         "national id (FR)",
-        re.compile(r"(?<![\w.-])[12] ?\d\d ?\d\d ?(?:\d\d|2[AB]) ?\d{3} ?\d{3} ?\d\d(?![\w.-])"),
+        re.compile(r"[12](?<![\w.-].) ?\d\d ?\d\d ?(?:\d\d|2[AB]) ?\d{3} ?\d{3} ?\d\d(?![\w.-])"),
         _is_nir,
         None,
     ),
-    ("national id (NL)", re.compile(r"(?<![\w.-])\d{9}(?![\w-])"), _is_bsn, re.compile(r"(?i)\b(?:bsn|burgerservice|sofi)")),
-    ("national id (PL)", re.compile(r"(?<![\w.-])\d{11}(?![\w-])"), _is_pesel, None),
-    ("national id (BR)", re.compile(r"(?<![\w.-])\d{3}\.\d{3}\.\d{3}-\d\d(?![\w-])"), _is_cpf, None),
-    ("national id (BR)", re.compile(r"(?<![\w.-])\d{11}(?![\w-])"), _is_cpf, re.compile(r"(?i)\bcpf")),
+    ("national id (NL)", re.compile(r"\d(?<![\w.-].)\d{8}(?![\w-])"), _is_bsn, re.compile(r"(?i)\b(?:bsn|burgerservice|sofi)")),
+    ("national id (PL)", re.compile(r"\d(?<![\w.-].)\d{10}(?![\w-])"), _is_pesel, None),
+    ("national id (BR)", re.compile(r"\d(?<![\w.-].)\d{2}\.\d{3}\.\d{3}-\d\d(?![\w-])"), _is_cpf, None),
+    ("national id (BR)", re.compile(r"\d(?<![\w.-].)\d{10}(?![\w-])"), _is_cpf, re.compile(r"(?i)\bcpf")),
     (
         "national id (IT)",
-        re.compile(r"(?<!\w)[A-Z]{6}[\dL-NP-V]{2}[A-EHLMPR-T][\dL-NP-V]{2}[A-Z][\dL-NP-V]{3}[A-Z](?!\w)"),
+        re.compile(r"[A-Z](?<!\w.)[A-Z]{5}[\dL-NP-V]{2}[A-EHLMPR-T][\dL-NP-V]{2}[A-Z][\dL-NP-V]{3}[A-Z](?!\w)"),
         _is_codice_fiscale,
         None,
     ),
-    ("national id (SE)", re.compile(r"(?<![\w.-])(?:18|19|20)?\d{6}[-+]\d{4}(?![\w-])"), _is_personnummer, None),
-    ("national id (SE)", re.compile(r"(?<![\w.-])(?:19|20)\d{10}(?![\w-])"), _is_personnummer, re.compile("(?i)person")),
-    ("national id (GB)", re.compile(r"(?<![\w.-])\d{3}[ -]?\d{3}[ -]?\d{4}(?![\w-])"), _is_nhs, re.compile(r"(?i)\bnhs")),
+    ("national id (SE)", re.compile(r"\d(?<![\w.-].)\d{5}(?:\d\d)?[-+]\d{4}(?![\w-])"), _is_personnummer, None),
+    ("national id (SE)", re.compile(r"[12](?<![\w.-].)[09]\d{10}(?![\w-])"), _is_personnummer, re.compile("(?i)person")),
+    ("national id (GB)", re.compile(r"\d(?<![\w.-].)\d{2}[ -]?\d{3}[ -]?\d{4}(?![\w-])"), _is_nhs, re.compile(r"(?i)\bnhs")),
     (
         "national id (US)",
-        re.compile(r"(?<![\w.-])\d{3}[ -]?\d{2}[ -]?\d{4}(?![\w-])"),
+        re.compile(r"\d(?<![\w.-].)\d{2}[ -]?\d{2}[ -]?\d{4}(?![\w-])"),
         _is_ssn,
         re.compile(r"(?i)\bssn\b|social.?security"),
     ),

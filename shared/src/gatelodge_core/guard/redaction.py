@@ -22,7 +22,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from gatelodge_core.errors import CallError
-from gatelodge_core.guard import pii as personal
 from gatelodge_core.guard import shapes
 from gatelodge_core.guard.hygiene import GAP, hides_something
 from gatelodge_core.guard.shapes import Span
@@ -241,6 +240,8 @@ class Redactor:
         if self._shapes:
             spans += shapes.find(text)
         if self._pii != "off":
+            from gatelodge_core.guard import pii as personal  # noqa: PLC0415 - most servers never need it
+
             data = personal.find(text)
             if data and self._pii == "block":
                 raise Blocked(kind for _, _, kind in data)

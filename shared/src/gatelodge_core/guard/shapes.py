@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -23,18 +24,17 @@ Check = Callable[[str], bool]
 """Whether what has the shape is worth masking."""
 
 _TEMPLATE = re.compile(
-    r"[<{\[$%(].*|.*[>}\])]|(?i:x+|\*+|\.+|…|pass(?:word|wd)?|pw|pwd|secret|token|user|my_?password|your_?password)"
+    r"[<{\[$%(].*|\d{1,5}[?#].*|.*[>}\])]|(?i:x+|\*+|\.+|…|pass(?:word|wd)?|pw|pwd|secret|token|user|my_?password|your_?password)"
 )
 _DSN = re.compile(r"(?i)(?<![\w.-])(?:host|hostaddr|dbname|sslmode|server|data source|initial catalog|user id)=")
 _DSN_PASSWORD = re.compile(
     r"(?<![\w.-])(?i:password|passwd|pwd)=(?:'((?:[^'\\\n]|\\.){1,256}+)'|([^\s;'\"&,()<>\\]{1,256}+))"
 )
 _DSN_REACH = 256
-_KEY_BEGIN = re.compile(r"-{4,5} ?BEGIN (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}")
-_KEY_END = re.compile(r"-{4,5} ?END (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}")
+_KEY_MARK = re.compile(r"-{4,5} ?(BEGIN|END) (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}")
 _KEY_REACH = 65536
 """Characters in which a key must end; a 16,384-bit RSA key has about 13,000."""
-_KEY_LINE = re.compile(r"[ \t\"'+>|#*,:\d-]{0,24}?[A-Za-z0-9+/=]{40,}+[\\nr \t\"',+]{0,16}")
+_KEY_LINE = re.compile(r"[ \t\"'+>|#*,:\d-]{0,24}?[A-Za-z0-9+/=]{40,}+[\\nr\s\"',+]{0,24}")
 _KEY_TAIL = re.compile(r"[A-Za-z0-9+/=\s]*\Z")
 _KEY_HEADERS = re.compile(
     r"(?:[\\nr\s\"'+>|#*,\d-]{0,24}+[A-Z][A-Za-z-]{2,20}: [^\n\\]{0,200}+){0,6}[\\nr\s\"'+>|#*,]{0,24}+"
@@ -130,6 +130,7 @@ def _compiled(literal: str, body: str, word: str, whole: bool) -> re.Pattern[str
     return re.compile(start + before + body, re.ASCII)
 
 
+_START = r"(?:(?<![\w~.-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
 _END = r"(?!\w)"
 _ASSIGN = r"[\"']?\s{0,3}[=:]\s{0,3}[\"']?"
 _HEX = "[0-9a-f]"
@@ -170,7 +171,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape(
         "discord bot token",
         ".",
-        r"[MNO](?<![\w.-].)[DTjz][A-Za-z0-9]{22,26}\.[\w-]{6}\.[\w-]{27,38}(?![\w-])",
+        r"[MNO][DTjz](?:(?<![\w.-]..)|(?<=\\[nrt]..)|(?<=%[0-9A-Fa-f]{2}..))[A-Za-z0-9]{22,26}\.[\w-]{6}\.[\w-]{27,38}(?![\w-])",
         check=_snowflake,
         whole=True,
     ),
@@ -178,7 +179,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape("stripe key", "sk_live_ rk_live_ sk_test_ rk_test_ sk_prod_ rk_prod_", _ALNUM + "{20,247}+" + _END),
     _shape("stripe webhook secret", "whsec_", r"[A-Za-z0-9+/]{32,64}+={0,2}" + _END),
     _shape("openai key", "sk-proj- sk-svcacct- sk-admin-", r"[\w-]{40,250}+", word=r"\w-"),
-    _shape("openai key", "T3BlbkFJ", r"(?<![\w-])sk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}(?!\w)", whole=True),
+    _shape("openai key", "T3BlbkFJ", _START + r"sk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}(?!\w)", whole=True),
     _shape("anthropic key", "sk-ant-", r"[a-z]{2,12}\d{2}-[\w-]{40,200}+", word=r"\w-"),
     _shape("openrouter key", "sk-or-v1-", _HEX + "{64}" + _END, word=r"\w-"),
     _shape("groq key", "gsk_", _ALNUM + "{52}" + _END),
@@ -197,7 +198,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape("digitalocean token", "dop_v1_ doo_v1_ dor_v1_", _HEX + "{64}" + _END),
     _shape("azure storage key", "AccountKey", _ASSIGN + r"([A-Za-z0-9+/]{86}==)", word=" "),
     _shape("azure shared access key", "SharedAccessKey", _ASSIGN + r"([A-Za-z0-9+/]{43}=)(?!=)", word=" "),
-    _shape("azure client secret", "Q~", r"(?<![\w~.-])[\w~.]{3}\dQ~[\w~.-]{31,34}(?![\w~-])", whole=True),
+    _shape("azure client secret", "Q~", _START + r"[\w~.]{3}\dQ~[\w~.-]{31,34}(?![\w~-])", whole=True),
     _shape("databricks token", "dapi", _HEX + r"{32}(?:-\d)?" + _END),
     _shape("shopify token", "shpat_ shpca_ shppa_ shpss_", "[0-9a-fA-F]{32}" + _END),
     _shape("linear key", "lin_api_", _ALNUM + "{40}" + _END),
@@ -260,28 +261,31 @@ def _private_keys(text: str) -> Iterator[Span]:
     The lines may be indented, quoted, numbered, or joined by the two characters of an escaped line feed. A header
     alone, as programs that read keys have it, is no key.
     """
-    at = 0
-    while begin := _KEY_BEGIN.search(text, at):
-        at = begin.end()
-        end = _KEY_END.search(text, at, at + _KEY_REACH)
-        following = _KEY_BEGIN.search(text, at, end.start() if end else at)
-        if end and not following:
-            if _KEY_RUN.search(text, at, end.start()):
-                yield begin.start(), end.end(), "private key"
-                at = end.end()
+    marks = list(_KEY_MARK.finditer(text))
+    done = 0
+    for mark, following in itertools.zip_longest(marks, marks[1:]):
+        at = mark.end()
+        if mark[1] == "END" or mark.start() < done:
             continue
-        headers = _KEY_HEADERS.match(text, at)
-        last = headers.end() if headers else at
-        body = last
-        while line := _KEY_LINE.match(text, last):
-            last = line.end()
-            while last < len(text) and text[last] in "\r\n":
-                last += 1
-        if tail := _KEY_TAIL.match(text, last, last + 80):
-            last = tail.end() if tail.end() == len(text) else last
-        if last > body:
-            yield begin.start(), last, "private key"
-            at = last
+        if following and following[1] == "END" and following.start() - at <= _KEY_REACH:
+            if _KEY_RUN.search(text, at, following.start()):
+                done = following.end()
+                yield mark.start(), done, "private key"
+        elif (end := _cut_key(text, at)) > at:
+            done = end
+            yield mark.start(), done, "private key"
+
+
+def _cut_key(text: str, at: int) -> int:
+    """Where a key ends that begins before `at` and has no end mark; `at` if there is none."""
+    headers = _KEY_HEADERS.match(text, at)
+    last = body = headers.end() if headers else at
+    while line := _KEY_LINE.match(text, last):
+        last = line.end()
+    tail = _KEY_TAIL.match(text, last, last + 80)
+    if tail and tail.end() == len(text):
+        last = tail.end()
+    return last if last > body else at
 
 
 def _dsn_passwords(text: str) -> Iterator[Span]:
