@@ -28,6 +28,7 @@ from mcp.client import Client
 from mcp.server.mcpserver import MCPServer
 
 IN_FLIGHT = (1, 16, 64)
+WORDS = "an answer of a few words"
 ANSWER = "def answer() -> int:\n    return 42\n" * 30
 Call = Callable[[], Awaitable[None]]
 
@@ -39,6 +40,13 @@ async def read_text(domain: None, name: str) -> str:
     """Read a text."""
     del domain, name
     return ANSWER
+
+
+@offered.tool(effect=READ)
+async def echo_text(domain: None, name: str) -> str:
+    """Answer shortly."""
+    del domain, name
+    return WORDS
 
 
 @offered.tool(effect=WRITE)
@@ -80,6 +88,18 @@ async def bare() -> AsyncGenerator[Client]:
         """Read a text."""
         del name
         return ANSWER
+
+    @server.tool()
+    async def keep_text(name: str) -> str:
+        """Keep a text."""
+        del name
+        return "kept"
+
+    @server.tool()
+    async def echo_text(name: str) -> str:
+        """Answer shortly."""
+        del name
+        return WORDS
 
     async with Client(server) as client:
         yield client
@@ -137,9 +157,12 @@ async def run(rounds: int, count: int) -> list[Figures]:
     """Measure all contenders in turns."""
     async with bare() as plain, guarded() as ours:
         calls: dict[str, Call] = {
-            "bare SDK, read": lambda: one(plain, "read_text", ANSWER),
-            "lodge, read": lambda: one(ours, "read_text", ANSWER),
-            "lodge, write (durable)": lambda: one(ours, "keep_text", "kept"),
+            "bare SDK, a few words": lambda: one(plain, "echo_text", WORDS),
+            "lodge, a few words": lambda: one(ours, "echo_text", WORDS),
+            "bare SDK, 1 KB": lambda: one(plain, "read_text", ANSWER),
+            "lodge, 1 KB": lambda: one(ours, "read_text", ANSWER),
+            "bare SDK, write": lambda: one(plain, "keep_text", "kept"),
+            "lodge, write (on disk before it runs)": lambda: one(ours, "keep_text", "kept"),
         }
         figures = {label: Figures(label, [], dict.fromkeys(IN_FLIGHT, 0.0)) for label in calls}
         for turn in range(rounds + 1):
@@ -153,6 +176,11 @@ async def run(rounds: int, count: int) -> list[Figures]:
     return list(figures.values())
 
 
+def _rows(figures: list[Figures]) -> list[list[str]]:
+    """Each pair of contenders: the bare SDK, then ours against it."""
+    return [item.row(figures[place - 1] if place % 2 else None) for place, item in enumerate(figures)]
+
+
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
@@ -161,7 +189,7 @@ def main() -> None:
     given = parser.parse_args()
     figures = anyio.run(run, given.rounds, given.calls)
     heads = ["", "CPU p50 us", "p99 us", "over the SDK us", *(f"{n} in flight, calls/s" for n in IN_FLIGHT)]
-    rows = [heads, ["---"] * len(heads), *(item.row(None if item is figures[0] else figures[0]) for item in figures)]
+    rows = [heads, ["---"] * len(heads), *_rows(figures)]
     for row in rows:
         print(f"| {' | '.join(row)} |")
 

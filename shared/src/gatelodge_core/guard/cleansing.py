@@ -43,7 +43,7 @@ _BINARY_KEYS = ("data", "blob")
 
 class _Cleansed(NamedTuple):
     result: dict[str, Any]
-    count: int
+    masked: int
     form: bytes | None
 
 
@@ -112,8 +112,8 @@ class Cleanser:
                 return Outcome(call.channel.refusal(str(error)), failed=True)
             raise MCPError(INTERNAL_ERROR, str(error)) from None
         call.notes[FORM] = found.form
-        if found.count:
-            call.notes[REDACTIONS] = int(call.notes.get(REDACTIONS, 0)) + found.count
+        if found.masked:
+            call.notes[REDACTIONS] = int(call.notes.get(REDACTIONS, 0)) + found.masked
         return outcome if found.result is outcome.result else Outcome(found.result, outcome.failed)
 
     def _result(self, result: dict[str, Any], source: str) -> _Cleansed:

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import anyio
 from mcp.shared.exceptions import MCPError
@@ -173,17 +174,18 @@ def size_of(value: object, enough: float = math.inf) -> int:
         enough: Where counting may stop.
     """
     size = 0
-    left: list[object] = [value]
+    left: list[Any] = [value]
     while left and size < enough:
         item = left.pop()
         size += 3
         if isinstance(item, str):
             size += len(item)
         elif isinstance(item, dict):
-            left += item.values()  # pyright: ignore[reportUnknownArgumentType] - any JSON
-            size += sum(map(len, item)) + 4 * len(item)  # pyright: ignore[reportUnknownArgumentType]
+            table = cast("dict[str, Any]", item)
+            left += table.values()
+            size += sum(map(len, table)) + 4 * len(table)
         elif isinstance(item, (list, tuple)):
-            left += item  # pyright: ignore[reportUnknownArgumentType]
+            left += cast("list[Any]", item)
         else:
             size += 5
     return size

@@ -237,12 +237,17 @@ SHAPES: tuple[Shape, ...] = (
 )
 _LITERALS = tuple((literal, shape) for shape in SHAPES for literal in shape.literals)
 _DSN_SIGNS = ("assword=", "wd=", "ASSWORD=", "Pwd=", "PWD=")
-_ANY = tuple(dict.fromkeys([literal for literal, _ in _LITERALS] + ["PRIVATE KEY", *_DSN_SIGNS]))
+_DOTTED = re.compile(r"\.[\w-]{6}\.[\w-]{27}")
+"""The end of a Discord token, which has no literal but its full stops."""
+_ANY = tuple(dict.fromkeys(["PRIVATE KEY", *_DSN_SIGNS, *(literal for literal, _ in _LITERALS if literal != ".")]))
 
 
 def may_have(text: str) -> bool:
     """A quick look at a text, or at JSON: False if `find` would find nothing in it, or in any text within."""
-    return any([literal in text for literal in _ANY])
+    for literal in _ANY:
+        if literal in text:
+            return True
+    return _DOTTED.search(text) is not None
 
 
 def find(text: str) -> list[Span]:
