@@ -41,7 +41,7 @@ def syscall(number: int, *arguments: Argument) -> int:
 
 
 def prctl(option: int, first: Argument = 0, second: Argument = 0) -> int:
-    """Ask prctl(2) for something; what isn't given is zero, as it must be.
+    """Ask or change something of this process; what isn't given is zero, as it must be.
 
     Raises:
         OSError: It failed, or this isn't Linux (ENOSYS).
