@@ -15,7 +15,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gatelodge_core.sandbox._libc import syscall
 
@@ -66,8 +66,7 @@ NEWEST = 9
 """The newest ABI whose rights are used here; a younger kernel still gives these."""
 
 
-@dataclass(frozen=True, slots=True)
-class PathRule:
+class PathRule(NamedTuple):
     """A grant: some rights on a file, or on a directory and everything beneath it."""
 
     path: str

@@ -6,7 +6,7 @@ Sources: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/uni
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 HIGHEST = 469
 """file_setattr, of Linux 6.17. Numbers are given out in one row for all architectures since 424."""
@@ -131,8 +131,7 @@ JUDGED: Mapping[str, tuple[int | None, int | None]] = {
 """Refused by their arguments, or under some profiles."""
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(NamedTuple):
     """A processor whose numbers are known.
 
     Args:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _MIB = 1024 * 1024
 _M_ARENA_MAX = -8
 _ARENAS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """Limits of the process, and of each process it starts; 0 leaves one as it is.
 
     Args:
@@ -25,6 +24,9 @@ class Bounds:
     address_space: int = 2048 * _MIB
     descriptors: int = 1024
     file_bytes: int = 1024 * _MIB
+
+
+DEFAULT_BOUNDS = Bounds()
 
 
 def enter(bounds: Bounds) -> None:

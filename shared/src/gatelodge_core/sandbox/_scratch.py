@@ -14,11 +14,10 @@ import shutil
 import stat
 import sys
 import tempfile
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Scratch:
+class Scratch(NamedTuple):
     """The directory, and the one it lies in."""
 
     path: str

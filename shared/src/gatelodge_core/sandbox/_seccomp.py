@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gatelodge_core.sandbox import _bpf
 from gatelodge_core.sandbox._bpf import Body, Instruction
@@ -34,8 +34,7 @@ _TCP = 6
 _UDP = 17
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
+class Calls(NamedTuple):
     """What of the refusable a process needs.
 
     Args:

@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gatelodge_core.errors import GatelodgeError
 from gatelodge_core.sandbox import _landlock, _rlimits, _scratch, _seccomp
@@ -35,8 +35,7 @@ class ConfinementError(GatelodgeError):
     """The process can't be confined in a way that holds; a server must not start."""
 
 
-@dataclass(frozen=True, slots=True)
-class Confinement:
+class Confinement(NamedTuple):
     """The level that was really reached.
 
     Args:

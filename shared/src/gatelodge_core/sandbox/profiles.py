@@ -10,9 +10,9 @@ import os
 import struct
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
-from gatelodge_core.sandbox._rlimits import Bounds
+from gatelodge_core.sandbox._rlimits import DEFAULT_BOUNDS, Bounds
 
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 # mimetypes reads whichever it finds by stat(2), and takes a refusal for an error.
@@ -23,8 +23,7 @@ _CERTIFICATES = ("/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ssl/cert.pem", 
 _DNS_PORT = 53
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """What a confined process can reach, beside Python's own files and a private temporary directory.
 
     Args:
@@ -48,11 +47,11 @@ class Profile:
     udp: bool = False
     unix: tuple[str, ...] = ()
     listening: bool = False
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: Bounds = DEFAULT_BOUNDS
 
     def serving(self) -> Profile:
         """The same, for a server over HTTP; its socket must be bound before."""
-        return replace(self, listening=True)
+        return self._replace(listening=True)
 
 
 def filesystem(
