@@ -167,6 +167,7 @@ def test_a_socket_bound_before_is_served_after(tmp_path: Path) -> None:
         import asyncio
         bound = socket.socket()
         bound.bind(("127.0.0.1", 0))
+        bound.listen()
         confine(profile.serving())
         print(bound.getsockname()[1], flush=True)
 
