@@ -27,6 +27,7 @@ from gatelodge_core.guard.limits import Limits, LimitStep
 from gatelodge_core.guard.policy import Policy, load
 from gatelodge_core.guard.redaction import Redactor
 from gatelodge_core.places import approvals_file, journal_folder
+from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.server import Identity
 from gatelodge_core.settings import LodgeSettings
 from gatelodge_core.store.approvals import Approvals, StoreError
@@ -51,7 +52,6 @@ class Keeper:
 
     Raises:
         SettingsError: The policy or the state folder can't be used.
-        JournalError: No journal can be kept.
     """
 
     def __init__(
@@ -71,16 +71,10 @@ class Keeper:
             approvals = Approvals(approvals_file(state))
         except StoreError as error:
             raise SettingsError(str(error)) from None
-        self._journal = Journal.open(
-            journal_folder(state),
-            server=identity.server,
-            version=identity.version,
-            header=_header(settings, declarations),
-        )
+        self._settings, self._declarations = settings, declarations
+        self._journal: Journal | None = None
         cleanser = cleanser_of(settings)
-        self._auditor = auditor = Auditor(
-            self._journal, lenient_reads=settings.audit_reads == "best-effort", clean=cleanser.text
-        )
+        self._auditor = auditor = Auditor(lenient_reads=settings.audit_reads == "best-effort", clean=cleanser.text)
         limits = Limits(
             per_second=settings.calls_per_second,
             burst=settings.call_burst,
@@ -99,8 +93,33 @@ class Keeper:
             cleanser.inner,
         ]
 
+    def start(self, level: str) -> None:
+        """Open the journal; its header says which level of confinement the process reached.
+
+        Raises:
+            JournalError: No journal can be kept.
+        """
+        self._journal = Journal.open(
+            journal_folder(self._settings.state_path),
+            server=self._identity.server,
+            version=self._identity.version,
+            header=_header(self._settings, self._declarations, level),
+        )
+        self._auditor.open(self._journal)
+
+    def confined(self, profile: Profile) -> Profile | None:
+        """A server's profile with the limits of the settings; None if confinement is off."""
+        if self._settings.sandbox == "off":
+            return None
+        bounds = profile.bounds._replace(
+            address_space=self._settings.memory_mb * 1024 * 1024, descriptors=self._settings.open_files
+        )
+        return profile._replace(bounds=bounds)
+
     def ready(self) -> list[str]:
         """Why calls would fail now; empty when they would not."""
+        if self._journal is None:
+            return ["the journal is not open"]
         return [self._journal.failure] if self._journal.failure else []
 
     def hidden(self, tool: str, principal: Principal) -> bool:
@@ -113,6 +132,8 @@ class Keeper:
     @asynccontextmanager
     async def life(self, close: Callable[[], None]) -> AsyncGenerator[None]:
         """The life of a server: at its end the domain is closed, then the journal."""
+        if self._journal is None:
+            self.start("off")
         flushing = asyncio.create_task(self._auditor.flushing())
         try:
             yield
@@ -122,7 +143,8 @@ class Keeper:
                 await flushing
             close()
             try:
-                self._journal.close()
+                if self._journal is not None:
+                    self._journal.close()
             except JournalError as error:
                 logger.error("%s", error)  # noqa: TRY400 - the message is all there is to say
 
@@ -134,13 +156,13 @@ def cleanser_of(settings: LodgeSettings) -> Cleanser:
     return Cleanser(redactor, guard_masks=settings.redact)
 
 
-def _header(settings: LodgeSettings, declarations: Declarations[Any]) -> HeaderInfo:
+def _header(settings: LodgeSettings, declarations: Declarations[Any], level: str) -> HeaderInfo:
     """What each journal file says of the process at its top."""
     offered = {tool.name: [tool.description, str(tool.nature)] for tool in declarations.tools.values()}
     policy = {"policy": settings.policy_path} if settings.policy_path else {}
     return HeaderInfo(
         transport="http" if settings.http else "stdio",
-        sandbox="path jail",
+        sandbox=level,
         manifest=digest(offered),
         extra={**policy, "reads": settings.audit_reads},
     )

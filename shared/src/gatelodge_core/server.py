@@ -28,6 +28,7 @@ from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import Step
 from gatelodge_core.guard.chain import Guard
 from gatelodge_core.guard.wire import sendable, sendable_json
+from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.tools import LodgeTool, bound, question, unexpected
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,8 @@ class Lodge(Generic[D]):
         steps: What each call walks through, outermost first.
         ready: Answers /readyz: reasons why calls would fail now, empty when they would not.
         hidden: Whether a tool may never be called by a principal; it then isn't listed.
+        profile: What the process may reach; None where the kernel is not asked.
+        start: Called with the level of confinement reached, before anything is served; opens what must be open.
         life: Entered before the first request and left after the last; for pools and journals.
     """
 
@@ -85,6 +88,8 @@ class Lodge(Generic[D]):
     steps: Sequence[Step] = ()
     ready: Callable[[], list[str]] = list[str]
     hidden: Callable[[str, Principal], bool] | None = None
+    profile: Profile | None = None
+    start: Callable[[str], None] | None = None
     life: Callable[[], AbstractAsyncContextManager[None]] | None = None
     _natures: dict[str, Nature] = field(init=False, default_factory=dict[str, Nature])
     _prompts: dict[str, tuple[frozenset[str], frozenset[str]]] = field(

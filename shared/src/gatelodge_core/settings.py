@@ -82,6 +82,18 @@ class LodgeSettings(BaseSettings):
     pii: Literal["off", "mask", "block"] = Field(
         default="off", description="Personal data in results: leave it, mask it, or refuse the result."
     )
+    sandbox: Literal["on", "off"] = Field(
+        default="on", description="Confinement by the kernel, as far as it has any; off leaves the path jail alone."
+    )
+    require_sandbox: bool = Field(
+        default=False, description="Refuse to start where the kernel can't give the whole confinement."
+    )
+    memory_mb: int = Field(
+        default=2048, ge=512, le=1_048_576, description="Memory that the process may map, with --sandbox on."
+    )
+    open_files: int = Field(
+        default=1024, ge=128, le=1_048_576, description="Files that the process may have open, with --sandbox on."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="How much is logged to stderr."
     )
@@ -90,6 +102,11 @@ class LodgeSettings(BaseSettings):
         """The secrets among the settings, by name; they are masked in all that leaves, whatever `redact` says."""
         found = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: value.get_secret_value() for name, value in found.items() if isinstance(value, SecretStr)}
+
+    def secret_variables(self) -> list[str]:
+        """Environment variables that may have held a secret; nothing needs them once the settings are read."""
+        names = [name.upper() for name, info in type(self).model_fields.items() if _kind(info) is SecretStr]
+        return [prefix + name for prefix in (self._prefix(), PREFIX) for name in names]
 
     @property
     def state_path(self) -> str:

@@ -9,11 +9,14 @@ from importlib.metadata import version
 
 from gatelodge_core.declare import Declarations, merged, read_only
 from gatelodge_core.keeper import Keeper
+from gatelodge_core.sandbox import profiles
+from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.server import Identity, Lodge
 
 from gatelodge_filesystem.prompts import prompts
 from gatelodge_filesystem.resources import resources
 from gatelodge_filesystem.roots import pin
+from gatelodge_filesystem.search.ripgrep import executable
 from gatelodge_filesystem.settings import FilesystemSettings
 from gatelodge_filesystem.subjects import effect, subjects
 from gatelodge_filesystem.tools.reading import reading
@@ -38,6 +41,13 @@ def declarations(settings: FilesystemSettings) -> Declarations[Workspace]:
     """What the server offers under these settings."""
     changeable = any(spec.writable for spec in settings.specs)
     return OFFERED if changeable else OFFERED.chosen(read_only)
+
+
+def profile(settings: FilesystemSettings) -> Profile:
+    """What the process may reach: its roots, its state, ripgrep, and no network."""
+    read_only = [spec.path for spec in settings.specs if not spec.writable]
+    writable = [spec.path for spec in settings.specs if spec.writable]
+    return profiles.filesystem(read_only, writable, settings.state_path, needs_exec=executable())
 
 
 def build(settings: FilesystemSettings) -> Lodge[Workspace]:
@@ -68,6 +78,8 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         workspace,
         keeper.steps,
         ready=keeper.ready,
+        profile=keeper.confined(profile(settings)),
+        start=keeper.start,
         hidden=keeper.hidden,
         life=lambda: keeper.life(workspace.close),
     )

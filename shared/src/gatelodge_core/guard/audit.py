@@ -40,17 +40,26 @@ class Auditor:
     """Writes each call to the journal. Arguments and results go in as digests and sizes, never as they are.
 
     Args:
-        journal: The open journal.
         lenient_reads: Whether reading goes on while the journal can't be written.
         clean: Makes texts fit for the journal: a name such as a URI can hold a secret.
     """
 
-    def __init__(self, journal: Journal, *, lenient_reads: bool = False, clean: Callable[[str], str] = str) -> None:
-        self._journal = journal
+    def __init__(self, *, lenient_reads: bool = False, clean: Callable[[str], str] = str) -> None:
+        self._opened: Journal | None = None
         self._lenient_reads = lenient_reads
         self._clean = clean
         self._threads: anyio.CapacityLimiter | None = None
         self._waiting: anyio.Event | None = None
+
+    def open(self, journal: Journal) -> None:
+        """Write to this journal from now on; until then, every call is refused."""
+        self._opened = journal
+
+    @property
+    def _journal(self) -> Journal:
+        if self._opened is None:
+            raise JournalError("The journal is not open, so the call was not allowed.")
+        return self._opened
 
     async def outer(self, call: Call, way: Next) -> Walked:
         """Walk on; if that ends without an intent, the call was refused, and that is recorded.

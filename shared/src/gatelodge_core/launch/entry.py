@@ -17,6 +17,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from gatelodge_core.errors import GatelodgeError
+from gatelodge_core.sandbox._environ import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +66,7 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(0)
     try:
         settings = cast("type[LodgeSettings]", _load(program.settings)).load(arguments)
+        scrub(settings.secret_variables())
         _run(program, settings)
     except GatelodgeError as error:
         sys.stderr.write(f"{program.name}: {error}\n")
@@ -96,7 +98,7 @@ def _run(program: Program, settings: LodgeSettings) -> None:
     lodge = build(settings)
 
     gc.enable()
-    run(lodge, wire, _http(settings))
+    run(lodge, wire, _http(settings), require_sandbox=settings.require_sandbox)
 
 
 def _describe(program: Program) -> None:

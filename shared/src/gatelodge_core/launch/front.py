@@ -73,6 +73,8 @@ class Front:
         self._doors = doors
         self._ready = ready
         self._cap = cap
+        self.level = ""
+        """The level of confinement, for /readyz."""
         self.draining = False
         """Set when shutdown begins: /readyz then answers 503, so that a balancer looks elsewhere."""
 
@@ -94,7 +96,8 @@ class Front:
             await _say(send, 200, {"status": "ok"})
         elif scope["path"] == "/readyz":
             waiting = self.draining or bool(self._ready())
-            await _say(send, 503 if waiting else 200, {"status": "unavailable" if waiting else "ok"})
+            status = {"status": "unavailable" if waiting else "ok", "sandbox": self.level}
+            await _say(send, 503 if waiting else 200, status)
         elif scope["path"] != MCP_PATH:
             await _say(send, 404, {"error": f"not found; MCP is served at {MCP_PATH}"})
         elif scope["method"] == "POST":

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, NoReturn
 import anyio
 from anyio.abc import TaskGroup
 
+from gatelodge_core.errors import SettingsError
 from gatelodge_core.launch.descriptors import Wire
 from gatelodge_core.launch.stdio import serve as serve_stdio
+from gatelodge_core.sandbox.kernel import confine
 from gatelodge_core.server import Lodge
 
 if TYPE_CHECKING:
@@ -27,23 +29,49 @@ LEFTOVER_SECONDS = 2.0
 """How long worker threads may hold the exit; one can be stuck in a dead network mount for ever."""
 
 
-def run(lodge: Lodge[object], wire: Wire | None, http: HttpOptions | None) -> None:
+def run(lodge: Lodge[object], wire: Wire | None, http: HttpOptions | None, *, require_sandbox: bool = False) -> None:
     """Serve over stdio (`wire`) or HTTP (`http`) until the host or a signal ends it.
 
+    Args:
+        lodge: The server.
+        wire: The host's streams.
+        http: How to listen.
+        require_sandbox: Whether to refuse to start when the kernel gives less than the profile asks for.
+
     Raises:
-        SettingsError: The HTTP address can't be used.
+        SettingsError: The HTTP address can't be used, or the confinement isn't complete and must be.
+        ConfinementError: The process can't be confined in a way that holds.
+        JournalError: No journal can be kept.
     """
     service = None
     if http is not None:
         from gatelodge_core.launch.http import HttpService  # noqa: PLC0415 - uvicorn is not loaded for stdio
 
         service = HttpService(lodge.lowlevel, http, lodge.ready)
+    level = _enter(lodge, serving=service is not None, required=require_sandbox)
+    if service is not None:
+        service.front.level = level
+    if lodge.start is not None:
+        lodge.start(level)
     # Everything imported so far lives as long as the process: keep the collector off it.
     gc.collect()
     gc.freeze()
     # A SIGINT in the moment before our handler is in place.
     with contextlib.suppress(KeyboardInterrupt):
         anyio.run(_serve, lodge, wire, service)
+
+
+def _enter(lodge: Lodge[object], *, serving: bool, required: bool) -> str:
+    """Confine the process, while it has one thread and its listening socket; the level reached, in words."""
+    if lodge.profile is None:
+        if required:
+            raise SettingsError("--require-sandbox: confinement is switched off (sandbox = off)")
+        return "off"
+    reached = confine(lodge.profile.serving() if serving else lodge.profile)
+    logger.info("sandbox: %s", reached.summary())
+    if required and not reached.complete:
+        raise SettingsError(f"--require-sandbox: {'; '.join(reached.missing)}")
+    return reached.summary()
 
 
 async def _serve(lodge: Lodge[object], wire: Wire | None, service: HttpService | None) -> None:
