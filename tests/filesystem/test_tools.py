@@ -437,7 +437,8 @@ def cut_off(journal: Path, pid: int) -> int:
     import psutil
 
     size = journal.stat().st_size
-    psutil.Process(pid).rlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    process = psutil.Process(pid)
+    process.rlimit(resource.RLIMIT_FSIZE, (size, process.rlimit(resource.RLIMIT_FSIZE)[1]))
     return size
 
 

@@ -110,12 +110,12 @@ def test_headers_that_disagree_with_the_body_are_refused(wire: HttpWire) -> None
 
 
 def test_health_answers_without_detail(wire: HttpWire) -> None:
-    for path in ("/livez", "/readyz"):
+    for path, answer in (("/livez", {"status": "ok"}), ("/readyz", {"status": "ok", "sandbox": "off"})):
         connection = http.client.HTTPConnection(wire.host, wire.port, timeout=10)
         with contextlib.closing(connection):
             connection.request("GET", path)
             response = connection.getresponse()
-            assert (response.status, json.loads(response.read())) == (200, {"status": "ok"})
+            assert (response.status, json.loads(response.read())) == (200, answer)
 
 
 def test_other_paths_are_not_found(wire: HttpWire) -> None:
