@@ -1,8 +1,9 @@
-// One session of a TypeScript SDK client: node session.cjs '{"packages", "sdk", "target", "tool", "arguments"}'
+// One session of a TypeScript SDK client: node session.cjs '{"packages", "sdk", "target", "tool", "arguments", "answer"}'
 // Prints one JSON line: {"revision", "tools", "text", "isError"}.
 //   packages   directory that has node_modules
 //   sdk        "1" (@modelcontextprotocol/sdk), "2" (@modelcontextprotocol/client), or "2-auto" (negotiates)
 //   target     {"command": [...]} for stdio, or {"url": "..."}
+//   answer     what the person says to a question, "accept" or "decline"; without it, the client can't ask
 "use strict";
 
 const { createRequire } = require("node:module");
@@ -21,7 +22,18 @@ const modules =
     : { ...load("@modelcontextprotocol/client"), ...load("@modelcontextprotocol/client/stdio") };
 
 async function main() {
-  const client = new modules.Client(info, given.sdk === "2-auto" ? { versionNegotiation: { mode: "auto" } } : {});
+  const capabilities = given.answer ? { elicitation: { form: {} } } : {};
+  const negotiation = given.sdk === "2-auto" ? { versionNegotiation: { mode: "auto" } } : {};
+  const client = new modules.Client(info, { capabilities, ...negotiation });
+  const questions = [];
+  if (given.answer) {
+    const question =
+      given.sdk === "1" ? load("@modelcontextprotocol/sdk/types.js").ElicitRequestSchema : "elicitation/create";
+    client.setRequestHandler(question, async (request) => {
+      questions.push(request.params.message);
+      return given.answer === "accept" ? { action: "accept", content: {} } : { action: given.answer };
+    });
+  }
   const http = given.target.url !== undefined;
   const transport = http
     ? new modules.StreamableHTTPClientTransport(new URL(given.target.url))
@@ -38,7 +50,7 @@ async function main() {
     // SDK 1.x doesn't keep the revision; over stdio it is what the transport was told, which it doesn't keep either.
     const revision = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion ?? "";
     const text = result.content.filter((block) => block.type === "text").map((block) => block.text);
-    const line = { revision, tools: tools.map((tool) => tool.name), text: text.join("\n"), isError: result.isError === true };
+    const line = { revision, tools: tools.map((tool) => tool.name), text: text.join("\n"), questions, isError: result.isError === true };
     process.stdout.write(JSON.stringify(line) + "\n");
   } finally {
     await client.close();

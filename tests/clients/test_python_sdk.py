@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import pytest
 from mcp import Client as McpClient
 from mcp import StdioServerParameters
-from mcp_types import TextContent, TextResourceContents
+from mcp_types import ElicitRequestParams, ElicitResult, TextContent, TextResourceContents
 
+from tests.clients._asking import Asking
 from tests.clients._hosts import DEADLINE, TOOLS, Era, http_server
 from tests.support.wire import Transport
 
@@ -103,3 +105,28 @@ def test_many_calls_at_once_are_all_answered_with_their_own_result(converse: Con
             assert content.strip() in found[path]
 
     converse(conversation)
+
+
+@pytest.mark.parametrize("action", ["accept", "decline", "cancel"])
+def test_its_person_is_asked_and_obeyed(
+    era: Era, tmp_path: Path, action: Literal["accept", "decline", "cancel"]
+) -> None:
+    house = Asking(tmp_path)
+    questions: list[str] = []
+
+    async def answer(context: object, params: ElicitRequestParams) -> ElicitResult:
+        del context
+        questions.append(params.message)
+        return ElicitResult(action=action, content={} if action == "accept" else None)
+
+    async def run() -> bool:
+        server = StdioServerParameters(command=house.command[0], args=house.command[1:])
+        mode = REVISIONS[era] if era == "modern" else "legacy"
+        with anyio.fail_after(DEADLINE):
+            async with McpClient(server, mode=mode, cache=None, elicitation_callback=answer) as client:
+                return bool((await client.call_tool("edit_file", house.edit)).is_error)
+
+    assert anyio.run(run) is (action != "accept")
+    assert len(questions) == 1
+    assert "-one\n+two" in questions[0]
+    assert house.text == ("two\n" if action == "accept" else "one\n")

@@ -8,15 +8,25 @@ from typing import Any
 
 import pytest
 
+from tests.clients._asking import Asking
 from tests.clients._hosts import PACKAGES, TOOLS, Client, Ended
 from tests.clients.install import HERE
 
 pytestmark = pytest.mark.clients
 
 
-def session(client: Client, sdk: str, target: list[str] | str, tool: str, /, **arguments: object) -> Ended:
+def session(
+    client: Client, sdk: str, target: list[str] | str, tool: str, /, answer: str = "", **arguments: object
+) -> Ended:
     where = {"url": target} if isinstance(target, str) else {"command": target}
-    given = {"packages": str(PACKAGES.resolve()), "sdk": sdk, "target": where, "tool": tool, "arguments": arguments}
+    given = {
+        "packages": str(PACKAGES.resolve()),
+        "sdk": sdk,
+        "target": where,
+        "tool": tool,
+        "arguments": arguments,
+        "answer": answer,
+    }
     return client.node(HERE / "session.cjs", json.dumps(given))
 
 
@@ -44,3 +54,14 @@ def test_it_is_told_of_a_refused_path(client: Client, command: list[str], served
     ended = session(client, sdk, command, "read_file", path=str(served.parent / "outside.txt"))
     assert told(ended)["isError"] is True
     assert "s3cr3t" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("answer", ["accept", "decline"])
+@pytest.mark.parametrize("sdk", ["1", "2", "2-auto"])
+def test_its_person_is_asked_and_obeyed(client: Client, tmp_path: Path, sdk: str, answer: str) -> None:
+    house = Asking(tmp_path)
+    found = told(session(client, sdk, house.command, "edit_file", answer, **house.edit))
+    assert len(found["questions"]) == 1
+    assert "-one\n+two" in found["questions"][0]
+    assert found["isError"] is (answer == "decline")
+    assert house.text == ("two\n" if answer == "accept" else "one\n")
