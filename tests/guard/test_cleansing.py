@@ -12,8 +12,8 @@ import anyio
 import pytest
 from gatelodge_core.audit.canonical import canonical
 from gatelodge_core.effects import PUBLIC, READ, UNTRUSTED, WRITE, Effect, Label, Nature
-from gatelodge_core.guard.call import Call, Outcome
-from gatelodge_core.guard.cleansing import CLEAN, FORM, REDACTIONS, CleanFormatter, Cleanser
+from gatelodge_core.guard.call import CLEAN, FORM, Call, Outcome
+from gatelodge_core.guard.cleansing import REDACTIONS, CleanFormatter, Cleanser
 from gatelodge_core.guard.redaction import Redactor
 from hypothesis import given, settings
 from hypothesis import strategies as st

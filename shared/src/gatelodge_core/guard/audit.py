@@ -20,9 +20,9 @@ from gatelodge_core.audit.canonical import CanonicalError, Digest, measure, meas
 from gatelodge_core.audit.journal import Journal, JournalError, Ticket
 from gatelodge_core.audit.records import Decision, Intent, Outcome, Refusal, Status
 from gatelodge_core.effects import READ
-from gatelodge_core.guard.call import Call, Next
+from gatelodge_core.guard.call import CLEAN, FORM, Call, Next
 from gatelodge_core.guard.call import Outcome as Walked
-from gatelodge_core.guard.cleansing import CLEAN, FORM, REDACTIONS
+from gatelodge_core.guard.cleansing import REDACTIONS
 from gatelodge_core.guard.limits import DEADLINE, LimitError
 
 logger = logging.getLogger(__name__)

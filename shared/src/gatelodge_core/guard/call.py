@@ -109,5 +109,10 @@ class Outcome:
     failed: bool = False
 
 
+CLEAN = "clean"
+"""Note on a call: its result as it was cleansed."""
+FORM = "form"
+"""Note on a call: the canonical bytes of that result; None if it has no JSON form."""
+
 Next = Callable[[Call], Awaitable[Outcome]]
 Step = Callable[[Call, Next], Awaitable[Outcome]]

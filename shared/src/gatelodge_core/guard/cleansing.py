@@ -21,16 +21,12 @@ from mcp_types import INTERNAL_ERROR
 
 from gatelodge_core.audit.canonical import CanonicalError, canonical
 from gatelodge_core.effects import READ
-from gatelodge_core.guard.call import Call, Next, Outcome
+from gatelodge_core.guard.call import CLEAN, FORM, Call, Next, Outcome
 from gatelodge_core.guard.envelope import new_nonce, wrap
 from gatelodge_core.guard.hygiene import visible
 from gatelodge_core.guard.limits import size_of
 from gatelodge_core.guard.redaction import MAX_DEPTH, Blocked, Redactor
 
-FORM = "form"
-"""Note on a call: the canonical bytes of its cleansed result; None if it has no JSON form."""
-CLEAN = "clean"
-"""Note on a call: the result that was cleansed already."""
 REDACTIONS = "redactions"
 """Note on a call: how many parts of its result were masked."""
 LARGE = 32 * 1024
@@ -102,7 +98,7 @@ class Cleanser:
     async def _cleansed(self, call: Call, outcome: Outcome, *, enveloped: bool) -> Outcome:
         source = f"{call.kind} {call.name}" if enveloped and not outcome.failed else ""
         try:
-            if size_of(outcome.result, LARGE) >= LARGE:
+            if _is_large(outcome.result):
                 found = await anyio.to_thread.run_sync(self._result, outcome.result, source)
             else:
                 found = self._result(outcome.result, source)
@@ -200,6 +196,16 @@ class CleanFormatter(logging.Formatter):
         """One record as text; see `logging.Formatter.format`."""
         lines = super().format(record).split("\n")
         return self._cleanser.text("\n".join(lines))
+
+
+def _is_large(result: dict[str, Any]) -> bool:
+    blocks: object = result.get("content")
+    if "structuredContent" not in result and isinstance(blocks, list):
+        # The usual result: a few blocks, whose texts are most of it.
+        texts = [block.get("text") for block in cast("list[dict[str, Any]]", blocks)]
+        if all(isinstance(text, str) for text in texts):
+            return sum(map(len, cast("list[str]", texts))) >= LARGE
+    return size_of(result, LARGE) >= LARGE
 
 
 def _form(result: dict[str, Any]) -> bytes | None:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import anyio
 from mcp.shared.exceptions import MCPError
 
-from gatelodge_core.guard.call import Call, Next, Outcome
+from gatelodge_core.guard.call import CLEAN, FORM, Call, Next, Outcome
 
 OVER_LIMIT = -32029
 """JSON-RPC code of a refused call; from the range that JSON-RPC leaves to servers."""
@@ -133,7 +133,8 @@ class LimitStep:
             return Outcome(call.channel.refusal(text), failed=True)
 
     def _sized(self, call: Call, outcome: Outcome) -> Outcome:
-        size = size_of(outcome.result)
+        form = call.notes.get(FORM) if outcome.result is call.notes.get(CLEAN) else None
+        size = len(form) if form is not None else size_of(outcome.result)
         if size <= self._limits.result_bytes:
             return outcome
         call.notes["refusal"] = "result too large"
