@@ -26,6 +26,7 @@ from gatelodge_core.server import Identity, Lodge
 from gatelodge_core.settings import LodgeSettings
 from mcp.client import Client
 from mcp.server.mcpserver import MCPServer
+from mcp.shared.exceptions import MCPError
 
 IN_FLIGHT = (1, 16, 64)
 WORDS = "an answer of a few words"
@@ -46,6 +47,14 @@ async def read_text(domain: None, name: str) -> str:
 async def echo_text(domain: None, name: str) -> str:
     """Answer shortly."""
     del domain, name
+    return WORDS
+
+
+@offered.tool(effect=READ)
+async def wait_a_while(domain: None, name: str) -> str:
+    """Hold a place."""
+    del domain, name
+    await anyio.sleep(0.05)
     return WORDS
 
 
@@ -106,12 +115,16 @@ async def bare() -> AsyncGenerator[Client]:
 
 
 @asynccontextmanager
-async def guarded() -> AsyncGenerator[Client]:
-    """The same behind the lodge, with its defaults."""
+async def guarded(at_once: int = 64, waiting: int = 10_000) -> AsyncGenerator[Client]:
+    """The same behind the lodge."""
     identity = Identity("benchmark", "Benchmark", "Answers.", "Answers.", "0")
     with tempfile.TemporaryDirectory(prefix="gatelodge-benchmark-") as state:
         settings = GuardSettings(
-            state_dir=state, calls_per_second=1e9, call_burst=1_000_000_000, calls_at_once=64, calls_waiting=10_000
+            state_dir=state,
+            calls_per_second=1e9,
+            call_burst=1_000_000_000,
+            calls_at_once=at_once,
+            calls_waiting=waiting,
         )
         keeper = Keeper(settings, identity, offered)
         lodge = Lodge(identity, offered, None, keeper.steps, hidden=keeper.hidden)
@@ -176,6 +189,34 @@ async def run(rounds: int, count: int) -> list[Figures]:
     return list(figures.values())
 
 
+async def flood(capacity: int, calls: int) -> str:
+    """Five times as many callers as there are places: what a refusal costs its caller, in words."""
+    refused: list[float] = []
+    served = 0
+
+    async def caller(client: Client) -> None:
+        nonlocal served
+        for _ in range(calls):
+            began = time.perf_counter()
+            try:
+                await one(client, "wait_a_while", WORDS)
+                served += 1
+            except MCPError as error:
+                if "over_limit" not in str(error):
+                    raise
+                refused.append((time.perf_counter() - began) * 1000)
+                await anyio.sleep(0.05)
+
+    async with guarded(at_once=capacity // 2, waiting=capacity // 2) as client, anyio.create_task_group() as tasks:
+        for _ in range(5 * capacity):
+            tasks.start_soon(caller, client)
+    late = statistics.quantiles(refused, n=100)
+    return (
+        f"{5 * capacity} callers for {capacity} places: {served} served, {len(refused)} refused; "
+        f"a refusal takes {late[49]:.1f} ms (p50), {late[98]:.1f} ms (p99)"
+    )
+
+
 def _rows(figures: list[Figures]) -> list[list[str]]:
     """Each pair of contenders: the bare SDK, then ours against it."""
     return [item.row(figures[place - 1] if place % 2 else None) for place, item in enumerate(figures)]
@@ -192,6 +233,7 @@ def main() -> None:
     rows = [heads, ["---"] * len(heads), *_rows(figures)]
     for row in rows:
         print(f"| {' | '.join(row)} |")
+    print(f"\n{anyio.run(flood, 16, 50)}")
 
 
 if __name__ == "__main__":
