@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import secrets
-import sys
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 
@@ -20,10 +19,7 @@ from gatelodge_core.errors import JailError
 from gatelodge_core.sandbox.jail import open_at, rename_noreplace
 
 from gatelodge_filesystem.encoding import etag
-from gatelodge_filesystem.locks import private_directory
-
-if sys.platform != "win32":
-    import fcntl
+from gatelodge_filesystem.locks import private_directory, try_lock
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +65,7 @@ class Pending:
         path = os.path.join(self._directory, f"{secrets.token_hex(8)}.json")
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            _lock(fd)
+            try_lock(fd)
             os.write(fd, json.dumps(asdict(record)).encode() + b"\n")
             yield lambda inode: _append(fd, inode)
         finally:
@@ -92,7 +88,7 @@ class Pending:
             with contextlib.suppress(OSError):
                 fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
                 try:
-                    if not _lock(fd):
+                    if not try_lock(fd):
                         continue  # its process lives
                     if self._settle_one(fd, reach, done):
                         os.unlink(path)
@@ -140,13 +136,3 @@ def _recover(directory: int, record: Record, inode: int) -> list[str]:
     kept = f"{record.target[:200]}.displaced-{secrets.token_hex(4)}"
     rename_noreplace(directory, record.temporary, directory, kept)
     return [f"kept {kept}: another program's version, displaced by a write that was killed"]
-
-
-def _lock(fd: int) -> bool:
-    if sys.platform == "win32":
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

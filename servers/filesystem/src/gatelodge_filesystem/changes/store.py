@@ -1,0 +1,105 @@
+"""Bytes kept under the SHA-256 of them: what two operations displaced is there once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Collection
+
+from gatelodge_core.errors import CallError
+
+from gatelodge_filesystem.locks import private_directory, try_lock
+
+_TEMPORARY = "new-"
+
+
+class Blobs:
+    """The store of one state directory.
+
+    Args:
+        directory: Where the bytes lie; made private.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = private_directory(directory)
+
+    def keep(self, data: bytes) -> str:
+        """Keep bytes, on the disk when this returns.
+
+        Returns:
+            Their name: 64 hex digits.
+        """
+        name = hashlib.sha256(data).hexdigest()
+        path = self._path(name)
+        if os.path.exists(path):
+            return name
+        # Written whole under another name, so that no name ever leads to fewer bytes.
+        temporary = self._path(f"{_TEMPORARY}{secrets.token_hex(8)}")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            try_lock(fd)  # tells a sweep that this one is in the making
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fsync(fd)
+            os.rename(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        finally:
+            os.close(fd)
+        sync_directory(self._directory)
+        return name
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a name.
+
+        Raises:
+            CallError: `not_kept`: they aren't there, or aren't what they were.
+        """
+        try:
+            with open(self._path(name), "rb") as source:
+                data = source.read()
+        except OSError:
+            data = b""
+        if hashlib.sha256(data).hexdigest() != name:
+            raise CallError("not_kept", "the bytes of that version are not kept any more.", "Nothing was changed.")
+        return data
+
+    def has(self, name: str) -> bool:
+        """Whether bytes are kept under a name."""
+        return os.path.exists(self._path(name))
+
+    def sweep(self, used: Collection[str]) -> None:
+        """Remove what no operation refers to, and what killed writers left."""
+        for name in os.listdir(self._directory):
+            if name not in used and not (name.startswith(_TEMPORARY) and self._in_the_making(name)):
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path(name))
+
+    def _in_the_making(self, name: str) -> bool:
+        try:
+            fd = os.open(self._path(name), os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            return not try_lock(fd)
+        finally:
+            os.close(fd)
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._directory, name)
+
+
+def sync_directory(path: str) -> None:
+    """Make names in a directory last."""
+    if os.name == "nt":
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
