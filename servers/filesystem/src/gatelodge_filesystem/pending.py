@@ -12,14 +12,16 @@ import json
 import logging
 import os
 import secrets
+import stat
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 
-from gatelodge_core.errors import JailError
+from gatelodge_core.errors import IsADirectory, JailError, NotFound
 from gatelodge_core.sandbox.jail import open_at, rename_noreplace
 
 from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.locks import private_directory, try_lock
+from gatelodge_filesystem.trees import remove_tree
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +112,8 @@ class Pending:
             return False
         try:
             done += _recover(directory, record, int(inode or 0))
+        except (IsADirectory, NotFound):
+            done += _recover_copy(directory, record, int(inode or 0))
         except JailError:
             return True  # nothing under that name: it was published, or never made
         finally:
@@ -119,6 +123,18 @@ class Pending:
 
 def _append(fd: int, inode: int) -> None:
     os.write(fd, str(inode).encode())
+
+
+def _recover_copy(directory: int, record: Record, inode: int) -> list[str]:
+    """A folder or link in the making never displaces anything: it is removed, if it is the one that was begun."""
+    try:
+        found = os.stat(record.temporary, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return []  # it was published, or never made
+    if stat.S_ISREG(found.st_mode) or inode not in (0, found.st_ino):
+        return []
+    remove_tree(directory, record.temporary)
+    return [f"removed {record.temporary}, left by a copy that was killed"]
 
 
 def _recover(directory: int, record: Record, inode: int) -> list[str]:

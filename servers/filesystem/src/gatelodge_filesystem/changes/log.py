@@ -103,21 +103,25 @@ class Log:
             os.close(fd)
 
     def begin(self, id: str, tool: str, steps: Sequence[Step], undoes: Sequence[str] = ()) -> Entry:  # noqa: A002
-        """Write an operation down; it is on the disk when this returns."""
+        """Write an operation down; it is on the disk when this returns. The gate must be held."""
         operation = Operation(id, tool, time.time(), tuple(steps), tuple(undoes))
         path = os.path.join(self._directory, f"{id}.op")
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_APPEND, 0o600)
+        # Locked and whole before it has a name that others look for.
+        unnamed = os.path.join(self._directory, f"{id}.new")
+        fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_APPEND, 0o600)
         try:
             try_lock(fd)
             view = memoryview(encoded(operation))
             while view:
                 view = view[os.write(fd, view) :]
             os.fsync(fd)
+            os.rename(unnamed, path)
             sync_directory(self._directory)
         except BaseException:
             os.close(fd)
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+            for name in (unnamed, path):
+                with contextlib.suppress(OSError):
+                    os.unlink(name)
             raise
         return Entry(operation, fd, path)
 
@@ -187,6 +191,13 @@ class Log:
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(self._directory, f"{operation.id}.op"))
         self._known.pop(f"{operation.id}.op", None)
+
+    def sweep(self) -> None:
+        """Remove what killed writers left. Nobody may be beginning an operation meanwhile."""
+        for name in os.listdir(self._directory):
+            if name.endswith(".new"):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(self._directory, name))
 
     def _names(self) -> list[str]:
         return [name for name in os.listdir(self._directory) if name.endswith(".op")]

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from gatelodge_core.errors import CallError
 
-from gatelodge_filesystem.locks import private_directory, try_lock
+from gatelodge_filesystem.locks import private_directory
 
 _TEMPORARY = "new-"
 
@@ -39,7 +39,6 @@ class Blobs:
         temporary = self._path(f"{_TEMPORARY}{secrets.token_hex(8)}")
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            try_lock(fd)  # tells a sweep that this one is in the making
             view = memoryview(data)
             while view:
                 view = view[os.write(fd, view) :]
@@ -74,21 +73,11 @@ class Blobs:
         return os.path.exists(self._path(name))
 
     def sweep(self, used: Collection[str]) -> None:
-        """Remove what no operation refers to, and what killed writers left."""
+        """Remove what no operation refers to, and what killed writers left. Nobody may be keeping bytes meanwhile."""
         for name in os.listdir(self._directory):
-            if name not in used and not (name.startswith(_TEMPORARY) and self._in_the_making(name)):
+            if name not in used:
                 with contextlib.suppress(OSError):
                     os.unlink(self._path(name))
-
-    def _in_the_making(self, name: str) -> bool:
-        try:
-            fd = os.open(self._path(name), os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            return not try_lock(fd)
-        finally:
-            os.close(fd)
 
     def _path(self, name: str) -> str:
         return os.path.join(self._directory, name)
