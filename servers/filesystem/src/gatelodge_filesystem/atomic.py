@@ -100,15 +100,6 @@ class Prepared:
     notes: list[str]
 
 
-Record = Callable[[Prepared], contextlib.AbstractContextManager[object]]
-"""Entered before a new version becomes visible, left when it is, or was not."""
-
-
-def unrecorded(_: Prepared) -> contextlib.AbstractContextManager[object]:
-    """Keep no record."""
-    return contextlib.nullcontext()
-
-
 class Writer:
     """Atomic writes under the locks of one state directory.
 
@@ -121,21 +112,23 @@ class Writer:
         self._locks = locks
         self.pending = pending
 
-    def create(self, place: Place, data: bytes, *, path: str, record: Record = unrecorded) -> Written:
+    def create(
+        self, place: Place, data: bytes, *, path: str, commit: Callable[[Prepared], object] | None = None
+    ) -> Written:
         """Write a new file; an existing name, a dangling link included, is refused.
 
         Args:
             place: Where.
             data: Its bytes.
             path: The directory's path, for the record of a write in progress.
-            record: What is kept of it.
+            commit: Calls `commit`, with what is to be recorded around it.
 
         Raises:
             CallError: `exists`, `too_large`, `no_space`, `busy`.
         """
         _check_size(data)
-        with self.locked([place]), self.creating(place, data, path=path) as made, record(made):
-            self.commit(made)
+        with self.locked([place]), self.creating(place, data, path=path) as made:
+            (commit or self.commit)(made)
         return Written(made.etag, len(data), created=True)
 
     def replace(
@@ -145,7 +138,7 @@ class Writer:
         *,
         path: str,
         expected: str = "",
-        record: Record = unrecorded,
+        commit: Callable[[Prepared], object] | None = None,
     ) -> Written:
         """Replace a file by what `change` makes of it.
 
@@ -154,7 +147,7 @@ class Writer:
             change: Makes the new bytes of the present version; runs under the lock. What it raises stops the write.
             path: The directory's path, for the record of a write in progress.
             expected: The etag that the caller saw; empty to take the version that is there.
-            record: What is kept of it.
+            commit: Calls `commit`, with what is to be recorded around it.
 
         Raises:
             StaleError: The present version isn't `expected`, or another program changed it meanwhile.
@@ -167,8 +160,8 @@ class Writer:
             data = change(current)
             if data == current.data:
                 return Written(current.etag, len(data), created=False)
-            with self.replacing(place, current, data, path=path) as made, record(made):
-                self.commit(made)
+            with self.replacing(place, current, data, path=path) as made:
+                (commit or self.commit)(made)
         return Written(made.etag, len(data), created=False, notes=made.notes)
 
     @contextlib.contextmanager

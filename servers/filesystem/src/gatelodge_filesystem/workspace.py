@@ -30,9 +30,12 @@ from gatelodge_core.errors import (
     ReadOnly,
     SpecialFile,
 )
-from gatelodge_core.sandbox.jail import find_normalised
+from gatelodge_core.sandbox.jail import check_name, find_normalised
 
 from gatelodge_filesystem.atomic import MAX_FILE_BYTES, Current, Writer, Written
+from gatelodge_filesystem.changes.journal import Journal
+from gatelodge_filesystem.changes.log import Limits
+from gatelodge_filesystem.changes.records import Where
 from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.locks import PathLocks
 from gatelodge_filesystem.names import given, shown
@@ -84,14 +87,16 @@ class Workspace:
     Args:
         roots: The pinned roots.
         budget: The most characters of text in one result.
-        state_dir: Where locks are kept.
+        state_dir: Where locks and the undo journal are kept.
+        kept: How much the undo journal keeps.
     """
 
-    def __init__(self, roots: Sequence[Root], *, budget: int, state_dir: str) -> None:
+    def __init__(self, roots: Sequence[Root], *, budget: int, state_dir: str, kept: Limits | None = None) -> None:
         self.roots = tuple(roots)
         self.budget = budget
         self._pending = Pending(os.path.join(state_dir, "pending"))
-        self._writer = Writer(PathLocks(os.path.join(state_dir, "locks")), self._pending)
+        self.writer = Writer(PathLocks(os.path.join(state_dir, "locks")), self._pending)
+        self.journal = Journal(os.path.join(state_dir, "changes"), self.roots, self.writer, kept or Limits())
         # Two pools: searches that hang on a dead mount must not keep writes from ending.
         self._readers = 16
         self._writers = 4
@@ -209,7 +214,7 @@ class Workspace:
                 raise
             return spot.root.jail.open_file(f"{head}/{found}" if head else found)
 
-    def create(self, spot: Spot, data: bytes) -> Written:
+    def create(self, spot: Spot, data: bytes, *, tool: str = "write_file") -> Written:
         """Write a new file.
 
         Raises:
@@ -217,12 +222,18 @@ class Workspace:
         """
 
         def act() -> Written:
-            with spot.root.jail.parent(spot.rel) as place:
-                return self._writer.create(place, data, path=self._folder(spot))
+            where = self.where(spot)
+            with spot.root.jail.parent(where.rel) as place:
+                return self.writer.create(
+                    place,
+                    data,
+                    path=self.folder_of(where),
+                    commit=lambda made: self.journal.commit(tool, [(where, made)]),
+                )
 
         return self.guarded(spot, act)
 
-    def replace(self, spot: Spot, change: Callable[[Current], bytes], expected: str) -> Written:
+    def replace(self, spot: Spot, change: Callable[[Current], bytes], expected: str, *, tool: str) -> Written:
         """Replace a file; where the path is a link inside the root, its target, so that the link stays.
 
         Raises:
@@ -230,13 +241,43 @@ class Workspace:
         """
 
         def act() -> Written:
-            jail = spot.root.jail
-            rel = spot.rel if jail.writable else ""
-            target = Spot(spot.root, jail.canonical(rel)) if rel else spot
-            with jail.parent(target.rel) as place:
-                return self._writer.replace(place, change, path=self._folder(target), expected=expected)
+            where = self.where(spot, follow=True)
+            with spot.root.jail.parent(where.rel) as place:
+                return self.writer.replace(
+                    place,
+                    change,
+                    path=self.folder_of(where),
+                    expected=expected,
+                    commit=lambda made: self.journal.commit(tool, [(where, made)]),
+                )
 
         return self.guarded(spot, act)
+
+    def where(self, spot: Spot, *, follow: bool = False) -> Where:
+        """A spot as the undo journal names it: without links in its folders.
+
+        Args:
+            spot: It.
+            follow: Whether a link under the name itself is followed too.
+
+        Raises:
+            JailError: Its folder can't be reached, it is the root itself, or the root is read-only.
+        """
+        jail = spot.root.jail
+        if not jail.writable:
+            raise ReadOnly("granted for reading only")
+        rel = spot.rel.rstrip("/")
+        if follow:
+            return Where(jail.path, jail.canonical(rel))
+        head, _, name = rel.rpartition("/")
+        check_name(name)
+        folder = jail.canonical(head) if head else ""
+        return Where(jail.path, f"{folder}/{name}" if folder else name)
+
+    @staticmethod
+    def folder_of(where: Where) -> str:
+        """The path of the folder that a place is in, for the records of writes in progress."""
+        return os.path.join(where.base, where.folder) if where.folder else where.base
 
     def current(self, spot: Spot) -> Current:
         """A file as it is, for a change that is only shown. Its descriptor is closed already.
@@ -253,13 +294,9 @@ class Workspace:
             os.close(fd)
         return Current(-1, data, etag(data))
 
-    @staticmethod
-    def _folder(spot: Spot) -> str:
-        return os.path.join(spot.root.jail.path, os.path.dirname(spot.rel))
-
     def settle(self) -> list[str]:
         """Settle what killed writers left in these roots; what was done, one line each."""
-        return self._pending.settle(self._reach)
+        return self._pending.settle(self._reach) + self.journal.settle()
 
     def _reach(self, path: str, identity: tuple[int, int]) -> int | None:
         """A folder of ours by its path, if it still is the same one."""

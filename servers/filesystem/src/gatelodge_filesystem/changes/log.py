@@ -33,10 +33,12 @@ class Limits:
     Args:
         size: Bytes of previous versions and trash in all; the newest operation stays even if it is larger.
         age: Seconds.
+        count: Operations.
     """
 
     size: int = 1024 * 1024 * 1024
     age: float = 14 * 86400
+    count: int = 10_000
 
 
 @dataclass(slots=True)
@@ -191,6 +193,17 @@ class Log:
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(self._directory, f"{operation.id}.op"))
         self._known.pop(f"{operation.id}.op", None)
+
+    def used(self) -> tuple[set[str], set[str]]:
+        """The names of all bytes that operations refer to, and the ids of these; unfinished ones included."""
+        blobs: set[str] = set()
+        ids: set[str] = set()
+        for name in self._names():
+            operation = self._known.get(name) or self._load(name)
+            ids.add(name.partition(".")[0])
+            if operation is not None:
+                blobs.update(version.blob for step in operation.steps for version in (step.before, step.after))
+        return blobs, ids
 
     def sweep(self) -> None:
         """Remove what killed writers left. Nobody may be beginning an operation meanwhile."""

@@ -85,8 +85,8 @@ class Performer:
             root = self._roots.get(where.base)
             if root is None:
                 raise NotFound("not found")
-            if where.folder == TRASH_FOLDER:
-                with root.jail.parent(TRASH_FOLDER) as top, contextlib.suppress(AlreadyExists):
+            if where.folder.rpartition("/")[2] == TRASH_FOLDER:
+                with root.jail.parent(where.folder) as top, contextlib.suppress(AlreadyExists):
                     make_directory(top.fd, top.name, 0o700)
             with root.jail.parent(where.rel) as place:
                 yield place
@@ -167,7 +167,7 @@ class Performer:
         with self.at(step.target) as place, Writer.current(place) as current:
             if current.etag != step.before.etag:
                 raise StaleError(current.data)
-            folder = os.path.join(step.target.base, step.target.folder)
+            folder = os.path.join(step.target.base, step.target.folder) if step.target.folder else step.target.base
             with self.writer.replacing(
                 place, current, data, path=folder, attributes=lambda fd: _dress(fd, step.after)
             ) as made:
@@ -266,10 +266,9 @@ def _dress(fd: int, version: Version) -> None:
     if version.owner != (os.fstat(fd).st_uid, os.fstat(fd).st_gid):
         with contextlib.suppress(OSError):
             os.fchown(fd, *version.owner)
-    if version.blob:
-        mode = version.mode if os.fstat(fd).st_uid == version.owner[0] else version.mode & 0o777
-        os.fchmod(fd, mode)
-        os.utime(fd, ns=version.times)
+    # Another owner must not inherit the right to act as the old one.
+    os.fchmod(fd, version.mode if os.fstat(fd).st_uid == version.owner[0] else version.mode & 0o777)
+    os.utime(fd, ns=version.times)
 
 
 def _sync(source: Place, target: Place) -> None:

@@ -77,7 +77,7 @@ async def write_file(
         text = content.replace("\r\n", "\n").replace("\n", ends) if ends != "\n" else content
         return chosen.bom + _encoded(text, chosen)
 
-    return await _replace(workspace, spot, change, if_match, dry_run=dry_run, what="overwritten")
+    return await _replace(workspace, spot, change, if_match, dry_run=dry_run, what="overwritten", tool="write_file")
 
 
 @writing.tool(effect=WRITE, yields=PRIVATE)
@@ -97,7 +97,7 @@ async def edit_file(
             raise CallError("is_binary", f"{spot} is not text.", "It can only be replaced whole, by another program.")
         return apply(current.data, [Edit(**edit) for edit in edits], found).data
 
-    return await _replace(workspace, spot, change, if_match, dry_run=dry_run, what="edited")
+    return await _replace(workspace, spot, change, if_match, dry_run=dry_run, what="edited", tool="edit_file")
 
 
 async def _replace(
@@ -108,6 +108,7 @@ async def _replace(
     *,
     dry_run: bool,
     what: str,
+    tool: str,
 ) -> str:
     """Replace a file, or show what that would do; the answer tells the new etag and the diff."""
     versions: list[tuple[bytes, bytes]] = []
@@ -118,7 +119,7 @@ async def _replace(
 
     def work() -> Written:
         if not dry_run:
-            return workspace.replace(spot, noted, if_match)
+            return workspace.replace(spot, noted, if_match, tool=tool)
         current = workspace.current(spot)
         if if_match and if_match != current.etag:
             raise StaleError(current.data)
