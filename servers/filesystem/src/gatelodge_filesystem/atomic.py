@@ -57,12 +57,14 @@ class Written:
         size: Its bytes.
         created: Whether there was no file before.
         notes: What could not be kept, in words.
+        change: The operation in the undo journal; empty if nothing changed, or none is kept.
     """
 
     etag: str
     size: int
     created: bool
     notes: list[str] = field(default_factory=list[str])
+    change: str = ""
 
 
 class StaleError(CallError):

@@ -16,8 +16,10 @@ from gatelodge_filesystem.resources import resources
 from gatelodge_filesystem.roots import pin
 from gatelodge_filesystem.settings import FilesystemSettings
 from gatelodge_filesystem.subjects import effect, subjects
+from gatelodge_filesystem.tools.moving import moving
 from gatelodge_filesystem.tools.reading import reading
 from gatelodge_filesystem.tools.searching import searching
+from gatelodge_filesystem.tools.undoing import undoing
 from gatelodge_filesystem.tools.writing import writing
 from gatelodge_filesystem.workspace import Workspace
 
@@ -30,7 +32,7 @@ INSTRUCTIONS = (
     "Every cut answer says how to get the rest."
 )
 
-OFFERED = merged([reading, searching, writing, resources, prompts])
+OFFERED = merged([reading, searching, writing, moving, undoing, resources, prompts])
 """Everything there is, whatever the settings."""
 
 

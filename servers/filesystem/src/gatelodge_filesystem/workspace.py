@@ -11,7 +11,7 @@ import difflib
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -32,7 +32,7 @@ from gatelodge_core.errors import (
 )
 from gatelodge_core.sandbox.jail import check_name, find_normalised
 
-from gatelodge_filesystem.atomic import MAX_FILE_BYTES, Current, Writer, Written
+from gatelodge_filesystem.atomic import MAX_FILE_BYTES, TEMPORARY_PREFIX, Current, Prepared, Writer, Written
 from gatelodge_filesystem.changes.journal import Journal
 from gatelodge_filesystem.changes.log import Limits
 from gatelodge_filesystem.changes.records import Where
@@ -79,6 +79,17 @@ class Spot:
     def child(self, rel: str) -> Spot:
         """The place of `rel` below this one."""
         return Spot(self.root, f"{self.rel}/{rel}" if self.rel and rel else self.rel or rel)
+
+
+class _Recorder:
+    """Gives one file's new version its name through the undo journal."""
+
+    def __init__(self, journal: Journal, tool: str, where: Where) -> None:
+        self._journal, self._tool, self._where = journal, tool, where
+        self.change = ""
+
+    def __call__(self, made: Prepared) -> None:
+        self.change = self._journal.commit(self._tool, [(self._where, made)]).id
 
 
 class Workspace:
@@ -224,12 +235,9 @@ class Workspace:
         def act() -> Written:
             where = self.where(spot)
             with spot.root.jail.parent(where.rel) as place:
-                return self.writer.create(
-                    place,
-                    data,
-                    path=self.folder_of(where),
-                    commit=lambda made: self.journal.commit(tool, [(where, made)]),
-                )
+                record = _Recorder(self.journal, tool, where)
+                written = self.writer.create(place, data, path=self.folder_of(where), commit=record)
+            return replace(written, change=record.change)
 
         return self.guarded(spot, act)
 
@@ -243,13 +251,11 @@ class Workspace:
         def act() -> Written:
             where = self.where(spot, follow=True)
             with spot.root.jail.parent(where.rel) as place:
-                return self.writer.replace(
-                    place,
-                    change,
-                    path=self.folder_of(where),
-                    expected=expected,
-                    commit=lambda made: self.journal.commit(tool, [(where, made)]),
+                record = _Recorder(self.journal, tool, where)
+                written = self.writer.replace(
+                    place, change, path=self.folder_of(where), expected=expected, commit=record
                 )
+            return replace(written, change=record.change)
 
         return self.guarded(spot, act)
 
@@ -267,12 +273,16 @@ class Workspace:
         if not jail.writable:
             raise ReadOnly("granted for reading only")
         rel = spot.rel.rstrip("/")
+        _check_reserved(spot, rel)
         if follow:
-            return Where(jail.path, jail.canonical(rel))
-        head, _, name = rel.rpartition("/")
-        check_name(name)
-        folder = jail.canonical(head) if head else ""
-        return Where(jail.path, f"{folder}/{name}" if folder else name)
+            where = Where(jail.path, jail.canonical(rel))
+        else:
+            head, _, name = rel.rpartition("/")
+            check_name(name)
+            folder = jail.canonical(head) if head else ""
+            where = Where(jail.path, f"{folder}/{name}" if folder else name)
+        _check_reserved(spot, where.rel)
+        return where
 
     @staticmethod
     def folder_of(where: Where) -> str:
@@ -346,6 +356,11 @@ class Workspace:
         """Let go of the roots."""
         for root in self.roots:
             root.jail.close()
+
+
+def _check_reserved(spot: Spot, rel: str) -> None:
+    if any(part.startswith(TEMPORARY_PREFIX) for part in rel.split("/")):
+        raise CallError("reserved", f"{spot}: that name is kept for temporary files and the trash.")
 
 
 def _from_uri(path: str) -> str:

@@ -153,7 +153,7 @@ class Journal:
         done = entry.done
         if "R" in entry.marks:
             if done and not self.performer.state(steps[done - 1]):
-                done = self._taken_back(entry, steps[done - 1])  # killed before the mark
+                done = self._taken_back(entry, steps[done - 1], clean=True)  # killed before the mark
         else:
             if done < len(steps) and self.performer.state(steps[done]):
                 entry.mark("+")
@@ -172,12 +172,13 @@ class Journal:
                 entry.mark("P", durable=True)
                 os.close(entry.fd)
                 return "could only be taken back in part"
-            done = self._taken_back(entry, step)
+            # While its maker lives, a new thing is the maker's to remove, or to try again with.
+            done = self._taken_back(entry, step, clean=not back)
         self.log.drop(entry)
         return "was taken back"
 
-    def _taken_back(self, entry: Entry, step: Step) -> int:
-        if step.fresh and step.source.rel.rpartition("/")[2].startswith(TEMPORARY_PREFIX):
+    def _taken_back(self, entry: Entry, step: Step, *, clean: bool) -> int:
+        if clean and step.fresh and step.source.rel.rpartition("/")[2].startswith(TEMPORARY_PREFIX):
             with contextlib.suppress(JailError, OSError), self.performer.at(step.source) as place:
                 remove_tree(place.fd, place.name)
         entry.mark("-", durable=True)
@@ -320,4 +321,3 @@ class Journal:
             if step.target.in_trash:
                 self.performer.discard(step.target)
         self.log.remove(operation)
-

@@ -20,6 +20,7 @@ from gatelodge_core.sandbox.jail import (
     open_at,
     rename_exchange,
     rename_noreplace,
+    translated,
 )
 
 from gatelodge_filesystem.atomic import StaleError, Writer
@@ -30,6 +31,7 @@ from gatelodge_filesystem.locks import private_directory
 from gatelodge_filesystem.names import shown
 from gatelodge_filesystem.roots import Root
 from gatelodge_filesystem.trees import measure, remove_tree
+from gatelodge_filesystem.walk import below
 from gatelodge_filesystem.windows import read_all
 
 HASHED_BYTES = 64 * 1024 * 1024
@@ -93,7 +95,10 @@ class Performer:
             return
         fd = os.open(self._trash, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield Place(fd, where.rel)
+            with contextlib.ExitStack() as held:
+                with translated():
+                    folder, name = held.enter_context(below(fd, where.rel))
+                yield Place(folder, name)
         finally:
             os.close(fd)
 

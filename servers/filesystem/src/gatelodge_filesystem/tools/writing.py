@@ -64,7 +64,7 @@ async def write_file(
         if dry_run:
             return f"[{spot}] would be created with {len(data)} bytes"
         written = await workspace.change(lambda: workspace.create(spot, data))
-        return f"[{spot}] created, etag={written.etag}, {written.size} bytes"
+        return f"[{spot}] created, etag={written.etag}, {written.size} bytes, change={written.change}"
     if not if_match:
         raise CallError(
             "if_match_required", "overwriting needs the etag of the version you saw.", "Call read_file first."
@@ -136,7 +136,8 @@ async def _replace(
     notes = "".join(f", NOTE: {note}" for note in written.notes)
     head = f"[{spot}] {'would be ' if dry_run else ''}{what}, +{diff.added} -{diff.removed} lines"
     cut = ", DIFF CUT to fit" if diff.cut else ""
-    return f"{head}, etag={written.etag}, {written.size} bytes{notes}{cut}\n{diff.text}"
+    change_id = f", change={written.change}" if written.change else ""
+    return f"{head}, etag={written.etag}, {written.size} bytes{change_id}{notes}{cut}\n{diff.text}"
 
 
 def _stale(workspace: Workspace, spot: Spot, error: StaleError) -> CallError:
