@@ -299,18 +299,22 @@ class Journal:
         """Forget the oldest operations beyond the limits, and what nothing refers to. The newest one always stays."""
         with self.log.gate(alone=True):
             total = 0
+            gone: list[Where] = []
             for number, operation in enumerate(self.log.all()):
                 total += operation.kept
                 old = operation.at < time.time() - self._limits.age
-                ours = all(self.performer.reaches(step.target) for step in operation.steps if step.target.in_trash)
+                trash = [step.target for step in operation.steps if step.target.in_trash]
+                ours = all(self.performer.reaches(where) for where in trash)
                 if number and ours and (old or total > self._limits.size or number >= self._limits.count):
-                    self.forget(operation)
+                    self.log.remove(operation)
+                    gone += trash
             self.log.sweep()
-            used, ids = self.log.used()
-            self.blobs.sweep(used)
-            for name in os.listdir(self._trash):
-                if name.partition("-")[0] not in ids:
-                    self.performer.discard(Where(STATE, name))
+            blobs, places = self.log.used()
+            self.blobs.sweep(blobs)
+            # One thing may have come and gone by several operations: it stays as long as one of them.
+            gone += [Where(STATE, name) for name in os.listdir(self._trash)]
+            for where in set(gone) - places:
+                self.performer.discard(where)
         # What is over the limit by the newest alone must not lead to pruning at every step.
         self._room = max(self._limits.size - total, self._limits.size // 10)
         self._until_pruning = PRUNE_EVERY

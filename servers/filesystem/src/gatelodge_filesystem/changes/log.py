@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from gatelodge_core.errors import CallError
 
-from gatelodge_filesystem.changes.records import Operation, Step, decoded, encoded
+from gatelodge_filesystem.changes.records import Operation, Step, Where, decoded, encoded
 from gatelodge_filesystem.changes.store import Blobs, sync_directory
 from gatelodge_filesystem.locks import private_directory, try_lock
 
@@ -194,16 +194,16 @@ class Log:
             os.unlink(os.path.join(self._directory, f"{operation.id}.op"))
         self._known.pop(f"{operation.id}.op", None)
 
-    def used(self) -> tuple[set[str], set[str]]:
-        """The names of all bytes that operations refer to, and the ids of these; unfinished ones included."""
+    def used(self) -> tuple[set[str], set[Where]]:
+        """The names of all bytes, and the places in the trash, that operations refer to; unfinished ones included."""
         blobs: set[str] = set()
-        ids: set[str] = set()
+        trash: set[Where] = set()
         for name in self._names():
             operation = self._known.get(name) or self._load(name)
-            ids.add(name.partition(".")[0])
-            if operation is not None:
-                blobs.update(version.blob for step in operation.steps for version in (step.before, step.after))
-        return blobs, ids
+            for step in operation.steps if operation else ():
+                blobs.update((step.before.blob, step.after.blob))
+                trash.update(where for where in (step.source, step.target) if where.in_trash)
+        return blobs, trash
 
     def sweep(self) -> None:
         """Remove what killed writers left. Nobody may be beginning an operation meanwhile."""

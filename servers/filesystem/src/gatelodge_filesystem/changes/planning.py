@@ -51,7 +51,6 @@ class Planner:
         self._trash = trash
         self._over: dict[Where, Version | None] = {}
         self._moves: list[tuple[Where, Where]] = []
-        self._renamed: dict[Where, Where] = {}
 
     def plan(self, operations: Sequence[Operation]) -> Plan:
         """Plan to take operations back, in the order given: the newest first."""
@@ -63,11 +62,8 @@ class Planner:
 
     def _add(self, plan: Plan, made: Step) -> None:
         step = made.inverse()
-        step = replace(step, source=self._renamed.get(step.source, step.source))
-        if made.fresh or (made.action == "move" and made.source.in_trash):
-            # Kept under a name of this operation's own, so that it is kept as long as this one is.
+        if made.fresh:
             step = replace(step, target=self._trash(made.target))
-            self._renamed[made.source] = step.target
         found = self._now(step.source, step.before)
         if found is None:
             plan.conflicts.append((step.source, "is not there any more"))
