@@ -141,7 +141,9 @@ def settled(base: Path, seed: int, reported: list[tuple[str, str]], initial: str
     root = base / "root"
     workspace = opened(base)
     lines = workspace.settle()
-    leftovers = [str(p) for p in base.rglob("*") if p.name.startswith((".gatelodge-", "new-")) or p.name.endswith(".new")]
+    leftovers = [
+        str(p) for p in base.rglob("*") if p.name.startswith((".gatelodge-", "new-")) or p.name.endswith(".new")
+    ]
     check(not leftovers, f"temporaries were left: {leftovers}", seed)
     check(not os.listdir(base / "state" / "pending"), "records of writes were left", seed)
     known = [operation.id for operation in workspace.journal.listing()]

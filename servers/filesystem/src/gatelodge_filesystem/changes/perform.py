@@ -133,7 +133,7 @@ class Performer:
             return found is not None and found.kind == "file" and found.etag == step.after.etag
         if step.action == "exchange":
             found = self.look(step.target)
-            return found is not None and _is(found, step.before)
+            return found is not None and _is(found, step.before) and not _is(found, step.after, strictly=True)
         source, target = self.look(step.source, cheap=True), self.look(step.target, cheap=not step.fresh)
         if target is None or not _is(target, step.before):
             return False
@@ -259,11 +259,20 @@ def _kind(mode: int) -> Kind:
     return "link" if stat.S_ISLNK(mode) else "other"
 
 
-def _is(found: Version, wanted: Version) -> bool:
-    """Whether a version is the very thing that a step moved, as far as that was noted."""
+def _is(found: Version, wanted: Version, *, strictly: bool = False) -> bool:
+    """Whether a version is the very thing that a step moved, as far as that was noted.
+
+    Args:
+        found: What is there.
+        wanted: What was noted.
+        strictly: Two files with the same bytes are told apart by mode and time; without these they may be one.
+    """
     if wanted.identity != (0, 0):
         return found.identity == wanted.identity
-    return found.kind == wanted.kind
+    if strictly and (found.mode, found.times[1]) != (wanted.mode, wanted.times[1]):
+        return False
+    # No content was named where it isn't compared.
+    return found.same(wanted) if found.etag and wanted.etag else found.kind == wanted.kind
 
 
 def _dress(fd: int, version: Version) -> None:
