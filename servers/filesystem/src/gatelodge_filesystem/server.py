@@ -18,6 +18,7 @@ from gatelodge_filesystem.settings import FilesystemSettings
 from gatelodge_filesystem.subjects import effect, subjects
 from gatelodge_filesystem.tools.moving import moving
 from gatelodge_filesystem.tools.reading import reading
+from gatelodge_filesystem.tools.replacing import replacing
 from gatelodge_filesystem.tools.searching import searching
 from gatelodge_filesystem.tools.undoing import undoing
 from gatelodge_filesystem.tools.writing import writing
@@ -32,7 +33,7 @@ INSTRUCTIONS = (
     "Every cut answer says how to get the rest."
 )
 
-OFFERED = merged([reading, searching, writing, moving, undoing, resources, prompts])
+OFFERED = merged([reading, searching, writing, replacing, moving, undoing, resources, prompts])
 """Everything there is, whatever the settings."""
 
 

@@ -14,7 +14,7 @@ from gatelodge_core.sandbox.jail import CrossDevice
 
 from gatelodge_filesystem.atomic import TEMPORARY_PREFIX, Prepared, Writer
 from gatelodge_filesystem.changes.log import Entry, Limits, Log
-from gatelodge_filesystem.changes.perform import Performer
+from gatelodge_filesystem.changes.perform import Conflict, Performer
 from gatelodge_filesystem.changes.planning import Plan, Planner
 from gatelodge_filesystem.changes.records import STATE, TRASH_FOLDER, Operation, Step, Where, described
 from gatelodge_filesystem.changes.store import Blobs
@@ -109,7 +109,10 @@ class Journal:
         with self.log.gate():
             known = list(steps)
             for number, where in (read or {}).items():
-                blob = self.blobs.keep(self.performer.bytes_at(where))
+                data = self.performer.bytes_at(where)
+                if etag(data) != known[number].before.etag:
+                    raise Conflict(self.performer.name(where), "has changed since")
+                blob = self.blobs.keep(data)
                 known[number] = replace(known[number], before=replace(known[number].before, blob=blob))
             entry = self.log.begin(id or self.log.fresh_id(), tool, known, undoes)
         return self._make(entry, [lambda step=step: self.performer.perform(step) for step in known])

@@ -51,6 +51,7 @@ class Planner:
         self._trash = trash
         self._over: dict[Where, Version | None] = {}
         self._moves: list[tuple[Where, Where]] = []
+        self._exchanged: set[int] = set()
 
     def plan(self, operations: Sequence[Operation]) -> Plan:
         """Plan to take operations back, in the order given: the newest first."""
@@ -79,6 +80,7 @@ class Planner:
             if other is None or not other.same(step.after):
                 plan.conflicts.append((step.target, "has changed since"))
                 return
+            step = replace(step, after=replace(other, etag=step.after.etag or other.etag))
         real = self._real(step.source)
         plan.locations += [real, step.target]
         if step.action == "swap" and not found.blob:
@@ -96,6 +98,8 @@ class Planner:
             self._over[step.target] = step.after
         elif step.action == "exchange":
             self._over[step.source], self._over[step.target] = step.after, step.before
+            self._moves.append((step.source, step.target))
+            self._exchanged.add(len(self._moves) - 1)
         else:
             for where in [where for where in self._over if _inside(where, step.source)]:
                 self._over[_rebased(where, step.source, step.target)] = self._over.pop(where)
@@ -118,9 +122,11 @@ class Planner:
 
     def _real(self, where: Where) -> Where:
         """Where something that will be at a place is now."""
-        for source, target in reversed(self._moves):
+        for number, (source, target) in reversed(list(enumerate(self._moves))):
             if where == target or _inside(where, target):
                 where = _rebased(where, target, source)
+            elif number in self._exchanged and where == source:
+                where = target
         return where
 
 
