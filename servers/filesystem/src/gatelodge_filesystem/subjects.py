@@ -12,6 +12,7 @@ from gatelodge_core.guard.admission import plain_effect
 from gatelodge_core.guard.call import Call, Subject
 
 from gatelodge_filesystem.names import shown
+from gatelodge_filesystem.patches import parse
 from gatelodge_filesystem.tools.moving import copy_path, delete_path, move_path
 from gatelodge_filesystem.tools.replacing import replace_in_files
 from gatelodge_filesystem.tools.undoing import undo_change
@@ -49,6 +50,8 @@ def _paths(workspace: Workspace, call: Call) -> list[str]:
     if call.name == "undo_change" and call.kind == "tool":
         change = str(call.arguments.get("change", ""))
         return _changed(workspace, change, since=call.arguments.get("since") is True)
+    if call.name == "apply_patch" and call.kind == "tool":
+        return _patched(call)
     if call.kind == "resource" and call.name.startswith(_JOURNAL):
         return _changed(workspace, call.name.removeprefix(_JOURNAL), since=False)
     if call.kind == "resource":
@@ -67,6 +70,15 @@ def _paths(workspace: Workspace, call: Call) -> list[str]:
     if isinstance(several, list):
         given = cast("list[object]", several)
     return [str(item) for item in given]
+
+
+def _patched(call: Call) -> list[str]:
+    try:
+        files = [file.path for file in parse(str(call.arguments.get("patch", "")))]
+    except CallError:
+        return [""]  # it will fail in the tool
+    folder = str(call.arguments.get("path", ""))
+    return [f"{folder}/{path}" if folder else path for path in files]
 
 
 def _changed(workspace: Workspace, change: str, *, since: bool) -> list[str]:
