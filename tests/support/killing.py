@@ -107,7 +107,7 @@ class Worker:
 def work(base: Path, seed: int, report: int) -> None:
     """The child: operations until the moment comes; each is reported when it is done."""
     chance = random.Random(seed)
-    left = chance.randrange(CALLS)
+    left = chance.randrange(1, CALLS)
 
     def count(frame: object, event: str, arg: object) -> None:
         del frame, arg
