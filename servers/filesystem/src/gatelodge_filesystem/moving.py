@@ -7,9 +7,11 @@ of them is one rename, or a few that are taken back together.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from typing import Concatenate, ParamSpec, TypeVar
 
 from gatelodge_core.errors import AlreadyExists, CallError, JailError, NotFound
 from gatelodge_core.sandbox.jail import CrossDevice, ExchangeUnsupported, Place, check_name, translated
@@ -24,7 +26,26 @@ from gatelodge_filesystem.windows import read_all
 from gatelodge_filesystem.workspace import Spot, Workspace
 
 _LEVELS = range(3)
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _STALE = "it has changed since it was read."
+
+
+def _worded(
+    function: Callable[Concatenate[Workspace, Spot, P], R],
+) -> Callable[Concatenate[Workspace, Spot, P], R]:
+    """Word what goes wrong in between, when another program moves things away, for the caller: about the first spot."""
+
+    @functools.wraps(function)
+    def act(workspace: Workspace, spot: Spot, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with translated():
+                return function(workspace, spot, *args, **kwargs)
+        except JailError as error:
+            raise workspace.failure(spot, error) from None
+
+    return act
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +79,19 @@ def delete(
     Raises:
         CallError: `not_found`, `not_empty`, `stale_etag`, `busy`, or as for any path.
     """
+    return _delete(workspace, spots[0], spots, recursive, permanent, if_match, dry_run)
+
+
+@_worded
+def _delete(
+    workspace: Workspace,
+    _: Spot,
+    spots: Sequence[Spot],
+    recursive: bool,
+    permanent: bool,
+    if_match: str,
+    dry_run: bool,
+) -> list[tuple[Spot, Made]]:
     wheres = [workspace.guarded(spot, lambda spot=spot: workspace.where(spot)) for spot in spots]
     if len(set(wheres)) < len(wheres) or any(_inside(one, other) for one in wheres for other in wheres):
         raise CallError("overlapping_paths", "one of the paths is inside another, or named twice.", "Name it once.")
@@ -88,6 +122,7 @@ def delete(
     return [(spot, Made(change, v.kind, t)) for spot, v, t in zip(spots, found, totals, strict=True)]
 
 
+@_worded
 def move(workspace: Workspace, source: Spot, target: Spot, *, overwrite: bool, if_match: str, dry_run: bool) -> Made:
     """Move or rename a file, a link itself, or a folder.
 
@@ -137,6 +172,7 @@ def _ways(begin: Where, end: Where, found: Version, displaced: Version | None) -
     return [exchanged, one_by_one]
 
 
+@_worded
 def duplicate(
     workspace: Workspace, source: Spot, target: Spot, *, overwrite: bool, if_match: str, dry_run: bool
 ) -> Made:
@@ -193,6 +229,7 @@ def _overwrite(workspace: Workspace, source: Spot, target: Spot, displaced: Vers
     return Made(change, "file", Totals(1, 0, len(data)), displaced)
 
 
+@_worded
 def make_folder(workspace: Workspace, spot: Spot, *, parents: bool) -> Made:
     """Make a folder, and those above it.
 

@@ -97,7 +97,7 @@ def measure(dir_fd: int, name: str, *, content: bool = False, bounded: bool = Tr
         elif content and stat.S_ISREG(found.st_mode):
             digest.update(_file_digest(fd, name))
         elif content and stat.S_ISLNK(found.st_mode):
-            digest.update(os.fsencode(os.readlink(name, dir_fd=fd)))
+            digest.update(os.fsencode(_link(fd, name)))
 
     try:
         see(dir_fd, name, "", 0)
@@ -156,7 +156,7 @@ def copy(source_fd: int, source: str, target_fd: int, target: str, made: Callabl
         elif stat.S_ISREG(found.st_mode):
             _copy_file(fd, name, to, new, made if not depth else None)
         elif stat.S_ISLNK(found.st_mode):
-            os.symlink(os.readlink(name, dir_fd=fd), new, dir_fd=to)
+            os.symlink(_link(fd, name), new, dir_fd=to)
             if not depth:
                 made(os.stat(new, dir_fd=to, follow_symlinks=False).st_ino)
         else:
@@ -185,6 +185,13 @@ def _copy_file(fd: int, name: str, to: int, new: str, made: Callable[[int], None
             os.close(target)
     finally:
         os.close(source)
+
+
+def _link(fd: int, name: str) -> str:
+    try:
+        return os.readlink(name, dir_fd=fd)
+    except OSError:
+        raise NotFound("not found") from None  # it was a link a moment ago
 
 
 def _dress(fd: int, like: os.stat_result) -> None:

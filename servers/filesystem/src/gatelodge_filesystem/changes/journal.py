@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gatelodge_core.errors import CallError, JailError
-from gatelodge_core.sandbox.jail import CrossDevice
+from gatelodge_core.sandbox.jail import CrossDevice, Place
 
 from gatelodge_filesystem.atomic import TEMPORARY_PREFIX, Prepared, Writer
 from gatelodge_filesystem.changes.log import Entry, Limits, Log
@@ -109,7 +109,10 @@ class Journal:
         with self.log.gate():
             known = list(steps)
             for number, where in (read or {}).items():
-                data = self.performer.bytes_at(where)
+                try:
+                    data = self.performer.bytes_at(where)
+                except JailError:
+                    data = b""
                 if etag(data) != known[number].before.etag:
                     raise Conflict(self.performer.name(where), "has changed since")
                 blob = self.blobs.keep(data)
@@ -218,24 +221,17 @@ class Journal:
             if dry_run:
                 return Undone(None, operations, plan.steps)
             with contextlib.ExitStack() as held, contextlib.suppress(CrossDevice):
-                places = [
-                    held.enter_context(self.performer.at(where))
-                    for where in dict.fromkeys(plan.locations)
-                    if where.base != STATE and self._has_folder(where)
-                ]
+                places: list[Place] = []
+                for where in dict.fromkeys(plan.locations):
+                    # What lies in a folder that comes back only by this can't be locked, nor changed by others.
+                    with contextlib.suppress(JailError):
+                        places += [held.enter_context(self.performer.at(where))] if where.base != STATE else []
                 held.enter_context(self._writer.locked(places))
                 made = self.run(
                     "undo_change", plan.steps, id=fresh, undoes=[item.id for item in operations], read=plan.read
                 )
                 return Undone(made, operations, list(made.steps))
         raise CallError("cross_device", "this can't be taken back across file systems.", "Nothing was changed.")
-
-    def _has_folder(self, where: Where) -> bool:
-        try:
-            with self.performer.at(where):
-                return True
-        except JailError:
-            return False
 
     def _plan(self, operations: Sequence[Operation], level: int) -> tuple[Plan, str]:
         fresh = self.log.fresh_id()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
 from collections.abc import Generator, Sequence
 
@@ -179,36 +180,41 @@ class Performer:
                 self.writer.commit(made)
 
     def _move(self, step: Step) -> None:
-        with self.at(step.source) as source, self.at(step.target) as target:
-            found = self._expected(source, step.before, step.source)
+        with self.at(step.source) as source, self.at(step.target) as target, contextlib.ExitStack() as held:
+            identity = self._expected(source, step.before, step.source, held)
             try:
                 rename_noreplace(source.fd, source.name, target.fd, target.name)
             except AlreadyExists:
                 raise Conflict(self.name(step.target), "is taken by something else") from None
-            taken = seen(target, cheap=True)
-            if taken is not None and taken.identity != found.identity:
-                rename_noreplace(target.fd, target.name, source.fd, source.name)
-                raise Conflict(self.name(step.source), "was changed by another program at that moment")
+            if _identity(target) not in (identity, None):
+                raise Conflict(self.name(step.source), _put_back(source, target))
             _sync(source, target)
 
     def _exchange(self, step: Step) -> None:
-        with self.at(step.source) as source, self.at(step.target) as target:
-            first = self._expected(source, step.before, step.source)
-            second = self._expected(target, step.after, step.target)
+        with self.at(step.source) as source, self.at(step.target) as target, contextlib.ExitStack() as held:
+            first = self._expected(source, step.before, step.source, held)
+            second = self._expected(target, step.after, step.target, held)
             rename_exchange(source.fd, source.name, target.fd, target.name)
-            now = seen(target, cheap=True), seen(source, cheap=True)
-            if [version.identity for version in now if version] != [first.identity, second.identity]:
+            if (_identity(target), _identity(source)) != (first, second):
                 rename_exchange(source.fd, source.name, target.fd, target.name)
                 raise Conflict(self.name(step.target), "was changed by another program at that moment")
             _sync(source, target)
 
-    def _expected(self, place: Place, version: Version, where: Where) -> Version:
+    def _expected(
+        self, place: Place, version: Version, where: Where, held: contextlib.ExitStack
+    ) -> tuple[int, int] | None:
+        """Check what is at a place, and keep its inode from being used again while it is compared."""
+        flags = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK) | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        try:
+            fd = os.open(place.name, flags, dir_fd=place.fd)
+        except OSError:
+            raise Conflict(self.name(where), "is not there any more") from None
+        held.callback(os.close, fd)
         found = seen(place, deep=version.kind == "folder" and bool(version.etag), cheap=not version.etag)
-        if found is None:
-            raise Conflict(self.name(where), "is not there any more")
-        if not found.same(version):
+        kept = os.fstat(fd)
+        if found is None or found.identity != (kept.st_dev, kept.st_ino) or not found.same(version):
             raise Conflict(self.name(where), "has changed since")
-        return found
+        return found.identity
 
     def discard(self, where: Where) -> None:
         """Remove what is at a place in the trash, if anything is."""
@@ -249,6 +255,22 @@ def seen(place: Place, *, deep: bool = False, cheap: bool = False) -> Version | 
             totals = measure(place.fd, place.name, content=True)
             tag, size = totals.digest, totals.size
     return described(found, kind, tag, size)
+
+
+def _put_back(source: Place, target: Place) -> str:
+    """Give what another program slipped in its name again, or one beside it; what is to be said of it."""
+    try:
+        rename_noreplace(target.fd, target.name, source.fd, source.name)
+    except AlreadyExists:
+        kept = f"{source.name[:200]}.displaced-{secrets.token_hex(4)}"
+        rename_noreplace(target.fd, target.name, source.fd, kept)
+        return f"keeps being changed by another program; a version that it overwrote was kept as {shown(kept)}"
+    return "was changed by another program at that moment"
+
+
+def _identity(place: Place) -> tuple[int, int] | None:
+    found = seen(place, cheap=True)
+    return found.identity if found else None
 
 
 def _kind(mode: int) -> Kind:
