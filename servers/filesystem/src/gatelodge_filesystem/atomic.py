@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Callable, Generator, Sequence
@@ -41,11 +42,19 @@ _TRIES = 100
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """A file as it is: its bytes, their name, and its descriptor, valid while the lock is held."""
+    """A file as it is: its bytes, their name, and its descriptor, valid while the lock is held.
+
+    Args:
+        fd: Its descriptor.
+        data: Its bytes.
+        etag: Their name.
+        sha256: Their whole digest in hex, where it is known already.
+    """
 
     fd: int
     data: bytes
     etag: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +202,8 @@ class Writer:
         fd = open_at(place.fd, place.name)
         try:
             data = read_all(fd, MAX_FILE_BYTES)
-            yield Current(fd, data, etag(data))
+            digest = hashlib.sha256(data).hexdigest()
+            yield Current(fd, data, etag(data, digest), digest)
         finally:
             os.close(fd)
 

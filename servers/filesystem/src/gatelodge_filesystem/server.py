@@ -35,7 +35,7 @@ INSTRUCTIONS = (
     "Changes answer with change=ID, which undo_change takes back. Every cut answer says how to get the rest."
 )
 
-OFFERED = merged([reading, searching, writing, replacing, moving, undoing, patching, resources, prompts])
+OFFERED = merged([reading, searching, writing, replacing, moving, resources, undoing, patching, prompts])
 """Everything there is, whatever the settings."""
 
 

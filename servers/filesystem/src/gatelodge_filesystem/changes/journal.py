@@ -80,7 +80,7 @@ class Journal:
         if made.current is None:
             return Step("move", where.beside(made.temporary), where, new, new, fresh=True)
         current = made.current
-        blob = self.blobs.keep(current.data)
+        blob = self.blobs.keep(current.data, current.sha256)
         old = described(os.fstat(current.fd), "file", current.etag, len(current.data), blob)
         return Step("swap", where, where, old, new)
 

@@ -25,13 +25,17 @@ class Blobs:
     def __init__(self, directory: str) -> None:
         self._directory = private_directory(directory)
 
-    def keep(self, data: bytes) -> str:
+    def keep(self, data: bytes, sha256: str = "") -> str:
         """Keep bytes, on the disk when this returns.
+
+        Args:
+            data: They.
+            sha256: Their digest in hex, if it is known.
 
         Returns:
             Their name: 64 hex digits.
         """
-        name = hashlib.sha256(data).hexdigest()
+        name = sha256 or hashlib.sha256(data).hexdigest()
         path = self._path(name)
         if os.path.exists(path):
             return name
