@@ -381,7 +381,11 @@ def test_resources_are_read_as_text_bytes_and_folders(ground: Ground) -> None:
     assert base64.b64decode(read[2]["blob"]) == bytes(range(256))
     assert json.loads(read[3]["text"])["entries"] == ["blob.bin", "text.txt"]
     templates = ground.wire.request("resources/templates/list")["result"]["resourceTemplates"]
-    assert [item["uriTemplate"] for item in templates] == ["fs://{root}/{+path}", "file:///{+path}"]
+    assert [item["uriTemplate"] for item in templates] == [
+        "fs://{root}/{+path}",
+        "file:///{+path}",
+        "fs-journal://{change}",
+    ]
 
 
 def test_completions_lead_from_the_root_to_the_file(ground: Ground) -> None:

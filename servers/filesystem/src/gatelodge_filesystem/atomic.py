@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -30,7 +31,8 @@ from gatelodge_core.sandbox.jail import (
 from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.locks import Key, PathLocks
 from gatelodge_filesystem.metadata import NEW_FILE_MODE, carry_over
-from gatelodge_filesystem.pending import Pending, Record
+from gatelodge_filesystem.pending import Pending
+from gatelodge_filesystem.pending import Record as PendingRecord
 from gatelodge_filesystem.windows import read_all
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -40,11 +42,19 @@ _TRIES = 100
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """A file as it is: its bytes, their name, and its descriptor, valid while the lock is held."""
+    """A file as it is: its bytes, their name, and its descriptor, valid while the lock is held.
+
+    Args:
+        fd: Its descriptor.
+        data: Its bytes.
+        etag: Their name.
+        sha256: Their whole digest in hex, where it is known already.
+    """
 
     fd: int
     data: bytes
     etag: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +66,14 @@ class Written:
         size: Its bytes.
         created: Whether there was no file before.
         notes: What could not be kept, in words.
+        change: The operation in the undo journal; empty if nothing changed, or none is kept.
     """
 
     etag: str
     size: int
     created: bool
     notes: list[str] = field(default_factory=list[str])
+    change: str = ""
 
 
 class StaleError(CallError):
@@ -76,51 +88,69 @@ class StaleError(CallError):
         self.present = present
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A new version that is complete but has no name yet.
+
+    Args:
+        place: The name it is for.
+        temporary: The name it lies under, in the same folder.
+        fd: It.
+        current: The version it replaces; None for a new file.
+        data: Its bytes.
+        etag: Of these.
+        notes: What could not be kept, in words.
+    """
+
+    place: Place
+    temporary: str
+    fd: int
+    current: Current | None
+    data: bytes
+    etag: str
+    notes: list[str]
+
+
 class Writer:
     """Atomic writes under the locks of one state directory.
 
     Args:
         locks: The locks.
         pending: The records of writes in progress.
-        before_commit: Called with the present version (None for a new file) before anything becomes visible; what it
-            raises stops the write.
     """
 
-    def __init__(
-        self, locks: PathLocks, pending: Pending, before_commit: Callable[[Place, Current | None], None] | None = None
-    ) -> None:
+    def __init__(self, locks: PathLocks, pending: Pending) -> None:
         self._locks = locks
-        self._pending = pending
-        self._before_commit = before_commit
+        self.pending = pending
 
-    def create(self, place: Place, data: bytes, *, path: str) -> Written:
+    def create(
+        self, place: Place, data: bytes, *, path: str, commit: Callable[[Prepared], object] | None = None
+    ) -> Written:
         """Write a new file; an existing name, a dangling link included, is refused.
 
         Args:
             place: Where.
             data: Its bytes.
             path: The directory's path, for the record of a write in progress.
+            commit: Calls `commit`, with what is to be recorded around it.
 
         Raises:
             CallError: `exists`, `too_large`, `no_space`, `busy`.
         """
-        with self._locked(place, data), self._temporary(place, data, path, "") as (name, fd):
-            os.fchmod(fd, NEW_FILE_MODE)
-            os.fsync(fd)
-            if self._before_commit:
-                self._before_commit(place, None)
-            try:
-                rename_noreplace(place.fd, name, place.fd, place.name)
-            except AlreadyExists:
-                raise CallError(
-                    "exists",
-                    "there is a file of this name already.",
-                    "Read it, then overwrite it with mode=overwrite and if_match, or use edit_file.",
-                ) from None
-            os.fsync(place.fd)
-        return Written(etag(data), len(data), created=True)
+        _check_size(data)
+        with self.locked([place]), self.creating(place, data, path=path) as made:
+            (commit or self.commit)(made)
+        return Written(made.etag, len(data), created=True)
 
-    def replace(self, place: Place, change: Callable[[Current], bytes], *, path: str, expected: str = "") -> Written:
+    def replace(
+        self,
+        place: Place,
+        change: Callable[[Current], bytes],
+        *,
+        path: str,
+        expected: str = "",
+        commit: Callable[[Prepared], object] | None = None,
+    ) -> Written:
         """Replace a file by what `change` makes of it.
 
         Args:
@@ -128,57 +158,124 @@ class Writer:
             change: Makes the new bytes of the present version; runs under the lock. What it raises stops the write.
             path: The directory's path, for the record of a write in progress.
             expected: The etag that the caller saw; empty to take the version that is there.
+            commit: Calls `commit`, with what is to be recorded around it.
 
         Raises:
             StaleError: The present version isn't `expected`, or another program changed it meanwhile.
             CallError: `too_large`, `no_space`, `busy`, or what `change` raises.
             JailError: The name is missing or not a regular file.
         """
-        with self._locked(place, b""), self._current(place) as current:
+        with self.locked([place]), self.current(place) as current:
             if expected and expected != current.etag:
                 raise StaleError(current.data)
             data = change(current)
-            _check_size(data)
             if data == current.data:
                 return Written(current.etag, len(data), created=False)
-            with self._temporary(place, data, path, current.etag) as (name, fd):
-                notes = carry_over(current.fd, fd)
-                os.fsync(fd)
-                if self._before_commit:
-                    self._before_commit(place, current)
-                self._commit(place, name, fd, current)
-                os.fsync(place.fd)
-        return Written(etag(data), len(data), created=False, notes=notes)
+            with self.replacing(place, current, data, path=path) as made:
+                (commit or self.commit)(made)
+        return Written(made.etag, len(data), created=False, notes=made.notes)
 
     @contextlib.contextmanager
-    def _locked(self, place: Place, data: bytes) -> Generator[None]:
-        check_name(place.name)
-        _check_size(data)
-        found = os.fstat(place.fd)
-        key: Key = (found.st_dev, found.st_ino, place.name)
-        with self._locks.hold([key]), _room():
+    def locked(self, places: Sequence[Place]) -> Generator[None]:
+        """Hold the locks of names; one that isn't free within its time is `busy`, a full disk `no_space`.
+
+        Raises:
+            CallError: `busy`, `no_space`.
+        """
+        keys: list[Key] = []
+        for place in places:
+            check_name(place.name)
+            found = os.fstat(place.fd)
+            keys.append((found.st_dev, found.st_ino, place.name))
+        with self._locks.hold(keys), room():
             yield
 
     @staticmethod
     @contextlib.contextmanager
-    def _current(place: Place) -> Generator[Current]:
+    def current(place: Place) -> Generator[Current]:
+        """The present version of a file.
+
+        Raises:
+            JailError: The name is missing or not a regular file.
+            CallError: `too_large`.
+        """
         fd = open_at(place.fd, place.name)
         try:
             data = read_all(fd, MAX_FILE_BYTES)
-            yield Current(fd, data, etag(data))
+            digest = hashlib.sha256(data).hexdigest()
+            yield Current(fd, data, etag(data, digest), digest)
         finally:
             os.close(fd)
 
     @contextlib.contextmanager
+    def creating(self, place: Place, data: bytes, *, path: str) -> Generator[Prepared]:
+        """A new file, on the disk but without its name; the lock must be held."""
+        with self._temporary(place, data, path, "") as (name, fd):
+            os.fchmod(fd, NEW_FILE_MODE)
+            os.fsync(fd)
+            yield Prepared(place, name, fd, None, data, etag(data), [])
+
+    @contextlib.contextmanager
+    def replacing(
+        self,
+        place: Place,
+        current: Current,
+        data: bytes,
+        *,
+        path: str,
+        attributes: Callable[[int], None] | None = None,
+    ) -> Generator[Prepared]:
+        """A new version of a file, on the disk but without its name; the lock must be held.
+
+        Args:
+            place: Where.
+            current: The version that is there.
+            data: The new bytes.
+            path: The directory's path.
+            attributes: Sets what is not to be as in the present version.
+
+        Raises:
+            CallError: `too_large`.
+        """
+        _check_size(data)
+        with self._temporary(place, data, path, current.etag) as (name, fd):
+            notes = carry_over(current.fd, fd)
+            if attributes:
+                attributes(fd)
+            os.fsync(fd)
+            yield Prepared(place, name, fd, current, data, etag(data), notes)
+
+    def commit(self, made: Prepared) -> None:
+        """Give a new version its name.
+
+        Raises:
+            StaleError: Another program changed the file meanwhile.
+            CallError: `exists`.
+        """
+        place = made.place
+        if made.current is not None:
+            self._exchange(place, made.temporary, made.fd, made.current)
+        else:
+            try:
+                rename_noreplace(place.fd, made.temporary, place.fd, place.name)
+            except AlreadyExists:
+                raise CallError(
+                    "exists",
+                    "there is a file of this name already.",
+                    "Read it, then overwrite it with mode=overwrite and if_match, or use edit_file.",
+                ) from None
+        os.fsync(place.fd)
+
+    @contextlib.contextmanager
     def _temporary(self, place: Place, data: bytes, path: str, expected: str) -> Generator[tuple[str, int]]:
         """A private file with the new bytes; gone at the end of the block unless it was given its name."""
-        name = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+        name = temporary_name()
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         directory = os.fstat(place.fd)
-        record = Record((directory.st_dev, directory.st_ino), path, name, place.name, expected)
+        record = PendingRecord((directory.st_dev, directory.st_ino), path, name, place.name, expected)
         # The record is made first and removed last, so that no moment leaves a file that nobody knows of.
         with contextlib.ExitStack() as undo:
-            note_inode = undo.enter_context(self._pending.noted(record))
+            note_inode = undo.enter_context(self.pending.noted(record))
             with translated():
                 fd = os.open(name, flags, 0o600, dir_fd=place.fd)
             undo.callback(os.close, fd)
@@ -190,7 +287,7 @@ class Writer:
             yield name, fd
 
     @staticmethod
-    def _commit(place: Place, temporary: str, fd: int, current: Current) -> None:
+    def _exchange(place: Place, temporary: str, fd: int, current: Current) -> None:
         """Give the new bytes their name, unless someone else's are displaced by that."""
         try:
             rename_exchange(place.fd, temporary, place.fd, place.name)
@@ -280,8 +377,18 @@ def _check_size(data: bytes) -> None:
         raise CallError("too_large", f"a file written here has {MAX_FILE_BYTES} bytes at most.", "Write less.")
 
 
+def temporary_name() -> str:
+    """A name for what is not finished; short, so that it fits wherever a name of 255 bytes does."""
+    return f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+
+
 @contextlib.contextmanager
-def _room() -> Generator[None]:
+def room() -> Generator[None]:
+    """A full disk as an error of the call.
+
+    Raises:
+        CallError: `no_space`.
+    """
     try:
         yield
     except OSError as error:

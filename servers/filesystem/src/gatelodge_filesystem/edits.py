@@ -11,11 +11,13 @@ import itertools
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import AnyStr, Generic
+from typing import AnyStr, Generic, cast
 
 from gatelodge_core.errors import CallError
 
 from gatelodge_filesystem.encoding import LINE_END, Encoding, dominant_eol, line_ends
+from gatelodge_filesystem.linewise import Placed, by_lines
+from gatelodge_filesystem.linewise import flexible as find_flexible
 from gatelodge_filesystem.nearest import explain_no_match
 
 MAX_MATCHES = 100_000
@@ -31,6 +33,8 @@ class Edit:
         replace_all: Replace every occurrence.
         expected_count: Replace every occurrence if there are exactly so many; 0 expects one.
         near_line: Of several occurrences, take the one nearest to this line, if one is strictly nearest.
+        start_line: Replace this line and those up to `end_line`, whose text has to be `old`; 0 to look for `old`.
+        end_line: The last of them; negative for `start_line` itself. One less than `start_line`, with an empty `old`, inserts.
     """
 
     old: str
@@ -38,6 +42,8 @@ class Edit:
     replace_all: bool = False
     expected_count: int = 0
     near_line: int = 0
+    start_line: int = 0
+    end_line: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
-class _Hay(Generic[AnyStr]):
+class Hay(Generic[AnyStr]):
     r"""What is searched, beside the same with its line ends made equal.
 
     Args:
@@ -76,8 +82,14 @@ class _Hay(Generic[AnyStr]):
         return offset + bisect_right(self.shorter, offset)
 
 
-def apply(data: bytes, edits: Sequence[Edit], encoding: Encoding) -> Applied:
+def apply(data: bytes, edits: Sequence[Edit], encoding: Encoding, *, flexible: bool = False) -> Applied:
     """Apply all edits to the same original bytes, or none.
+
+    Args:
+        data: The file.
+        edits: They.
+        encoding: How the file is read as text.
+        flexible: Whether text that is nowhere as it was written is looked for whatever its indentation.
 
     Raises:
         CallError: `no_match` with the nearest candidates, `ambiguous_edit` with the line numbers, `overlapping_edits`,
@@ -90,15 +102,19 @@ def apply(data: bytes, edits: Sequence[Edit], encoding: Encoding) -> Applied:
     body = data[len(encoding.bom) :]
     eol = dominant_eol(line_ends(body, encoding))
     if encoding.by_bytes:
-        hay = _prepare(body, b"\r\n", b"\r", b"\n")
+        hay = prepare(body, b"\r\n", b"\r", b"\n")
         found = [
-            _spans(hay, _encoded(edit, encoding, eol), number, body, encoding) for number, edit in enumerate(edits, 1)
+            _spans(hay, _encoded(edit, encoding, eol), number, body, encoding, flexible=flexible)
+            for number, edit in enumerate(edits, 1)
         ]
         spans = [(begin, end, new) for group in found for begin, end, new in group]
     else:
         text = _round_trip(body, encoding)
-        characters = _prepare(text, "\r\n", "\r", "\n")
-        groups = [_spans(characters, _texts(edit, eol), number, body, encoding) for number, edit in enumerate(edits, 1)]
+        characters = prepare(text, "\r\n", "\r", "\n")
+        groups = [
+            _spans(characters, _texts(edit, eol), number, body, encoding, flexible=flexible)
+            for number, edit in enumerate(edits, 1)
+        ]
         found = groups
         spans = [
             (_width(text, begin, encoding), _width(text, end, encoding), _encode(new, encoding))
@@ -136,7 +152,7 @@ class _Wanted(Generic[AnyStr]):
 
 
 def _texts(edit: Edit, eol: str) -> _Wanted[str]:
-    if not edit.old:
+    if not edit.old and not edit.start_line:
         raise CallError("bad_edit", "old is empty.", "Give the exact text to replace; write_file makes a whole file.")
     if edit.old == edit.new:
         raise CallError("bad_edit", "old and new are the same text.", "Nothing was changed.")
@@ -174,16 +190,17 @@ def _round_trip(body: bytes, encoding: Encoding) -> str:
     return text
 
 
-def _prepare(whole: AnyStr, crlf: AnyStr, cr: AnyStr, lf: AnyStr) -> _Hay[AnyStr]:
+def prepare(whole: AnyStr, crlf: AnyStr, cr: AnyStr, lf: AnyStr) -> Hay[AnyStr]:
+    """A text beside the same with its line ends made equal."""
     if cr not in whole:
-        return _Hay(whole, whole, lf, ())
+        return Hay(whole, whole, lf, ())
     shorter: list[int] = []
     at = whole.find(crlf)
     while at >= 0:
         # The \n that stands for this \r\n is at `at - len(shorter)`; offsets behind it are one less than before.
         shorter.append(at - len(shorter) + 1)
         at = whole.find(crlf, at + 2)
-    return _Hay(whole, whole.replace(crlf, lf).replace(cr, lf), lf, tuple(shorter))
+    return Hay(whole, whole.replace(crlf, lf).replace(cr, lf), lf, tuple(shorter))
 
 
 def _occurrences(hay: AnyStr, needle: AnyStr) -> list[int]:
@@ -197,15 +214,23 @@ def _occurrences(hay: AnyStr, needle: AnyStr) -> list[int]:
 
 
 def _spans(
-    hay: _Hay[AnyStr], wanted: _Wanted[AnyStr], number: int, body: bytes, encoding: Encoding
+    hay: Hay[AnyStr], wanted: _Wanted[AnyStr], number: int, body: bytes, encoding: Encoding, *, flexible: bool
 ) -> list[tuple[int, int, AnyStr]]:
     """The spans of `hay.whole` that an edit replaces, and with what."""
+    if wanted.edit.start_line:
+        return [_by_lines(hay, wanted, number)]
     starts = _occurrences(hay.plain, wanted.plain)
     # Text that has a \r of its own is looked for as it is written first.
     if len(starts) > 1 and wanted.old != wanted.plain:
         exact = set(_occurrences(hay.whole, wanted.old))
         starts = [start for start in starts if hay.back(start) in exact] or starts
     edit = wanted.edit
+    if not starts and flexible:
+        found = _flexible(hay, wanted)
+        if len(found) > 1:
+            raise _ambiguous(hay, [start for start, _ in found], number, "flexible text must be unique")
+        if found:
+            return [_span(hay, found[0][1], found[0][0])]
     if not starts:
         raise explain_no_match(edit.old, edit.new, encoding.decode(body), number)
     if edit.replace_all or edit.expected_count:
@@ -220,7 +245,34 @@ def _spans(
     return [_span(hay, wanted, start) for start in starts]
 
 
-def _span(hay: _Hay[AnyStr], wanted: _Wanted[AnyStr], start: int) -> tuple[int, int, AnyStr]:
+def _by_lines(hay: Hay[AnyStr], wanted: _Wanted[AnyStr], number: int) -> tuple[int, int, AnyStr]:
+    edit = wanted.edit
+    last = edit.start_line if edit.end_line < 0 else edit.end_line
+    placed = by_lines(
+        _characters(hay.plain), edit.start_line, last, _characters(wanted.plain), _characters(wanted.new), number
+    )
+    return _span(hay, _adjusted(hay, wanted, placed), placed.start)
+
+
+def _flexible(hay: Hay[AnyStr], wanted: _Wanted[AnyStr]) -> list[tuple[int, _Wanted[AnyStr]]]:
+    found = find_flexible(_characters(hay.plain), _characters(wanted.plain), _characters(wanted.new))
+    return [(placed.start, _adjusted(hay, wanted, placed)) for placed in found]
+
+
+def _adjusted(hay: Hay[AnyStr], wanted: _Wanted[AnyStr], placed: Placed) -> _Wanted[AnyStr]:
+    old, new = _back(placed.old, hay.plain), _back(placed.new, hay.plain)
+    return _Wanted(wanted.edit, old, old, new, wanted.eol)
+
+
+def _characters(text: AnyStr) -> str:
+    return text if isinstance(text, str) else text.decode("latin-1")
+
+
+def _back(text: str, like: AnyStr) -> AnyStr:
+    return cast("AnyStr", text if isinstance(like, str) else text.encode("latin-1"))
+
+
+def _span(hay: Hay[AnyStr], wanted: _Wanted[AnyStr], start: int) -> tuple[int, int, AnyStr]:
     """One replacement, narrowed to what differs, so that line ends inside the common part stay as they are."""
     old, new = wanted.plain, wanted.new
     limit = min(len(old), len(new))
@@ -244,7 +296,7 @@ def _apart(starts: list[int], length: int) -> list[int]:
     return kept
 
 
-def _nearest(hay: _Hay[AnyStr], starts: list[int], near_line: int) -> int | None:
+def _nearest(hay: Hay[AnyStr], starts: list[int], near_line: int) -> int | None:
     """The occurrence strictly nearest to a line, if there is one."""
     if not near_line:
         return None
@@ -252,7 +304,7 @@ def _nearest(hay: _Hay[AnyStr], starts: list[int], near_line: int) -> int | None
     return ranked[0][1] if ranked[0][0] < ranked[1][0] else None
 
 
-def _line_in(hay: _Hay[AnyStr], offset: int) -> int:
+def _line_in(hay: Hay[AnyStr], offset: int) -> int:
     return hay.plain[:offset].count(hay.newline) + 1
 
 
@@ -265,7 +317,7 @@ def _width(text: str, characters: int, encoding: Encoding) -> int:
     return len(text[:characters].encode(encoding.codec))
 
 
-def _ambiguous(hay: _Hay[AnyStr], starts: list[int], number: int, why: str) -> CallError:
+def _ambiguous(hay: Hay[AnyStr], starts: list[int], number: int, why: str) -> CallError:
     lines = ", ".join(str(_line_in(hay, start)) for start in starts[:20]) + (", ..." if len(starts) > 20 else "")
     return CallError(
         "ambiguous_edit",

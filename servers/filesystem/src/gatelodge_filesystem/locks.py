@@ -94,6 +94,17 @@ class PathLocks:
             lock.release()
 
 
+def try_lock(fd: int) -> bool:
+    """Lock an open file until it is closed; whether nobody else had it locked. Always true on Windows."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _lock_file(fd: int, deadline: float) -> None:
     if sys.platform == "win32":
         return

@@ -12,18 +12,16 @@ import json
 import logging
 import os
 import secrets
-import sys
+import stat
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 
-from gatelodge_core.errors import JailError
+from gatelodge_core.errors import IsADirectory, JailError, NotFound
 from gatelodge_core.sandbox.jail import open_at, rename_noreplace
 
 from gatelodge_filesystem.encoding import etag
-from gatelodge_filesystem.locks import private_directory
-
-if sys.platform != "win32":
-    import fcntl
+from gatelodge_filesystem.locks import private_directory, try_lock
+from gatelodge_filesystem.trees import remove_tree
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +67,7 @@ class Pending:
         path = os.path.join(self._directory, f"{secrets.token_hex(8)}.json")
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            _lock(fd)
+            try_lock(fd)
             os.write(fd, json.dumps(asdict(record)).encode() + b"\n")
             yield lambda inode: _append(fd, inode)
         finally:
@@ -92,7 +90,7 @@ class Pending:
             with contextlib.suppress(OSError):
                 fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
                 try:
-                    if not _lock(fd):
+                    if not try_lock(fd):
                         continue  # its process lives
                     if self._settle_one(fd, reach, done):
                         os.unlink(path)
@@ -114,6 +112,8 @@ class Pending:
             return False
         try:
             done += _recover(directory, record, int(inode or 0))
+        except (IsADirectory, NotFound):
+            done += _recover_copy(directory, record, int(inode or 0))
         except JailError:
             return True  # nothing under that name: it was published, or never made
         finally:
@@ -123,6 +123,18 @@ class Pending:
 
 def _append(fd: int, inode: int) -> None:
     os.write(fd, str(inode).encode())
+
+
+def _recover_copy(directory: int, record: Record, inode: int) -> list[str]:
+    """A folder or link in the making never displaces anything: it is removed, if it is the one that was begun."""
+    try:
+        found = os.stat(record.temporary, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return []  # it was published, or never made
+    if stat.S_ISREG(found.st_mode) or inode not in (0, found.st_ino):
+        return []
+    remove_tree(directory, record.temporary)
+    return [f"removed {record.temporary}, left by a copy that was killed"]
 
 
 def _recover(directory: int, record: Record, inode: int) -> list[str]:
@@ -140,13 +152,3 @@ def _recover(directory: int, record: Record, inode: int) -> list[str]:
     kept = f"{record.target[:200]}.displaced-{secrets.token_hex(4)}"
     rename_noreplace(directory, record.temporary, directory, kept)
     return [f"kept {kept}: another program's version, displaced by a write that was killed"]
-
-
-def _lock(fd: int) -> bool:
-    if sys.platform == "win32":
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -13,14 +13,19 @@ from gatelodge_core.sandbox import profiles
 from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.server import Identity, Lodge
 
+from gatelodge_filesystem.changes.log import Limits
 from gatelodge_filesystem.prompts import prompts
 from gatelodge_filesystem.resources import resources
 from gatelodge_filesystem.roots import pin
 from gatelodge_filesystem.search.ripgrep import executable
-from gatelodge_filesystem.settings import FilesystemSettings
+from gatelodge_filesystem.settings import OPTIONAL_TOOLS, FilesystemSettings
 from gatelodge_filesystem.subjects import effect, subjects
+from gatelodge_filesystem.tools.moving import moving
+from gatelodge_filesystem.tools.patching import patching
 from gatelodge_filesystem.tools.reading import reading
+from gatelodge_filesystem.tools.replacing import replacing
 from gatelodge_filesystem.tools.searching import searching
+from gatelodge_filesystem.tools.undoing import undoing
 from gatelodge_filesystem.tools.writing import writing
 from gatelodge_filesystem.workspace import Workspace
 
@@ -30,17 +35,18 @@ INSTRUCTIONS = (
     "Read, search and edit files in the folders the user granted (list_roots). Paths are root/rest. Find files by name "
     "with find_files, text inside files with search_text, then read_file the lines that matter. Change text with "
     "edit_file; write_file makes new files. Reads give an etag: pass it as if_match so that nobody's change is lost. "
-    "Every cut answer says how to get the rest."
+    "Changes answer with change=ID, which undo_change takes back. Every cut answer says how to get the rest."
 )
 
-OFFERED = merged([reading, searching, writing, resources, prompts])
+OFFERED = merged([reading, searching, writing, replacing, moving, resources, undoing, patching, prompts])
 """Everything there is, whatever the settings."""
 
 
 def declarations(settings: FilesystemSettings) -> Declarations[Workspace]:
     """What the server offers under these settings."""
     changeable = any(spec.writable for spec in settings.specs)
-    return OFFERED if changeable else OFFERED.chosen(read_only)
+    left_out = set(OPTIONAL_TOOLS) - set(settings.tools)
+    return OFFERED.chosen(lambda tool: tool.name not in left_out and (changeable or read_only(tool)))
 
 
 def profile(settings: FilesystemSettings) -> Profile:
@@ -65,7 +71,12 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         version("gatelodge-filesystem"),
     )
     roots = pin(settings.specs, allow_broad=settings.allow_broad_roots)
-    workspace = Workspace(roots, budget=settings.budget, state_dir=os.path.join(settings.state_path, "filesystem"))
+    workspace = Workspace(
+        roots,
+        budget=settings.budget,
+        state_dir=os.path.join(settings.state_path, "filesystem"),
+        kept=Limits(settings.undo_megabytes * 1024 * 1024, settings.undo_days * 86400),
+    )
     for line in workspace.settle():
         logger.warning("%s", line)
     offered = declarations(settings)

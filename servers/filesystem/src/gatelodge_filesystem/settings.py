@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from gatelodge_core.settings import LodgeSettings
+from gatelodge_core.settings import LodgeSettings, Texts
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from gatelodge_filesystem.roots import RootSpec, parse_spec
 
 _MODES = ("ro", "rw")
+OPTIONAL_TOOLS = ("apply_patch",)
 
 
 class FilesystemSettings(LodgeSettings):
@@ -27,6 +28,20 @@ class FilesystemSettings(LodgeSettings):
     budget: int = Field(
         default=48_000, ge=2_000, le=1_000_000, description="The most characters of text in one result."
     )
+
+    undo_megabytes: int = Field(
+        default=1024, ge=1, le=1_000_000, description="The most that previous versions and the trash take up."
+    )
+    undo_days: float = Field(default=14, gt=0, le=3650, description="How long changes can be undone.")
+    tools: Texts = Field(default_factory=list[str], description="Optional tools to offer as well: apply_patch.")
+
+    @field_validator("tools", mode="after")
+    @classmethod
+    def _check_tools(cls, tools: list[str]) -> list[str]:
+        unknown = sorted(set(tools) - set(OPTIONAL_TOOLS))
+        if unknown:
+            raise ValueError(f"there is no optional tool {unknown[0]!r}; there is {', '.join(OPTIONAL_TOOLS)}")
+        return tools
 
     @field_validator("roots", mode="after")
     @classmethod

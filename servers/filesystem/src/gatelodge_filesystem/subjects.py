@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -11,20 +12,48 @@ from gatelodge_core.guard.admission import plain_effect
 from gatelodge_core.guard.call import Call, Subject
 
 from gatelodge_filesystem.names import shown
+from gatelodge_filesystem.patches import parse
+from gatelodge_filesystem.tools.moving import copy_path, delete_path, move_path
+from gatelodge_filesystem.tools.replacing import replace_in_files
+from gatelodge_filesystem.tools.undoing import undo_change
 from gatelodge_filesystem.tools.writing import edit_file, write_file
 from gatelodge_filesystem.workspace import Spot, Workspace
 
-_TREES = {"list_directory", "find_files", "search_text"}
-_PREVIEWS = {"edit_file": edit_file, "write_file": write_file}
+_TREES = {
+    "list_directory", "find_files", "search_text", "replace_in_files", "move_path", "copy_path", "delete_path",
+    "list_changes", "undo_change",
+}  # fmt: skip
+_PREVIEWS = {
+    "edit_file": edit_file,
+    "write_file": write_file,
+    "replace_in_files": replace_in_files,
+    "move_path": move_path,
+    "copy_path": copy_path,
+    "delete_path": delete_path,
+    "undo_change": undo_change,
+}
+_THEMSELVES = {"move_path", "copy_path", "delete_path"}
+"""Tools that act on a link, not on what it leads to."""
+_JOURNAL = "fs-journal://"
 
 
 async def subjects(workspace: Workspace, call: Call) -> list[Subject]:
     """The paths a call acts on, as root/rest with every link resolved: a rule must hold by whatever name."""
     tree = call.name in _TREES or call.kind in ("completion", "prompt")
-    return await workspace.read(lambda _: [_subject(workspace, path, tree=tree) for path in _paths(call)])
+    follow = call.name not in _THEMSELVES
+    return await workspace.read(
+        lambda _: [_subject(workspace, path, tree=tree, follow=follow) for path in _paths(workspace, call)]
+    )
 
 
-def _paths(call: Call) -> list[str]:
+def _paths(workspace: Workspace, call: Call) -> list[str]:
+    if call.name == "undo_change" and call.kind == "tool":
+        change = str(call.arguments.get("change", ""))
+        return _changed(workspace, change, since=call.arguments.get("since") is True)
+    if call.name == "apply_patch" and call.kind == "tool":
+        return _patched(call)
+    if call.kind == "resource" and call.name.startswith(_JOURNAL):
+        return _changed(workspace, call.name.removeprefix(_JOURNAL), since=False)
     if call.kind == "resource":
         # fs://root/rest and file:///absolute, as the templates have them.
         return [call.name.removeprefix("fs://") if call.name.startswith("fs://") else call.name]
@@ -34,6 +63,8 @@ def _paths(call: Call) -> list[str]:
         root: object = call.arguments.get("root")
         folder = str(value or "").rpartition("/")[0]
         return [f"{root}/{folder}" if root else folder]
+    if "source" in call.arguments or "destination" in call.arguments:
+        return [str(call.arguments.get(key, "")) for key in ("source", "destination")]
     given: list[object] = [call.arguments.get("path", "")]
     several: object = call.arguments.get("paths")
     if isinstance(several, list):
@@ -41,7 +72,25 @@ def _paths(call: Call) -> list[str]:
     return [str(item) for item in given]
 
 
-def _subject(workspace: Workspace, path: str, *, tree: bool) -> Subject:
+def _patched(call: Call) -> list[str]:
+    try:
+        files = [file.path for file in parse(str(call.arguments.get("patch", "")))]
+    except CallError:
+        return [""]  # it will fail in the tool
+    folder = str(call.arguments.get("path", ""))
+    return [f"{folder}/{path}" if folder else path for path in files]
+
+
+def _changed(workspace: Workspace, change: str, *, since: bool) -> list[str]:
+    """Every path of a change, and of those after it."""
+    everything = workspace.journal.listing()
+    found = [item for item in everything if item.id == change or (since and item.id > change)]
+    # An unknown change will fail in the tool; until then it could be any.
+    paths = [shown(os.path.join(where.base, where.rel)) for item in found for where in item.paths]
+    return paths or [""]
+
+
+def _subject(workspace: Workspace, path: str, *, tree: bool, follow: bool) -> Subject:
     try:
         spot = workspace.spot(path)
     except CallError:
@@ -50,7 +99,7 @@ def _subject(workspace: Workspace, path: str, *, tree: bool) -> Subject:
     jail = spot.root.jail
     head, _, name = spot.rel.rpartition("/")
     try:
-        rel = jail.canonical(spot.rel)
+        rel = jail.canonical(spot.rel, follow=follow)
     except JailError:
         try:
             folder = jail.canonical(head)

@@ -11,7 +11,7 @@ import difflib
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -30,9 +30,12 @@ from gatelodge_core.errors import (
     ReadOnly,
     SpecialFile,
 )
-from gatelodge_core.sandbox.jail import find_normalised
+from gatelodge_core.sandbox.jail import check_name, find_normalised
 
-from gatelodge_filesystem.atomic import MAX_FILE_BYTES, Current, Writer, Written
+from gatelodge_filesystem.atomic import MAX_FILE_BYTES, TEMPORARY_PREFIX, Current, Prepared, Writer, Written
+from gatelodge_filesystem.changes.journal import Journal
+from gatelodge_filesystem.changes.log import Limits
+from gatelodge_filesystem.changes.records import Where
 from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.locks import PathLocks
 from gatelodge_filesystem.names import given, shown
@@ -78,20 +81,33 @@ class Spot:
         return Spot(self.root, f"{self.rel}/{rel}" if self.rel and rel else self.rel or rel)
 
 
+class _Recorder:
+    """Gives one file's new version its name through the undo journal."""
+
+    def __init__(self, journal: Journal, tool: str, where: Where) -> None:
+        self._journal, self._tool, self._where = journal, tool, where
+        self.change = ""
+
+    def __call__(self, made: Prepared) -> None:
+        self.change = self._journal.commit(self._tool, [(self._where, made)]).id
+
+
 class Workspace:
     """What the tools act on.
 
     Args:
         roots: The pinned roots.
         budget: The most characters of text in one result.
-        state_dir: Where locks are kept.
+        state_dir: Where locks and the undo journal are kept.
+        kept: How much the undo journal keeps.
     """
 
-    def __init__(self, roots: Sequence[Root], *, budget: int, state_dir: str) -> None:
+    def __init__(self, roots: Sequence[Root], *, budget: int, state_dir: str, kept: Limits | None = None) -> None:
         self.roots = tuple(roots)
         self.budget = budget
         self._pending = Pending(os.path.join(state_dir, "pending"))
-        self._writer = Writer(PathLocks(os.path.join(state_dir, "locks")), self._pending)
+        self.writer = Writer(PathLocks(os.path.join(state_dir, "locks")), self._pending)
+        self.journal = Journal(os.path.join(state_dir, "changes"), self.roots, self.writer, kept or Limits())
         # Two pools: searches that hang on a dead mount must not keep writes from ending.
         self._readers = 16
         self._writers = 4
@@ -209,7 +225,7 @@ class Workspace:
                 raise
             return spot.root.jail.open_file(f"{head}/{found}" if head else found)
 
-    def create(self, spot: Spot, data: bytes) -> Written:
+    def create(self, spot: Spot, data: bytes, *, tool: str = "write_file") -> Written:
         """Write a new file.
 
         Raises:
@@ -217,12 +233,15 @@ class Workspace:
         """
 
         def act() -> Written:
-            with spot.root.jail.parent(spot.rel) as place:
-                return self._writer.create(place, data, path=self._folder(spot))
+            where = self.where(spot)
+            with spot.root.jail.parent(where.rel) as place:
+                record = _Recorder(self.journal, tool, where)
+                written = self.writer.create(place, data, path=self.folder_of(where), commit=record)
+            return replace(written, change=record.change)
 
         return self.guarded(spot, act)
 
-    def replace(self, spot: Spot, change: Callable[[Current], bytes], expected: str) -> Written:
+    def replace(self, spot: Spot, change: Callable[[Current], bytes], expected: str, *, tool: str) -> Written:
         """Replace a file; where the path is a link inside the root, its target, so that the link stays.
 
         Raises:
@@ -230,13 +249,45 @@ class Workspace:
         """
 
         def act() -> Written:
-            jail = spot.root.jail
-            rel = spot.rel if jail.writable else ""
-            target = Spot(spot.root, jail.canonical(rel)) if rel else spot
-            with jail.parent(target.rel) as place:
-                return self._writer.replace(place, change, path=self._folder(target), expected=expected)
+            where = self.where(spot, follow=True)
+            with spot.root.jail.parent(where.rel) as place:
+                record = _Recorder(self.journal, tool, where)
+                written = self.writer.replace(
+                    place, change, path=self.folder_of(where), expected=expected, commit=record
+                )
+            return replace(written, change=record.change)
 
         return self.guarded(spot, act)
+
+    def where(self, spot: Spot, *, follow: bool = False) -> Where:
+        """A spot as the undo journal names it: without links in its folders.
+
+        Args:
+            spot: It.
+            follow: Whether a link under the name itself is followed too.
+
+        Raises:
+            JailError: Its folder can't be reached, it is the root itself, or the root is read-only.
+        """
+        jail = spot.root.jail
+        if not jail.writable:
+            raise ReadOnly("granted for reading only")
+        rel = spot.rel.rstrip("/")
+        _check_reserved(spot, rel)
+        if follow:
+            where = Where(jail.path, jail.canonical(rel))
+        else:
+            head, _, name = rel.rpartition("/")
+            check_name(name)
+            folder = jail.canonical(head) if head else ""
+            where = Where(jail.path, f"{folder}/{name}" if folder else name)
+        _check_reserved(spot, where.rel)
+        return where
+
+    @staticmethod
+    def folder_of(where: Where) -> str:
+        """The path of the folder that a place is in, for the records of writes in progress."""
+        return os.path.join(where.base, where.folder) if where.folder else where.base
 
     def current(self, spot: Spot) -> Current:
         """A file as it is, for a change that is only shown. Its descriptor is closed already.
@@ -253,13 +304,9 @@ class Workspace:
             os.close(fd)
         return Current(-1, data, etag(data))
 
-    @staticmethod
-    def _folder(spot: Spot) -> str:
-        return os.path.join(spot.root.jail.path, os.path.dirname(spot.rel))
-
     def settle(self) -> list[str]:
         """Settle what killed writers left in these roots; what was done, one line each."""
-        return self._pending.settle(self._reach)
+        return self._pending.settle(self._reach) + self.journal.settle()
 
     def _reach(self, path: str, identity: tuple[int, int]) -> int | None:
         """A folder of ours by its path, if it still is the same one."""
@@ -309,6 +356,11 @@ class Workspace:
         """Let go of the roots."""
         for root in self.roots:
             root.jail.close()
+
+
+def _check_reserved(spot: Spot, rel: str) -> None:
+    if any(part.startswith(TEMPORARY_PREFIX) for part in rel.split("/")):
+        raise CallError("reserved", f"{spot}: that name is kept for temporary files and the trash.")
 
 
 def _from_uri(path: str) -> str:

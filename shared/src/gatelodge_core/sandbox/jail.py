@@ -57,6 +57,10 @@ class ExchangeUnsupported(JailError):
     """This file system can't exchange two names in one step."""
 
 
+class CrossDevice(JailError):
+    """A name can't be moved there in one step: it is another file system."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A name in a pinned directory; it need not exist.
@@ -274,6 +278,7 @@ def rename_noreplace(source_fd: int, source: str, target_fd: int, target: str) -
     """Rename, but never over an existing name.
 
     Raises:
+        CrossDevice: The two are on different file systems.
         JailError: `AlreadyExists`, or as for any rename.
     """
     check_name(source)
@@ -282,6 +287,8 @@ def rename_noreplace(source_fd: int, source: str, target_fd: int, target: str) -
         try:
             renameat2(source_fd, source, target_fd, target, RENAME_NOREPLACE)
         except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise CrossDevice("on another file system") from None
             if error.errno not in (errno.ENOSYS, errno.EINVAL):
                 raise
             # As atomic for a file: link(2) refuses an existing name. A moment with both names is harmless.
@@ -302,6 +309,8 @@ def rename_exchange(first_fd: int, first: str, second_fd: int, second: str) -> N
         try:
             renameat2(first_fd, first, second_fd, second, RENAME_EXCHANGE)
         except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise CrossDevice("on another file system") from None
             if error.errno in (errno.ENOSYS, errno.EINVAL):
                 raise ExchangeUnsupported("can't exchange names here") from None
             raise

@@ -35,11 +35,13 @@ _ENCODINGS = {
 class EditSpec(TypedDict):
     """One replacement."""
 
-    old: Annotated[str, Field(description="Exact text, unique in the file.")]
+    old: Annotated[str, Field(description="Exact text, unique in the file; with start_line, of those lines.")]
     new: str
     replace_all: NotRequired[bool]
     expected_count: NotRequired[int]
     near_line: NotRequired[Annotated[int, Field(description="Take the occurrence nearest to this line.")]]
+    start_line: NotRequired[Annotated[int, Field(ge=1, description="Replace lines by number instead.")]]
+    end_line: NotRequired[Annotated[int, Field(ge=0, description="start_line-1 and old='' to insert.")]]
 
 
 @writing.tool(effect=WRITE, yields=PRIVATE)
@@ -47,14 +49,14 @@ async def write_file(
     workspace: Workspace,
     path: Path,
     content: str,
-    mode: Literal["create", "overwrite"] = "create",
+    mode: Literal["create", "overwrite", "append"] = "create",
     if_match: IfMatch = "",
     encoding: Annotated[
         Literal["", "utf-8", "utf-8-bom", "utf-16-le", "latin-1"], Field(description="Empty keeps the file's.")
     ] = "",
     dry_run: DryRun = False,
 ) -> str:
-    """Create a file, or overwrite one whole: that needs if_match. Atomic; keeps mode and owner. To change a part use edit_file."""
+    """Create a file, append to one, or overwrite one whole: that needs if_match. Atomic, undoable. To change a part use edit_file."""
     spot = workspace.spot(path)
     if mode == "create":
         if if_match:
@@ -64,20 +66,27 @@ async def write_file(
         if dry_run:
             return f"[{spot}] would be created with {len(data)} bytes"
         written = await workspace.change(lambda: workspace.create(spot, data))
-        return f"[{spot}] created, etag={written.etag}, {written.size} bytes"
+        return f"[{spot}] created, etag={written.etag}, {written.size} bytes, change={written.change}"
+    if mode == "append":
+        return await _replace(
+            workspace,
+            spot,
+            lambda current: current.data + _in_its_way(content, current.data, encoding)[1],
+            if_match,
+            dry_run=dry_run,
+            what="appended to",
+            tool="write_file",
+        )
     if not if_match:
         raise CallError(
             "if_match_required", "overwriting needs the etag of the version you saw.", "Call read_file first."
         )
 
     def change(current: Current) -> bytes:
-        found = detect(current.data[:65536], whole=len(current.data) <= 65536)
-        chosen = _ENCODINGS.get(encoding) or (found if found.is_text else UTF8)
-        ends = dominant_eol(line_ends(current.data, found)) if found.is_text else "\n"
-        text = content.replace("\r\n", "\n").replace("\n", ends) if ends != "\n" else content
-        return chosen.bom + _encoded(text, chosen)
+        chosen, data = _in_its_way(content, current.data, encoding)
+        return chosen.bom + data
 
-    return await _replace(workspace, spot, change, if_match, dry_run=dry_run, what="overwritten")
+    return await _replace(workspace, spot, change, if_match, dry_run=dry_run, what="overwritten", tool="write_file")
 
 
 @writing.tool(effect=WRITE, yields=PRIVATE)
@@ -86,6 +95,9 @@ async def edit_file(
     path: Path,
     edits: Annotated[list[EditSpec], Field(min_length=1, max_length=200)],
     if_match: IfMatch = "",
+    whitespace: Annotated[
+        Literal["exact", "flexible"], Field(description="flexible: whole lines by text, re-indented as the file is.")
+    ] = "exact",
     dry_run: DryRun = False,
 ) -> str:
     """Replace exact text in a file; all edits or none. Other bytes, line ends and encoding stay. Answers with the diff and new etag."""
@@ -95,9 +107,9 @@ async def edit_file(
         found = detect(current.data[:65536], whole=len(current.data) <= 65536)
         if not found.is_text:
             raise CallError("is_binary", f"{spot} is not text.", "It can only be replaced whole, by another program.")
-        return apply(current.data, [Edit(**edit) for edit in edits], found).data
+        return apply(current.data, [Edit(**edit) for edit in edits], found, flexible=whitespace == "flexible").data
 
-    return await _replace(workspace, spot, change, if_match, dry_run=dry_run, what="edited")
+    return await _replace(workspace, spot, change, if_match, dry_run=dry_run, what="edited", tool="edit_file")
 
 
 async def _replace(
@@ -108,6 +120,7 @@ async def _replace(
     *,
     dry_run: bool,
     what: str,
+    tool: str,
 ) -> str:
     """Replace a file, or show what that would do; the answer tells the new etag and the diff."""
     versions: list[tuple[bytes, bytes]] = []
@@ -118,7 +131,7 @@ async def _replace(
 
     def work() -> Written:
         if not dry_run:
-            return workspace.replace(spot, noted, if_match)
+            return workspace.replace(spot, noted, if_match, tool=tool)
         current = workspace.current(spot)
         if if_match and if_match != current.etag:
             raise StaleError(current.data)
@@ -135,7 +148,8 @@ async def _replace(
     notes = "".join(f", NOTE: {note}" for note in written.notes)
     head = f"[{spot}] {'would be ' if dry_run else ''}{what}, +{diff.added} -{diff.removed} lines"
     cut = ", DIFF CUT to fit" if diff.cut else ""
-    return f"{head}, etag={written.etag}, {written.size} bytes{notes}{cut}\n{diff.text}"
+    change_id = f", change={written.change}" if written.change else ""
+    return f"{head}, etag={written.etag}, {written.size} bytes{change_id}{notes}{cut}\n{diff.text}"
 
 
 def _stale(workspace: Workspace, spot: Spot, error: StaleError) -> CallError:
@@ -148,6 +162,15 @@ def _stale(workspace: Workspace, spot: Spot, error: StaleError) -> CallError:
             error.code, f"{spot}: {error.message}", f"{hint} Its text now:\n{found.decode(present[len(found.bom) :])}"
         )
     return CallError(error.code, f"{spot}: {error.message}", f"{hint} Call read_file for its text.")
+
+
+def _in_its_way(content: str, data: bytes, encoding: str) -> tuple[Encoding, bytes]:
+    """Text with the encoding and line ends of a file, unless another encoding is asked for."""
+    found = detect(data[:65536], whole=len(data) <= 65536)
+    chosen = _ENCODINGS.get(encoding) or (found if found.is_text else UTF8)
+    ends = dominant_eol(line_ends(data, found)) if found.is_text else "\n"
+    text = content.replace("\r\n", "\n").replace("\n", ends) if ends != "\n" else content
+    return chosen, _encoded(text, chosen)
 
 
 def _encoded(text: str, encoding: Encoding) -> bytes:

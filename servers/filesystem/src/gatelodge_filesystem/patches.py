@@ -1,0 +1,197 @@
+r"""Unified diffs of several files, as ``git diff`` and ``diff -u`` write them, read and applied without guessing.
+
+A hunk is placed where its lines are: at the line it names if they are there, otherwise at the only other place that has
+them. Nothing is applied with less context than it came with. Source of the format: POSIX diff -u, git-diff(1).
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gatelodge_core.errors import CallError
+
+from gatelodge_filesystem.edits import prepare
+from gatelodge_filesystem.encoding import Encoding, dominant_eol, line_ends
+
+MAX_FILES = 100
+_HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_NO_END = "\\"
+
+
+@dataclass(frozen=True, slots=True)
+class Hunk:
+    """One place that changes.
+
+    Args:
+        line: The first line it is about, from 1; 0 in an empty file.
+        old: What is there, with its line ends.
+        edits: What changes in that: offset, length, and what comes there. Context is between them.
+    """
+
+    line: int
+    old: str
+    edits: tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FilePatch:
+    """The change of one file.
+
+    Args:
+        path: Which; without the ``a/`` and ``b/`` of git.
+        hunks: In order.
+        creates: The file is new.
+        deletes: The file goes away.
+    """
+
+    path: str
+    hunks: tuple[Hunk, ...]
+    creates: bool = False
+    deletes: bool = False
+
+
+def parse(patch: str) -> list[FilePatch]:
+    """Read a patch.
+
+    Raises:
+        CallError: `bad_patch`, with the line that can't be read.
+    """
+    lines = patch.replace("\r\n", "\n").split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    files: list[FilePatch] = []
+    at = 0
+    while at < len(lines):
+        if lines[at].startswith(("rename from", "copy from", "GIT binary patch", "old mode", "new mode")):
+            raise _bad(at, "renames, copies, modes and binary patches aren't taken", "Use move_path and copy_path.")
+        if not lines[at].startswith("--- ") or at + 1 >= len(lines) or not lines[at + 1].startswith("+++ "):
+            if lines[at].startswith("@@"):
+                raise _bad(at, "a hunk comes before its --- and +++ lines")
+            at += 1  # what git or a mail says around the diff
+            continue
+        old, new = _name(lines[at][4:]), _name(lines[at + 1][4:])
+        hunks, at = _hunks(lines, at + 2)
+        path = new if old == "/dev/null" else old
+        if new not in (path, "/dev/null"):
+            raise _bad(at - 1, f"it renames {old} to {new}", "Use move_path.")
+        files.append(FilePatch(path, tuple(hunks), creates=old == "/dev/null", deletes=new == "/dev/null"))
+    if not files or len(files) > MAX_FILES:
+        raise CallError("bad_patch", f"a patch has 1 to {MAX_FILES} files.", "Each begins with --- and +++ lines.")
+    if len({file.path for file in files}) < len(files):
+        raise CallError("bad_patch", "a file occurs twice.", "Join its hunks.")
+    return files
+
+
+def _hunks(lines: Sequence[str], at: int) -> tuple[list[Hunk], int]:
+    hunks: list[Hunk] = []
+    while at < len(lines) and (found := _HUNK.match(lines[at])):
+        line = int(found[1])
+        left, right = int(found[2] or 1), int(found[4] or 1)
+        rows: list[tuple[str, str]] = []
+        at += 1
+        while left > 0 or right > 0 or (at < len(lines) and lines[at].startswith(_NO_END)):
+            if at >= len(lines):
+                raise _bad(at - 1, "the last hunk has fewer lines than it says")
+            mark, text = lines[at][:1] or " ", lines[at][1:]
+            if mark == _NO_END and rows:
+                rows[-1] = (rows[-1][0], rows[-1][1].removesuffix("\n"))
+            elif mark in (" ", "-", "+"):
+                rows.append((mark, f"{text}\n"))
+                left -= mark != "+"
+                right -= mark != "-"
+            else:
+                raise _bad(at, "a line of a hunk begins with a space, -, + or \\")
+            at += 1
+        if left or right:
+            raise _bad(at - 1, "a hunk has other numbers of lines than it says")
+        hunks.append(Hunk(line, "".join(text for mark, text in rows if mark != "+"), tuple(_edits(rows))))
+    return hunks, at
+
+
+def _edits(rows: Sequence[tuple[str, str]]) -> Iterator[tuple[int, int, str]]:
+    offset = 0
+    for changed, group in itertools.groupby(rows, key=lambda row: row[0] != " "):
+        texts = list(group)
+        old = sum(len(text) for mark, text in texts if mark != "+")
+        if changed:
+            yield offset, old, "".join(text for mark, text in texts if mark == "+")
+        offset += old
+
+
+def _bad(at: int, what: str, hint: str = "") -> CallError:
+    return CallError("bad_patch", f"line {at + 1}: {what}.", hint or "Nothing was changed.")
+
+
+def _name(text: str) -> str:
+    name = text.split("\t", 1)[0].strip()
+    return name[2:] if name.startswith(("a/", "b/")) else name
+
+
+def patched(data: bytes, hunks: Sequence[Hunk], encoding: Encoding, path: str) -> bytes:
+    """A file with hunks applied; the bytes of every line they don't change stay.
+
+    Raises:
+        CallError: `no_match` or `ambiguous_edit`, naming the hunk; `not_representable`.
+    """
+    body = data[len(encoding.bom) :]
+    errors = "surrogateescape" if encoding.codec == "utf-8" else "strict"
+    try:
+        text = body.decode(encoding.codec, errors)
+    except UnicodeDecodeError:
+        raise CallError("not_representable", f"{path} can't be read as {encoding.codec}.", "") from None
+    hay = prepare(text, "\r\n", "\r", "\n")
+    eol = dominant_eol(line_ends(body, encoding))
+    pieces: list[str] = []
+    done = 0
+    for number, hunk in enumerate(hunks, 1):
+        start = _place(hay.plain, hunk, number, path, done)
+        for offset, length, new in hunk.edits:
+            begin = start + offset
+            pieces += [text[hay.back(done) : hay.back(begin)], new.replace("\n", eol)]
+            done = begin + length
+    pieces.append(text[hay.back(done) :])
+    try:
+        return encoding.bom + "".join(pieces).encode(encoding.codec, errors)
+    except UnicodeEncodeError as error:
+        raise CallError(
+            "not_representable", f"{path} is {encoding.codec}, which has no {text[error.start : error.end]!r}.", ""
+        ) from None
+
+
+def _place(plain: str, hunk: Hunk, number: int, path: str, after: int) -> int:
+    if not hunk.old:
+        start = _line_start(plain, hunk.line + 1)
+        if start is None or start < after:
+            raise CallError("no_match", f"{path}: hunk {number} has no place.", "Nothing was changed.")
+        return start
+    places: list[int] = []
+    at = plain.find(hunk.old, after)
+    while at >= 0:
+        whole = at + len(hunk.old) == len(plain) or hunk.old.endswith("\n")
+        if whole and (not at or plain[at - 1] == "\n"):
+            places.append(at)
+        at = plain.find(hunk.old, at + 1)
+    named = _line_start(plain, hunk.line)
+    if named in places:
+        return places[places.index(named)]
+    if len(places) == 1:
+        return places[0]
+    lines = ", ".join(str(plain.count("\n", 0, place) + 1) for place in places[:10])
+    raise CallError(
+        "ambiguous_edit" if places else "no_match",
+        f"{path}: hunk {number} (line {hunk.line}) " + (f"fits at lines {lines}." if places else "fits nowhere."),
+        "Nothing was changed. Read the file, and make the patch anew.",
+    )
+
+
+def _line_start(plain: str, line: int) -> int | None:
+    at = 0
+    for _ in range(line - 1):
+        found = plain.find("\n", at)
+        if found < 0:
+            return None
+        at = found + 1
+    return at

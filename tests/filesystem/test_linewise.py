@@ -1,0 +1,193 @@
+"""Edits by line numbers and by text whatever its indentation; replacing in many files; patches; not a byte elsewhere."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import pytest
+from gatelodge_core.errors import CallError
+from gatelodge_filesystem.edits import Edit, apply
+from gatelodge_filesystem.encoding import UTF8, Encoding, detect
+from gatelodge_filesystem.occurrences import occurrences, pattern, replaced
+from gatelodge_filesystem.patches import parse, patched
+from hypothesis import given
+from hypothesis import strategies as st
+
+LATIN = Encoding("latin-1")
+UTF16 = Encoding("utf-16-le", b"\xff\xfe")
+ENDS = ("\n", "\r\n", "\r")
+
+
+def by_lines(data: bytes, start: int, end: int, old: str, new: str) -> bytes:
+    return apply(data, [Edit(old, new, start_line=start, end_line=end)], UTF8).data
+
+
+def flexible(data: str, old: str, new: str) -> str:
+    return apply(data.encode(), [Edit(old, new)], UTF8, flexible=True).data.decode()
+
+
+def test_lines_are_replaced_by_number_when_their_text_is_as_expected() -> None:
+    data = b"one\r\ntwo\nthree\r\n"
+    assert by_lines(data, 2, -1, "two", "TWO") == b"one\r\nTWO\nthree\r\n"
+    assert by_lines(data, 2, 3, "two\nthree\n", "x\n") == b"one\r\nx\r\n"
+    assert by_lines(data, 1, -1, "one", "") == b"two\nthree\r\n"
+    assert by_lines(data, 3, -1, "three", "a\nb") == b"one\r\ntwo\na\r\nb\r\n"
+    assert by_lines(b"one\ntwo", 2, -1, "two", "TWO\n") == b"one\nTWO"
+
+
+def test_lines_are_inserted_before_a_line_and_at_the_end() -> None:
+    assert by_lines(b"one\ntwo\n", 2, 1, "", "between") == b"one\nbetween\ntwo\n"
+    assert by_lines(b"one\n", 1, 0, "", "first\n") == b"first\none\n"
+    assert by_lines(b"one\n", 2, 1, "", "last\n") == b"one\nlast\n"
+    assert by_lines(b"", 1, 0, "", "only\n") == b"only\n"
+
+
+def test_other_text_in_these_lines_is_told_and_nothing_changes() -> None:
+    with pytest.raises(CallError, match="no_match") as caught:
+        by_lines(b"one\ntwo\n", 2, -1, "three", "x")
+    assert "They are now:\ntwo" in str(caught.value)
+    for start, end in ((4, -1), (1, 5), (3, 1)):
+        with pytest.raises(CallError, match="bad_edit"):
+            by_lines(b"one\ntwo\n", start, end, "one", "x")
+    with pytest.raises(CallError, match="bad_edit"):
+        by_lines(b"one\n", 1, 0, "one", "x")
+
+
+def test_flexible_text_is_indented_by_the_files_own_unit() -> None:
+    tabs = "class A:\n\tdef f(self):\n\t\treturn 1\n"
+    assert flexible(
+        tabs, "def f(self):\n    return 1", "def f(self):\n    if self:\n        return 2\n    return 1"
+    ) == ("class A:\n\tdef f(self):\n\t\tif self:\n\t\t\treturn 2\n\t\treturn 1\n")
+    two = "a:\n  b:\n    c: 1\n"
+    nested = flexible(two, "b:\n        c: 1", "b:\n        c: 1\n        d:\n                e: 2")
+    assert nested == "a:\n  b:\n    c: 1\n    d:\n      e: 2\n"
+    assert flexible(two, "        c: 1", "    x:\n        c: 1") == "a:\n  b:\n  x:\n    c: 1\n"
+    assert flexible(two, "\tc: 1\n", "") == "a:\n  b:\n"
+
+
+def test_flexible_text_has_to_be_unique_and_exact_text_goes_first() -> None:
+    text = "if a:\n  x = 1\nif b:\n    x = 1\n"
+    with pytest.raises(CallError, match="ambiguous_edit") as caught:
+        flexible(text, "\tx = 1", "\tx = 2")
+    assert "lines 2, 4" in str(caught.value)
+    assert flexible(text, "if b:\n    x = 1", "if b:\n    x = 2") == "if a:\n  x = 1\nif b:\n    x = 2\n"
+    with pytest.raises(CallError, match="no_match"):
+        apply(text.encode(), [Edit("\tx  = 1", "")], UTF8, flexible=True)
+    with pytest.raises(CallError, match="no_match"):
+        flexible(text, "y = 1", "y = 2")
+
+
+def found(
+    data: bytes, text: str, new: str, *, regex: bool = False, sensitive: bool = True, word: bool = False
+) -> bytes:
+    wanted = pattern(text, new, expression=regex, sensitive=sensitive, word=word)
+    return replaced(data, occurrences(data, "f", wanted, 1000))
+
+
+def test_occurrences_are_replaced_literally_or_by_groups() -> None:
+    assert found(b"a.b axb $1", "a.b", r"\1$1") == rb"\1$1 axb $1"
+    assert found(b"key=1 key=2", r"(\w+)=(\d)", r"\2:\g<1>", regex=True) == b"1:key 2:key"
+    assert found(b"Cat cats CAT", "cat", "dog", sensitive=False, word=True) == b"dog cats dog"
+    assert found(b"a\r\nb\nc", r"$", ";", regex=True) == b"a;\r\nb;\nc;"
+    assert found(b"x\r\ny\r\n", "x\ny", "1\n2\n3") == b"1\r\n2\r\n3\r\n"
+    assert found(b"\0\1\2binary", "binary", "x") == b"\0\1\2binary"
+    with pytest.raises(CallError, match="bad_replacement"):
+        found(b"a", "a", r"\9", regex=True)
+    with pytest.raises(CallError, match="bad_pattern"):
+        found(b"a", "(", "", regex=True)
+    with pytest.raises(CallError, match="slow_pattern"):
+        found(b"a" * 5000 + b"!", "(a+)+$", "", regex=True)
+    with pytest.raises(CallError, match="not_representable"):
+        found("gr\xfcn, caf\xe9 na\xefve".encode("latin-1"), "gr", "\u4e2d")
+    with pytest.raises(CallError, match="too_many_matches"):
+        occurrences(b"a" * 20, "f", pattern("a", "b", expression=False, sensitive=True, word=False), 10)
+
+
+PATCH = """diff --git a/f b/f
+--- a/f
++++ b/f
+@@ -1,3 +1,4 @@
+ one
+-two
++TWO
++more
+ three
+@@ -10 +11 @@
+-ten
++TEN
+\\ No newline at end of file
+"""
+
+
+def test_a_patch_changes_its_lines_and_no_others() -> None:
+    (file,) = parse(PATCH)
+    data = b"one\r\ntwo\nthree\r\n4\n5\n6\n7\n8\n9\nten\n"
+    after = patched(data, file.hunks, UTF8, "f")
+    assert after == b"one\r\nTWO\nmore\nthree\r\n4\n5\n6\n7\n8\n9\nTEN"
+    moved = b"zero\n" + data
+    assert patched(moved, file.hunks, UTF8, "f") == b"zero\n" + after
+    with pytest.raises(CallError, match=r"hunk 1 .*fits nowhere"):
+        patched(b"one\nother\nthree\n", file.hunks, UTF8, "f")
+    with pytest.raises(CallError, match="ambiguous_edit"):
+        patched(b"0\none\ntwo\nthree\none\ntwo\nthree\nten\n", file.hunks, UTF8, "f")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "1 to 100 files"),
+        ("@@ -1 +1 @@\n-a\n+b\n", "before its"),
+        ("--- a/f\n+++ b/g\n@@ -1 +1 @@\n-a\n+b\n", "renames"),
+        ("--- a/f\n+++ b/f\n@@ -1,2 +1 @@\n-a\n+b\n", "fewer lines"),
+        ("--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n" * 2, "twice"),
+        ("--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n-a\n*b\n", "begins with"),
+        ("diff --git a/f b/g\nrename from f\nrename to g\n", "renames, copies"),
+    ],
+)
+def test_what_is_no_patch_is_refused_with_its_line(text: str, why: str) -> None:
+    with pytest.raises(CallError, match=why):
+        parse(text)
+
+
+line = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=12)
+files = st.lists(st.tuples(line, st.sampled_from(ENDS)), min_size=2, max_size=12)
+encodings = st.sampled_from((UTF8, LATIN, UTF16))
+
+
+def joined(lines: Sequence[tuple[str, str]], final: bool) -> str:
+    text = "".join(body + end for body, end in lines)
+    return text if final else text[: -len(lines[-1][1])]
+
+
+@given(files, encodings, st.booleans(), st.data())
+def test_an_edit_by_line_leaves_every_other_byte(
+    lines: list[tuple[str, str]], encoding: Encoding, final: bool, data: st.DataObject
+) -> None:
+    # A line that ends in \r before a line that begins with \n would be another text.
+    number = data.draw(st.integers(0, len(lines) - 1))
+    marked = [*lines[:number], ("marked here", lines[number][1]), *lines[number + 1 :]]
+    text = joined(marked, final)
+    if any(
+        end == "\r" and body == "" and following == "\n" for (_, end), (body, following) in itertools.pairwise(marked)
+    ):
+        return
+    raw = encoding.bom + text.encode(encoding.codec)
+    edit = Edit("marked here", "CHANGED", start_line=number + 1)
+    made = apply(raw, [edit], encoding).data
+    assert made == raw.replace("marked here".encode(encoding.codec), "CHANGED".encode(encoding.codec))
+
+
+@given(files, encodings, st.booleans())
+def test_replacing_a_text_and_back_gives_the_same_bytes(
+    lines: list[tuple[str, str]], encoding: Encoding, final: bool
+) -> None:
+    text = joined([("needle one", "\r\n"), *lines, ("a needle", "\n")], final)
+    raw = encoding.bom + text.encode(encoding.codec)
+    if detect(raw, whole=True).codec not in ("utf-8", "utf-16-le", "latin-1", "cp1252", "iso8859-1"):
+        return  # read as something else, in which the words may not be
+    there = found(raw, "needle", "<pin>")
+    back = found(there, "<pin>", "needle")
+    assert back == raw
+    if "needle" not in "".join(body for body, _ in lines):
+        assert there == raw.replace("needle".encode(encoding.codec), "<pin>".encode(encoding.codec))
