@@ -21,6 +21,8 @@ MAX_OUTPUT = 64 * 1024 * 1024
 MAX_FILE = "10M"
 # Where characters beyond ASCII or separators below it stand, the two dialects may differ: those files are all judged here.
 _DOUBTFUL = r"(?-u:[\x1c-\x1f\x80-\xff])"
+# What can match a character beyond ASCII, or a separator: a dot, a negated class, an escape that isn't one character.
+_OPEN = re.compile(r"\.|\[\^|\\[0-9A-Za-z]")
 # What both dialects can read, and read differently: set operations and nested sets, flags, word edges.
 _FOREIGN = re.compile(r"&&|--|~~|\(\?(?!:)|\\[<>]|\\[bB]\{|\[[^\]]*\[")
 
@@ -66,6 +68,14 @@ def _literal(text: str) -> str:
     return re.sub(r"[!-/:;=?@\[-^`{-~]", r"\\\g<0>", text)
 
 
+def _doubts(request: Request) -> list[str]:
+    """A second pattern for files in which the two dialects may disagree; it costs time, so only where they can."""
+    if not request.pattern.isascii() or (request.regex and _OPEN.search(request.pattern)):
+        return ["-e", _DOUBTFUL] if request.regex or not request.sensitive else []
+    # Plain letters fold alike in both but for these two, which Python takes for an i.
+    return [] if request.sensitive else ["-e", "[\u0130\u0131]"]
+
+
 class Scout:
     """A ripgrep at work on one folder.
 
@@ -87,8 +97,7 @@ class Scout:
         # The scout may report too much, never too little: rules and globs are ours to judge.
         arguments += ["--no-ignore"] if not request.use_ignore else ["--glob=!.git"]
         arguments += ["-e", loosened(request.pattern) if request.regex else _literal(request.pattern)]
-        # A text in its exact case is the same bytes to both; anything else needs a second opinion.
-        arguments += ["-e", _DOUBTFUL] if request.regex or not request.sensitive else []
+        arguments += _doubts(request)
         arguments += ["--", "."]
         self._process = subprocess.Popen(
             arguments,
