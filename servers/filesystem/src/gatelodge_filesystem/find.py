@@ -10,6 +10,7 @@ from typing import Literal
 from gatelodge_core.globs import Globs
 
 from gatelodge_filesystem import cursors
+from gatelodge_filesystem.credentials import Check
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.walk import Budget, Folder, Walk
 
@@ -67,7 +68,15 @@ class Found:
     unreadable: list[str]
 
 
-def find(fd: int, query: Query, budget: Budget, *, prefix: str = "", above: Rules | None = None) -> Found:
+def find(
+    fd: int,
+    query: Query,
+    budget: Budget,
+    *,
+    prefix: str = "",
+    above: Rules | None = None,
+    refuses: Check | None = None,
+) -> Found:
     """Find below a folder.
 
     Args:
@@ -76,6 +85,7 @@ def find(fd: int, query: Query, budget: Budget, *, prefix: str = "", above: Rule
         budget: What it may spend.
         prefix: The folder's path from the root, empty or ending in a slash.
         above: The ignore rules from above it.
+        refuses: Folders that are found but not entered.
 
     Raises:
         CallError: `bad_glob`, `bad_cursor`, `timeout`, `too_many_entries`.
@@ -107,7 +117,7 @@ def find(fd: int, query: Query, budget: Budget, *, prefix: str = "", above: Rule
             if key is not None:
                 found.append((key, path))
 
-    walk = Walk(visit, budget, use_ignore=query.use_ignore, hidden=query.hidden)
+    walk = Walk(visit, budget, use_ignore=query.use_ignore, hidden=query.hidden, refuses=refuses)
     walk.run(fd, prefix, above)
     found.sort()
     total = len(found)

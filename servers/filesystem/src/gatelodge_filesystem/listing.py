@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gatelodge_filesystem import cursors
+from gatelodge_filesystem.credentials import Check
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.walk import Budget, Folder, Walk, below
 
@@ -43,6 +44,7 @@ class Listing:
         cursor: Where the next page begins; empty at the end.
         ignored: How many entries ignore rules left out.
         unreadable: Folders that could not be read.
+        refused: What of this page may not be opened, by path.
     """
 
     items: list[Item]
@@ -50,6 +52,7 @@ class Listing:
     cursor: str
     ignored: int
     unreadable: list[str]
+    refused: list[str]
 
 
 def list_folder(
@@ -64,6 +67,7 @@ def list_folder(
     budget: Budget,
     above: Rules | None = None,
     prefix: str = "",
+    refuses: Check | None = None,
 ) -> Listing:
     """List a folder.
 
@@ -78,6 +82,7 @@ def list_folder(
         budget: What it may spend.
         above: The ignore rules from above the folder.
         prefix: The folder's path from the root, empty or ending in a slash.
+        refuses: What may not be opened: it is listed, a folder of these isn't entered.
     """
     asked = cursors.question("list", prefix, depth, order, hidden, use_ignore)
     after = cursors.decode(asked, cursor)
@@ -101,7 +106,7 @@ def list_folder(
                 size, mtime = _measure(folder.fd, name)
                 found.append((-size if order == "size" else -mtime, folder.rel + name, kind, size, mtime))
 
-    walk = Walk(visit, budget, use_ignore=use_ignore, hidden=hidden, depth=depth)
+    walk = Walk(visit, budget, use_ignore=use_ignore, hidden=hidden, depth=depth, refuses=refuses)
     walk.run(fd, prefix, above)
     found.sort(key=lambda item: item[:2])
     start = 0
@@ -119,6 +124,7 @@ def list_folder(
         cursors.encode(asked, last[:2]) if last else "",
         sum(ignored.values()),
         walk.unreadable,
+        [item.rel for item in page if refuses is not None and refuses(prefix + item.rel)],
     )
 
 

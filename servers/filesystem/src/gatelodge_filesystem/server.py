@@ -11,6 +11,7 @@ from gatelodge_core.declare import Declarations, merged, read_only
 from gatelodge_core.keeper import Keeper
 from gatelodge_core.server import Identity, Lodge
 
+from gatelodge_filesystem.credentials import allowing
 from gatelodge_filesystem.prompts import prompts
 from gatelodge_filesystem.resources import resources
 from gatelodge_filesystem.roots import pin
@@ -54,7 +55,7 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         INSTRUCTIONS,
         version("gatelodge-filesystem"),
     )
-    roots = pin(settings.specs, allow_broad=settings.allow_broad_roots)
+    roots = pin(settings.specs, allow_broad=settings.allow_broad_roots, refuses=allowing(settings.allow_credentials))
     workspace = Workspace(roots, budget=settings.budget, state_dir=os.path.join(settings.state_path, "filesystem"))
     for line in workspace.settle():
         logger.warning("%s", line)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from gatelodge_core.settings import LodgeSettings
+from gatelodge_core.errors import CallError
+from gatelodge_core.settings import LodgeSettings, Texts
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
+from gatelodge_filesystem.credentials import allowing
 from gatelodge_filesystem.roots import RootSpec, parse_spec
 
 _MODES = ("ro", "rw")
@@ -27,6 +29,20 @@ class FilesystemSettings(LodgeSettings):
     budget: int = Field(
         default=48_000, ge=2_000, le=1_000_000, description="The most characters of text in one result."
     )
+
+    allow_credentials: Texts = Field(
+        default_factory=list[str],
+        description="A glob of credential files that may be used all the same, for example .env.test or certs/*.pem.",
+    )
+
+    @field_validator("allow_credentials", mode="after")
+    @classmethod
+    def _are_globs(cls, patterns: list[str]) -> list[str]:
+        try:
+            allowing(patterns)
+        except CallError as error:
+            raise ValueError(str(error)) from None
+        return patterns
 
     @field_validator("roots", mode="after")
     @classmethod

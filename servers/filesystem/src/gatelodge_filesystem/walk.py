@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from gatelodge_core.errors import CallError
 
+from gatelodge_filesystem.credentials import Check
 from gatelodge_filesystem.ignore import Rules, rules_of
 
 MAX_DEPTH = 100
@@ -85,6 +86,7 @@ class Walk:
         use_ignore: Whether .gitignore and .ignore files count; the ``.git`` folder is then left out too.
         hidden: Whether names that begin with a dot are seen.
         depth: How many levels are entered; 1 sees only the first folder.
+        refuses: Folders that are seen but not entered, by their path from the root.
         notes: Folders that could not be read are noted here.
     """
 
@@ -93,6 +95,7 @@ class Walk:
     use_ignore: bool = True
     hidden: bool = False
     depth: int = MAX_DEPTH
+    refuses: Check | None = None
     unreadable: list[str] = field(default_factory=list[str])
 
     def run(self, fd: int, prefix: str = "", above: Rules | None = None) -> None:
@@ -136,9 +139,14 @@ class Walk:
                 if names:
                     group[:] = [name for name in group if name[0] != "."]
         self.visit(folder)
-        if level >= self.depth:
-            return
+        if level < self.depth:
+            self._descend(folder, rules, level)
+
+    def _descend(self, folder: Folder, rules: Rules | None, level: int) -> None:
+        fd, rel = folder.fd, folder.rel
         for name in folder.folders:
+            if self.refuses is not None and self.refuses(f"{self._prefix}{rel}{name}"):
+                continue
             try:
                 below = os.open(name, OPEN_FOLDER, dir_fd=fd)
             except OSError:

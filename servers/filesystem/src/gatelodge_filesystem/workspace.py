@@ -27,6 +27,7 @@ from gatelodge_core.errors import (
     NotADirectory,
     NotEmpty,
     NotFound,
+    Protected,
     ReadOnly,
     SpecialFile,
 )
@@ -55,6 +56,10 @@ _CODES: dict[type[JailError], tuple[str, str]] = {
     BadName: ("bad_name", "the path has a part that can't be a name (over 255 bytes, or a NUL)."),
     Denied: ("permission_denied", "the operating system does not let this server do that."),
     ReadOnly: ("read_only_root", "this root was granted for reading only."),
+    Protected: (
+        "protected",
+        "this holds credentials: listed, never opened, unless the server is run with --allow-credentials.",
+    ),
 }
 
 

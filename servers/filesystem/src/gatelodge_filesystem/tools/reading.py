@@ -14,6 +14,7 @@ from gatelodge_core.effects import PRIVATE, READ
 from gatelodge_core.errors import CallError, JailError
 from pydantic import BaseModel, Field
 
+from gatelodge_filesystem.credentials import SUMMARY
 from gatelodge_filesystem.encoding import count_lines, detect, eol_name, etag, line_ends
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.listing import list_folder
@@ -43,6 +44,7 @@ class RootsRecord(BaseModel):
 
     roots: list[RootRecord]
     confinement: str
+    protected: str
     budget_characters: int
 
 
@@ -55,6 +57,7 @@ async def list_roots(workspace: Workspace) -> RootsRecord:
             for root in workspace.roots
         ],
         confinement=", ".join(sorted({f"path jail ({root.jail.level})" for root in workspace.roots})),
+        protected=SUMMARY,
         budget_characters=workspace.budget,
     )
 
@@ -133,6 +136,7 @@ class ListingRecord(BaseModel):
     total: int
     ignored: int
     unreadable: list[str]
+    protected: list[str]
     next_cursor: str
 
 
@@ -156,7 +160,7 @@ async def list_directory(
         try:
             found = list_folder(
                 fd, depth=depth, order=sort, hidden=hidden, use_ignore=gitignore, limit=limit, cursor=cursor,
-                budget=Budget(stop), above=above, prefix=f"{rel}/" if rel else "",
+                budget=Budget(stop), above=above, prefix=f"{rel}/" if rel else "", refuses=spot.root.jail.refuses,
             )  # fmt: skip
         finally:
             os.close(fd)
@@ -170,6 +174,7 @@ async def list_directory(
             total=found.total,
             ignored=found.ignored,
             unreadable=[shown(name) for name in found.unreadable[:20]],
+            protected=[shown(name) for name in found.refused[:20]],
             next_cursor=found.cursor,
         )
 
@@ -240,7 +245,11 @@ def _info(workspace: Workspace, spot: Spot) -> InfoRecord:
         except JailError:
             record.link_target = "(not reachable)"
     if stat.S_ISREG(found.st_mode):
-        fd = workspace.open_file(spot)
+        try:
+            fd = workspace.open_file(spot)
+        except CallError as error:
+            record.error = str(error)
+            return record
         try:
             sample = os.pread(fd, SAMPLE_BYTES, 0)
             encoding = detect(sample, whole=found.st_size <= len(sample))

@@ -64,7 +64,9 @@ async def find_files(
         rel, above = rules_for(workspace, spot, use=gitignore)
         fd = workspace.open_directory(spot)
         try:
-            return find(fd, query, Budget(stop), prefix=f"{rel}/" if rel else "", above=above)
+            return find(
+                fd, query, Budget(stop), prefix=f"{rel}/" if rel else "", above=above, refuses=spot.root.jail.refuses
+            )
         finally:
             os.close(fd)
 
@@ -137,7 +139,9 @@ async def search_text(
         rel, above = rules_for(workspace, spot, use=gitignore)
         fd = workspace.open_directory(spot)
         try:
-            return search(fd, request, Budget(stop), prefix=f"{rel}/" if rel else "", above=above)
+            return search(
+                fd, request, Budget(stop), prefix=f"{rel}/" if rel else "", above=above, refuses=spot.root.jail.refuses
+            )
         finally:
             os.close(fd)
 
@@ -167,6 +171,8 @@ def _summary(spot: Spot, hits: Hits, files: list[FileHits], cursor: str) -> str:
     )
     if hits.binary or hits.large:
         text += f", passed over: {hits.binary} not text, {hits.large} over 10 MB"
+    if hits.refused:
+        text += f", {hits.refused} credential files not searched"
     if hits.unreadable:
         text += f", unreadable: {', '.join(shown(name) for name in hits.unreadable[:5])}"
     if cursor:
