@@ -17,6 +17,7 @@ from gatelodge_filesystem.resources import resources
 from gatelodge_filesystem.roots import pin
 from gatelodge_filesystem.settings import FilesystemSettings
 from gatelodge_filesystem.subjects import effect, subjects
+from gatelodge_filesystem.subscribed import Subscribed
 from gatelodge_filesystem.tools.reading import reading
 from gatelodge_filesystem.tools.searching import searching
 from gatelodge_filesystem.tools.writing import writing
@@ -70,5 +71,6 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         keeper.steps,
         ready=keeper.ready,
         hidden=keeper.hidden,
+        watch=Subscribed(workspace, workspace.watcher).watch,
         life=lambda: keeper.life(workspace.close),
     )

@@ -11,6 +11,7 @@ from gatelodge_core.guard.admission import plain_effect
 from gatelodge_core.guard.call import Call, Subject
 
 from gatelodge_filesystem.names import shown
+from gatelodge_filesystem.subscribed import INDEX, path_of
 from gatelodge_filesystem.tools.writing import edit_file, write_file
 from gatelodge_filesystem.workspace import Spot, Workspace
 
@@ -26,8 +27,7 @@ async def subjects(workspace: Workspace, call: Call) -> list[Subject]:
 
 def _paths(call: Call) -> list[str]:
     if call.kind == "resource":
-        # fs://root/rest and file:///absolute, as the templates have them.
-        return [call.name.removeprefix("fs://") if call.name.startswith("fs://") else call.name]
+        return [] if call.name == INDEX else [path_of(call.name)]
     if call.kind == "completion":
         argument: object = call.arguments.get("argument")
         value: object = cast("Mapping[str, Any]", argument).get("value") if isinstance(argument, Mapping) else ""

@@ -39,6 +39,7 @@ from gatelodge_filesystem.locks import PathLocks
 from gatelodge_filesystem.names import given, shown
 from gatelodge_filesystem.pending import Pending
 from gatelodge_filesystem.roots import Root
+from gatelodge_filesystem.watching import Watcher
 from gatelodge_filesystem.windows import read_all
 
 T = TypeVar("T")
@@ -95,6 +96,7 @@ class Workspace:
     def __init__(self, roots: Sequence[Root], *, budget: int, state_dir: str) -> None:
         self.roots = tuple(roots)
         self.budget = budget
+        self.watcher = Watcher()
         self._pending = Pending(os.path.join(state_dir, "pending"))
         self._writer = Writer(PathLocks(os.path.join(state_dir, "locks")), self._pending)
         # Two pools: searches that hang on a dead mount must not keep writes from ending.
@@ -312,6 +314,7 @@ class Workspace:
 
     def close(self) -> None:
         """Let go of the roots."""
+        self.watcher.close()
         for root in self.roots:
             root.jail.close()
 
