@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, Generator
@@ -13,14 +14,18 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPError
-from mcp_types import ResourceUpdatedNotification
+from mcp_types import (
+    EmptyResult,
+    ResourceUpdatedNotification,
+    SubscribeRequest,
+    SubscribeRequestParams,
+    UnsubscribeRequest,
+    UnsubscribeRequestParams,
+)
 
 from tests.support.wire import Server, Transport, python_module
 
 Era = Literal["legacy", "modern"]
-# resources/subscribe is what hosts of the 2025 revisions use; the SDK's client warns that it has a successor.
-pytestmark = pytest.mark.filterwarnings("ignore:resources/:mcp.shared.exceptions.MCPDeprecationWarning")
-
 DEADLINE = 60
 QUIET = 1.0
 """Seconds in which nothing may come; several times the server's window."""
@@ -65,39 +70,46 @@ class Ear:
     def __init__(self, client: Client, era: Era) -> None:
         self.client = client
         self._era = era
-        self._send, self._heard = anyio.create_memory_object_stream[str](1000)
+        self._heard: asyncio.Queue[str] = asyncio.Queue()
 
     async def message(self, message: Any) -> None:
         if self._era == "legacy" and isinstance(message, ResourceUpdatedNotification):
-            await self._send.send(str(message.params.uri))
+            self._heard.put_nowait(str(message.params.uri))
+
+    async def subscribe(self, uri: str) -> None:
+        await self.client.session.send_request(SubscribeRequest(params=SubscribeRequestParams(uri=uri)), EmptyResult)
+
+    async def unsubscribe(self, uri: str) -> None:
+        request = UnsubscribeRequest(params=UnsubscribeRequestParams(uri=uri))
+        await self.client.session.send_request(request, EmptyResult)
 
     @asynccontextmanager
     async def hearing(self, *uris: str) -> AsyncGenerator[set[str]]:
         """Subscribed inside the block; gives what the server agreed to."""
         if self._era == "legacy":
             for uri in uris:
-                await self.client.subscribe_resource(uri)
+                await self.subscribe(uri)
             yield set(uris)
             for uri in uris:
-                await self.client.unsubscribe_resource(uri)
+                await self.unsubscribe(uri)
             return
         async with self.client.listen(resource_subscriptions=list(uris)) as stream, anyio.create_task_group() as group:
 
             async def pump() -> None:
                 async for event in stream:
-                    await self._send.send(getattr(event, "uri", ""))
+                    self._heard.put_nowait(getattr(event, "uri", ""))
 
             group.start_soon(pump)
             yield set(stream.honored.resource_subscriptions or ())
             group.cancel_scope.cancel()
 
     async def next(self) -> str:
-        return await self._heard.receive()
+        return await self._heard.get()
 
     async def silence(self) -> bool:
         """Whether nothing comes for a while."""
         with anyio.move_on_after(QUIET):
-            await self._heard.receive()
+            await self._heard.get()
             return False
         return True
 
@@ -106,7 +118,7 @@ class Ear:
         count = 0
         while True:
             with anyio.move_on_after(QUIET) as scope:
-                await self._heard.receive()
+                await self._heard.get()
                 count += 1
             if scope.cancelled_caught:
                 return count
@@ -197,7 +209,7 @@ def test_what_may_not_be_read_is_not_watched(base: Path, era: Era) -> None:
             if era == "legacy":
                 for uri in REFUSED:
                     with pytest.raises(MCPError):
-                        await ear.client.subscribe_resource(uri)
+                        await ear.subscribe(uri)
                 return
             async with ear.hearing(*REFUSED, "fs://notes/a.txt") as agreed:
                 assert agreed == {"fs://notes/a.txt"}
@@ -219,7 +231,7 @@ def test_a_session_may_watch_a_bounded_number(base: Path, era: Era) -> None:
                     pass
             if era == "legacy":
                 for uri in uris[:64]:
-                    await ear.client.unsubscribe_resource(uri)
+                    await ear.unsubscribe(uri)
             async with ear.hearing(*uris[:64]) as agreed:
                 assert len(agreed) == 64
 

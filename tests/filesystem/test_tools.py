@@ -382,6 +382,46 @@ def test_resources_are_read_as_text_bytes_and_folders(ground: Ground) -> None:
     assert json.loads(read[3]["text"])["entries"] == ["blob.bin", "text.txt"]
     templates = ground.wire.request("resources/templates/list")["result"]["resourceTemplates"]
     assert [item["uriTemplate"] for item in templates] == ["fs://{root}/{+path}", "file:///{+path}"]
+    assert not any("mimeType" in item for item in templates)
+
+
+def test_each_resource_has_its_own_type(ground: Ground) -> None:
+    ground.put("t/plan.md", b"# plan\n")
+    ground.put("t/noext", b"text\n")
+    ground.put("t/lying.txt", bytes(range(256)))
+    ground.put("t/dot.png", b"\x89PNG\r\n\x1a\n" + bytes(20))
+    for name, kind in (
+        ("t/plan.md", "text/markdown"),
+        ("t/noext", "text/plain"),
+        ("t/lying.txt", "application/octet-stream"),
+        ("t/dot.png", "image/png"),
+        ("t", "application/json"),
+    ):
+        answer = ground.wire.request("resources/read", {"uri": f"fs://notes/{name}"})
+        assert answer["result"]["contents"][0]["mimeType"] == kind
+
+
+def test_the_index_leads_to_the_roots(ground: Ground) -> None:
+    (listed,) = ground.wire.request("resources/list")["result"]["resources"]
+    assert (listed["uri"], listed["mimeType"]) == ("fs://", "application/json")
+    read = ground.wire.request("resources/read", {"uri": "fs://"})["result"]["contents"][0]
+    roots = json.loads(read["text"])["roots"]
+    assert [(root["name"], root["mode"]) for root in roots] == [("notes", "rw"), ("src", "ro")]
+    inside = ground.wire.request("resources/read", {"uri": roots[1]["uri"]})["result"]["contents"][0]
+    assert json.loads(inside["text"])["entries"] == ["main.py"]
+
+
+def test_an_escaped_uri_is_judged_by_what_it_names(tmp_path: Path) -> None:
+    arguments = furnish(tmp_path / "g")
+    (tmp_path / "g" / "notes" / "kept").mkdir()
+    (tmp_path / "g" / "notes" / "kept" / "plan.txt").write_text(SECRET, encoding="utf-8")
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[rule]]\nsubject = "notes/kept/**"\nthen = "deny"\n', encoding="utf-8")
+    with connected(command(*arguments, "--policy", str(policy)), "stdio", MODERN) as wire:
+        for uri in ("fs://notes/kept/plan.txt", "fs://notes/%6bept/plan.txt", "fs://n%6ftes/kept%2Fplan.txt"):
+            answer = json.dumps(wire.request("resources/read", {"uri": uri}))
+            assert "denied_by_policy" in answer
+            assert SECRET not in answer
 
 
 def test_completions_lead_from_the_root_to_the_file(ground: Ground) -> None:

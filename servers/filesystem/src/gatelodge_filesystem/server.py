@@ -20,6 +20,8 @@ from gatelodge_filesystem.subjects import effect, subjects
 from gatelodge_filesystem.subscribed import Subscribed
 from gatelodge_filesystem.tools.reading import reading
 from gatelodge_filesystem.tools.searching import searching
+from gatelodge_filesystem.tools.several import several
+from gatelodge_filesystem.tools.waiting import waiting
 from gatelodge_filesystem.tools.writing import writing
 from gatelodge_filesystem.workspace import Workspace
 
@@ -32,7 +34,7 @@ INSTRUCTIONS = (
     "Every cut answer says how to get the rest."
 )
 
-OFFERED = merged([reading, searching, writing, resources, prompts])
+OFFERED = merged([reading, several, searching, waiting, writing, resources, prompts])
 """Everything there is, whatever the settings."""
 
 

@@ -6,13 +6,33 @@ import hashlib
 import os
 import stat
 
-from gatelodge_core.errors import CallError, JailError
+from gatelodge_core.errors import CallError, JailError, NotFound, Protected
+from gatelodge_core.sandbox.jail import check_name
 
 from gatelodge_filesystem.encoding import etag
+from gatelodge_filesystem.spots import Spot
 from gatelodge_filesystem.windows import WHOLE_BYTES, read_all
-from gatelodge_filesystem.workspace import Spot
 
 MAX_ENTRIES = 20_000
+
+
+def watchable(spot: Spot) -> tuple[str, bool]:
+    """(canonical path, whether it is a folder) of what is there, or of a name that isn't there yet in a folder that is.
+
+    Raises:
+        JailError: The folder can't be reached, or holds credentials, or the name is no name.
+    """
+    jail = spot.root.jail
+    try:
+        rel = jail.canonical(spot.rel)
+        folder = stat.S_ISDIR(jail.stat(rel).st_mode)
+    except NotFound:
+        head, _, name = spot.rel.rpartition("/")
+        check_name(name)
+        rel, folder = os.path.join(jail.canonical(head), name), False
+    if jail.refuses(rel):
+        raise Protected("kept from being opened")
+    return rel, folder
 
 
 def state_of(spot: Spot) -> str:

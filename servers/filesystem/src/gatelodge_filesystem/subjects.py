@@ -15,7 +15,7 @@ from gatelodge_filesystem.subscribed import INDEX, path_of
 from gatelodge_filesystem.tools.writing import edit_file, write_file
 from gatelodge_filesystem.workspace import Spot, Workspace
 
-_TREES = {"list_directory", "find_files", "search_text"}
+_TREES = {"list_directory", "find_files", "search_text", "wait_for_changes"}
 _PREVIEWS = {"edit_file": edit_file, "write_file": write_file}
 
 
@@ -35,6 +35,8 @@ def _paths(call: Call) -> list[str]:
         folder = str(value or "").rpartition("/")[0]
         return [f"{root}/{folder}" if root else folder]
     given: list[object] = [call.arguments.get("path", "")]
+    if call.name == "diff_files":
+        given = [call.arguments.get("old", ""), call.arguments.get("new", "")]
     several: object = call.arguments.get("paths")
     if isinstance(several, list):
         given = cast("list[object]", several)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 from collections.abc import Callable
 
-from gatelodge_core.errors import CallError, JailError
+from gatelodge_core.errors import JailError
 from mcp.shared.uri_template import UriTemplate
 
-from gatelodge_filesystem.state import glance, state_of
+from gatelodge_filesystem.state import glance, state_of, watchable
 from gatelodge_filesystem.watching import Changes, Watcher
 from gatelodge_filesystem.workspace import Spot, Workspace
 
@@ -72,19 +71,8 @@ class Subscribed:
 
     def _place(self, spot: Spot) -> tuple[str, str, str]:
         """(folder to watch, canonical path, state now)."""
-        jail = spot.root.jail
-        try:
-            try:
-                rel = jail.canonical(spot.rel)
-                folder = rel if stat.S_ISDIR(jail.stat(rel).st_mode) else os.path.dirname(rel)
-            except JailError:
-                head, _, name = spot.rel.rpartition("/")
-                folder = jail.canonical(head)
-                rel = f"{folder}/{name}" if folder else name
-        except JailError as error:
-            raise self._workspace.failure(spot, error) from None
-        if jail.refuses(rel):
-            raise CallError("protected", f"{spot}: this holds credentials.")
+        rel, is_folder = self._workspace.guarded(spot, lambda: watchable(spot))
+        folder = rel if is_folder else os.path.dirname(rel)
         return folder, rel, state_of(spot)
 
 

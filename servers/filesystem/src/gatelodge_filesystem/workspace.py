@@ -11,7 +11,6 @@ import difflib
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -34,13 +33,17 @@ from gatelodge_core.errors import (
 from gatelodge_core.sandbox.jail import find_normalised
 
 from gatelodge_filesystem.atomic import MAX_FILE_BYTES, Current, Writer, Written
+from gatelodge_filesystem.changes import Waiters
 from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.locks import PathLocks
 from gatelodge_filesystem.names import given, shown
 from gatelodge_filesystem.pending import Pending
 from gatelodge_filesystem.roots import Root
+from gatelodge_filesystem.spots import Spot
 from gatelodge_filesystem.watching import Watcher
 from gatelodge_filesystem.windows import read_all
+
+__all__ = ["CALL_SECONDS", "Spot", "Workspace"]
 
 T = TypeVar("T")
 
@@ -64,26 +67,6 @@ _CODES: dict[type[JailError], tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A place inside a root, which may or may not exist.
-
-    Args:
-        root: The root.
-        rel: The path relative to it, as `os.fsdecode` makes it; empty for the root itself.
-    """
-
-    root: Root
-    rel: str
-
-    def __str__(self) -> str:
-        return shown(f"{self.root.name}/{self.rel}" if self.rel else self.root.name)
-
-    def child(self, rel: str) -> Spot:
-        """The place of `rel` below this one."""
-        return Spot(self.root, f"{self.rel}/{rel}" if self.rel and rel else self.rel or rel)
-
-
 class Workspace:
     """What the tools act on.
 
@@ -97,6 +80,7 @@ class Workspace:
         self.roots = tuple(roots)
         self.budget = budget
         self.watcher = Watcher()
+        self.waiters = Waiters(self.watcher)
         self._pending = Pending(os.path.join(state_dir, "pending"))
         self._writer = Writer(PathLocks(os.path.join(state_dir, "locks")), self._pending)
         # Two pools: searches that hang on a dead mount must not keep writes from ending.

@@ -93,17 +93,23 @@ async def read_file(
 
     window = await workspace.read(work)
     if if_none_match and if_none_match == window.etag:
-        return f"[{spot}] not modified, etag={window.etag}"
+        return not_modified(spot, window.etag)
     text = window.text
     if line_numbers and window.first:
         lines = (
             text.splitlines(keepends=True) if "\r" not in text else text.replace("\r\n", "\n").splitlines(keepends=True)
         )
         text = "".join(f"{number:6}\t{line}" for number, line in enumerate(lines, window.first))
-    return f"{_header(spot, window)}\n{text}"
+    return f"{header(spot, window)}\n{text}"
 
 
-def _header(spot: Spot, window: Window) -> str:
+def not_modified(spot: Spot, tag: str) -> str:
+    """The answer to a read with an etag that still holds."""
+    return f"[{spot}] not modified, etag={tag}"
+
+
+def header(spot: Spot, window: Window) -> str:
+    """The line above the lines of a file: which they are, and how to go on."""
     total = "?" if window.total is None else str(window.total)
     where = f"{window.first}-{window.last} of {total}" if window.first else f"the last {window.last} of {total}"
     parts = [f"[{spot}] lines {where if window.text else f'none of {total}'}"]
