@@ -446,8 +446,33 @@ def test_prompts_name_the_folder_and_the_question(ground: Ground) -> None:
     assert "the tides" in ask["result"]["messages"][0]["content"]["text"]
     explain = ground.wire.request("prompts/get", {"name": "explain_folder", "arguments": {"path": "notes/c"}})
     assert "notes/c" in explain["result"]["messages"][0]["content"]["text"]
-    refused = ground.wire.request("prompts/get", {"name": "explain_folder", "arguments": {"path": "/etc"}})
-    assert refused["error"]["code"] == -32602
+    for name in ("explain_folder", "review_changes", "tidy_folder"):
+        refused = ground.wire.request("prompts/get", {"name": name, "arguments": {"path": "/etc"}})
+        assert refused["error"]["code"] == -32602
+
+
+def test_prompts_ask_for_tools_that_exist(ground: Ground) -> None:
+    tools = {tool["name"] for tool in ground.wire.request("tools/list")["result"]["tools"]}
+    listed = ground.wire.request("prompts/list")["result"]["prompts"]
+    assert {item["name"] for item in listed} == {
+        "explain_folder", "find_in_project", "review_changes", "safe_rename", "tidy_folder",
+    }  # fmt: skip
+    for item in listed:
+        arguments = {argument["name"]: "notes/x" for argument in item.get("arguments", [])}
+        answer = ground.wire.request("prompts/get", {"name": item["name"], "arguments": arguments})
+        text = answer["result"]["messages"][0]["content"]["text"]
+        assert "notes" in text
+        named = set(re.findall(r"\b(?:read|list|find|search|edit|write|diff|get|move|copy|delete)_[a-z_]+\b", text))
+        assert named
+        assert named <= tools
+
+
+def test_folders_are_completed_for_each_prompt_that_takes_one(ground: Ground) -> None:
+    ground.put("c/oval/x", b"")
+    for name in ("explain_folder", "review_changes", "tidy_folder"):
+        params = {"ref": {"type": "ref/prompt", "name": name}, "argument": {"name": "path", "value": "notes/c/o"}}
+        answer = ground.wire.request("completion/complete", params)
+        assert answer["result"]["completion"]["values"] == ["notes/c/oval/"]
 
 
 def test_every_call_has_an_intent_before_and_an_outcome_after(tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ async def complete_absolute(workspace: Workspace, value: str, chosen: dict[str, 
 
 
 @resources.completer("explain_folder", "path")
+@resources.completer("review_changes", "path")
+@resources.completer("tidy_folder", "path")
 async def complete_folder(workspace: Workspace, value: str, chosen: dict[str, str]) -> list[str]:
     """Folders, by root name and path."""
     del chosen
