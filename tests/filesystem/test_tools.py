@@ -552,3 +552,49 @@ def test_a_server_whose_journal_fails_is_not_ready_until_it_can_write_again(tmp_
             time.sleep(0.1)
         assert ready() == 200
         assert "result" in wire.request("tools/call", {"name": "list_roots", "arguments": {}})
+
+
+def test_no_page_of_a_list_is_over_the_budget(one: Ground) -> None:
+    for number in range(3000):
+        one.put(f"wide/{number:04}-{'n' * 60}.txt", b"")
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        text = one.wire.text("list_directory", path="notes/wide", limit=2000, cursor=cursor)
+        assert len(text) <= 48_000
+        record = json.loads(text)
+        seen += [entry["path"] for entry in record["entries"]]
+        cursor = record["next_cursor"]
+        if not cursor:
+            break
+    assert seen == sorted(os.listdir(one.notes / "wide"))
+    found: list[str] = []
+    while True:
+        text = one.wire.text("find_files", path="notes/wide", limit=2000, sort="path", cursor=cursor)
+        assert len(text) <= 48_000
+        record = json.loads(text)
+        found += record["paths"]
+        cursor = record["next_cursor"]
+        if not cursor:
+            break
+    assert found == seen
+
+
+def test_a_tree_counts_large_and_ignored_folders_instead_of_showing_them(one: Ground) -> None:
+    one.put("tree/.gitignore", b"build/\n")
+    one.put("tree/build/deep/out.o", b"")
+    one.put("tree/.git/HEAD", b"")
+    one.put("tree/src/main.py", b"")
+    for number in range(201):
+        one.put(f"tree/data/{number}", b"")
+    record = one.wire.record("list_directory", path="notes/tree", depth=5)
+    paths = [entry["path"] for entry in record["entries"]]
+    assert paths == [".git", ".gitignore", "build", "data", "src", "src/main.py"]
+    assert record["collapsed"] == [
+        {"path": ".git", "entries": 1, "reason": "ignored"},
+        {"path": "build", "entries": 1, "reason": "ignored"},
+        {"path": "data", "entries": 201, "reason": "large"},
+    ]
+    # By itself such a folder is listed like any other.
+    assert one.wire.record("list_directory", path="notes/tree/data")["total"] == 201
+    assert one.wire.record("list_directory", path="notes/tree/build", depth=2)["collapsed"] == []

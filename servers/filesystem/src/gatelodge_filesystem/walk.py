@@ -65,6 +65,7 @@ class Folder:
         links: Names of its links.
         others: Names of its pipes, sockets and devices.
         ignored: How many entries ignore rules left out.
+        shut: Those of `folders` that ignore rules name, seen but not entered; only where `Walk.collapse` is set.
     """
 
     fd: int
@@ -74,6 +75,7 @@ class Folder:
     links: list[str]
     others: list[str]
     ignored: int = 0
+    shut: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -86,6 +88,7 @@ class Walk:
         use_ignore: Whether .gitignore and .ignore files count; the ``.git`` folder is then left out too.
         hidden: Whether names that begin with a dot are seen.
         depth: How many levels are entered; 1 sees only the first folder.
+        collapse: Where ignore rules don't count, still enter no folder that they name.
         refuses: Folders that are seen but not entered, by their path from the root.
         notes: Folders that could not be read are noted here.
     """
@@ -96,6 +99,7 @@ class Walk:
     hidden: bool = False
     depth: int = MAX_DEPTH
     refuses: Check | None = None
+    collapse: bool = False
     unreadable: list[str] = field(default_factory=list[str])
 
     def run(self, fd: int, prefix: str = "", above: Rules | None = None) -> None:
@@ -134,6 +138,12 @@ class Walk:
         if self.use_ignore:
             rules = rules_of(fd, names, self._prefix + rel, above)
             self._leave_out(folder, rules)
+        elif self.collapse:
+            rules = rules_of(fd, names, self._prefix + rel, above)
+            at = self._prefix + rel
+            folder.shut = frozenset(
+                name for name in folders if name == ".git" or (rules is not None and rules.ignored(f"{at}{name}/"))
+            )
         if not self.hidden:
             for group in (folder.files, folder.folders, folder.links, folder.others):
                 if names:
@@ -145,6 +155,8 @@ class Walk:
     def _descend(self, folder: Folder, rules: Rules | None, level: int) -> None:
         fd, rel = folder.fd, folder.rel
         for name in folder.folders:
+            if name in folder.shut:
+                continue
             if self.refuses is not None and self.refuses(f"{self._prefix}{rel}{name}"):
                 continue
             try:

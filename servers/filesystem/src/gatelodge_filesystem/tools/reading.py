@@ -18,7 +18,7 @@ from gatelodge_filesystem.credentials import SUMMARY
 from gatelodge_filesystem.encoding import count_lines, detect, eol_name, etag, line_ends
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.listing import list_folder
-from gatelodge_filesystem.names import shown
+from gatelodge_filesystem.names import fitting, shown
 from gatelodge_filesystem.walk import Budget, rules_above
 from gatelodge_filesystem.windows import SAMPLE_BYTES, Window, read_all, read_window
 from gatelodge_filesystem.workspace import Spot, Workspace
@@ -29,6 +29,8 @@ Path = Annotated[str, Field(description="As root/rest, or absolute.")]
 MAX_HASHED = 256 * 1024 * 1024
 MAX_COUNTED = 64 * 1024 * 1024
 MAX_PATHS = 50
+MARGIN = 4000
+"""Characters of a result that are kept for everything but its list."""
 
 
 class RootRecord(BaseModel):
@@ -133,6 +135,14 @@ class EntryRecord(BaseModel):
     modified: str
 
 
+class CollapsedRecord(BaseModel):
+    """A folder that a tree doesn't enter; list it by itself."""
+
+    path: str
+    entries: int
+    reason: Literal["large", "ignored"]
+
+
 class ListingRecord(BaseModel):
     """A page of a folder's entries."""
 
@@ -143,6 +153,7 @@ class ListingRecord(BaseModel):
     ignored: int
     unreadable: list[str]
     protected: list[str]
+    collapsed: list[CollapsedRecord]
     next_cursor: str
 
 
@@ -157,7 +168,7 @@ async def list_directory(
     limit: Annotated[int, Field(ge=1, le=2000)] = 200,
     cursor: str = "",
 ) -> ListingRecord:
-    """List a folder with types, sizes and times; several levels deep as a tree."""
+    """List a folder with types, sizes and times; with depth a tree, where large and ignored folders are only counted."""
     spot = workspace.spot(path)
 
     def work(stop: threading.Event) -> ListingRecord:
@@ -165,7 +176,8 @@ async def list_directory(
         fd = workspace.open_directory(spot)
         try:
             found = list_folder(
-                fd, depth=depth, order=sort, hidden=hidden, use_ignore=gitignore, limit=limit, cursor=cursor,
+                fd, depth=depth, order=sort, hidden=hidden, use_ignore=gitignore, limit=limit,
+                room=workspace.budget - MARGIN, cursor=cursor,
                 budget=Budget(stop), above=above, prefix=f"{rel}/" if rel else "", refuses=spot.root.jail.refuses,
             )  # fmt: skip
         finally:
@@ -179,8 +191,12 @@ async def list_directory(
             shown=len(found.items),
             total=found.total,
             ignored=found.ignored,
-            unreadable=[shown(name) for name in found.unreadable[:20]],
-            protected=[shown(name) for name in found.refused[:20]],
+            unreadable=fitting(found.unreadable[:20], 1000),
+            protected=fitting(found.refused[:20], 1000),
+            collapsed=[
+                CollapsedRecord(path=shown(item.rel), entries=item.entries, reason=item.reason)
+                for item in found.collapsed
+            ],
             next_cursor=found.cursor,
         )
 

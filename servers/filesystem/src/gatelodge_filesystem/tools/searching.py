@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field
 
 from gatelodge_filesystem import cursors
 from gatelodge_filesystem.find import Found, Query, find
-from gatelodge_filesystem.names import shown
+from gatelodge_filesystem.names import fitting, shown
 from gatelodge_filesystem.search import FileHits, Hits, Request, search
-from gatelodge_filesystem.tools.reading import Path, rules_for
+from gatelodge_filesystem.tools.reading import MARGIN, Path, rules_for
 from gatelodge_filesystem.walk import Budget
 from gatelodge_filesystem.workspace import Spot, Workspace
 
@@ -57,7 +57,7 @@ async def find_files(
     spot = workspace.spot(path)
     query = Query(
         tuple(globs), tuple(exclude), type, min_size, max_size, _nanoseconds(modified_after), sort, gitignore, hidden,
-        limit, cursor,
+        limit, workspace.budget - MARGIN, cursor,
     )  # fmt: skip
 
     def work(stop: threading.Event) -> Found:
@@ -71,25 +71,14 @@ async def find_files(
             os.close(fd)
 
     found = await workspace.read(work)
-    paths: list[str] = []
-    room = workspace.budget - 2000
-    for name in found.paths:
-        text = shown(name)
-        room -= len(text) + 4
-        if room < 0:
-            raise CallError(
-                "too_much",
-                f"the paths don't fit into {workspace.budget} characters.",
-                f"Set limit={max(len(paths), 1)}.",
-            )
-        paths.append(text)
+    paths = [shown(name) for name in found.paths]
     return FoundRecord(
         folder=str(spot),
         paths=paths,
         shown=len(paths),
         total=found.total,
         scanned=found.scanned,
-        unreadable=[shown(name) for name in found.unreadable[:20]],
+        unreadable=fitting(found.unreadable[:20], 1000),
         next_cursor=found.cursor,
     )
 
