@@ -6,8 +6,11 @@ import bisect
 import os
 import stat
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from gatelodge_core.globs import Globs
 
 from gatelodge_filesystem import cursors
 from gatelodge_filesystem.credentials import Check
@@ -93,6 +96,7 @@ def list_folder(
     above: Rules | None = None,
     prefix: str = "",
     refuses: Check | None = None,
+    exclude: Sequence[str] = (),
 ) -> Listing:
     """List a folder.
 
@@ -108,16 +112,21 @@ def list_folder(
         budget: What it may spend.
         above: The ignore rules from above the folder.
         prefix: The folder's path from the root, empty or ending in a slash.
+        exclude: Globs of paths, from the folder that is listed, that are left out.
         refuses: What may not be opened: it is listed, a folder of these isn't entered.
     """
-    asked = cursors.question("list", prefix, depth, order, hidden, use_ignore)
+    asked = cursors.question("list", prefix, depth, order, hidden, use_ignore, *exclude)
     after = cursors.decode(asked, cursor)
     found: list[tuple[int, str, Kind, int, int]] = []
     ignored: Counter[str] = Counter()
     by_name = order == "name"
+    unwanted = Globs(exclude, empty_matches=False)
     collapsed: dict[str, Collapsed] = {}
 
     def visit(folder: Folder) -> None:
+        if exclude:
+            for names in (folder.files, folder.folders, folder.links, folder.others):
+                names[:] = [name for name in names if not unwanted.matches(folder.rel + name)]
         ignored[folder.rel] += folder.ignored
         count = len(folder.files) + len(folder.folders) + len(folder.links) + len(folder.others)
         if folder.rel and count > LARGE:

@@ -18,6 +18,7 @@ from gatelodge_filesystem.roots import pin
 from gatelodge_filesystem.settings import FilesystemSettings
 from gatelodge_filesystem.subjects import effect, subjects
 from gatelodge_filesystem.subscribed import Subscribed
+from gatelodge_filesystem.tools.compat import compat
 from gatelodge_filesystem.tools.reading import reading
 from gatelodge_filesystem.tools.searching import searching
 from gatelodge_filesystem.tools.several import several
@@ -41,7 +42,9 @@ OFFERED = merged([reading, several, searching, waiting, writing, resources, prom
 def declarations(settings: FilesystemSettings) -> Declarations[Workspace]:
     """What the server offers under these settings."""
     changeable = any(spec.writable for spec in settings.specs)
-    return OFFERED if changeable else OFFERED.chosen(read_only)
+    # The prompts speak of our own tools.
+    offered = merged([compat, resources]) if settings.compat else OFFERED
+    return offered if changeable else offered.chosen(read_only)
 
 
 def build(settings: FilesystemSettings) -> Lodge[Workspace]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from gatelodge_core.errors import CallError
 from gatelodge_core.settings import LodgeSettings, Texts
@@ -33,6 +33,11 @@ class FilesystemSettings(LodgeSettings):
     allow_credentials: Texts = Field(
         default_factory=list[str],
         description="A glob of credential files that may be used all the same, for example .env.test or certs/*.pem.",
+    )
+
+    compat: Literal["", "reference"] = Field(
+        default="",
+        description="Offer the tool names of @modelcontextprotocol/server-filesystem instead of our own (reference).",
     )
 
     @field_validator("allow_credentials", mode="after")

@@ -15,7 +15,15 @@ from gatelodge_filesystem.subscribed import INDEX, path_of
 from gatelodge_filesystem.tools.writing import edit_file, write_file
 from gatelodge_filesystem.workspace import Spot, Workspace
 
-_TREES = {"list_directory", "find_files", "search_text", "wait_for_changes"}
+_TREES = {
+    "list_directory",
+    "find_files",
+    "search_text",
+    "wait_for_changes",
+    "directory_tree",
+    "search_files",
+    "move_file",
+}
 _PREVIEWS = {"edit_file": edit_file, "write_file": write_file}
 
 
@@ -37,6 +45,8 @@ def _paths(call: Call) -> list[str]:
     given: list[object] = [call.arguments.get("path", "")]
     if call.name == "diff_files":
         given = [call.arguments.get("old", ""), call.arguments.get("new", "")]
+    if call.name == "move_file":
+        given = [call.arguments.get("source", ""), call.arguments.get("destination", "")]
     several: object = call.arguments.get("paths")
     if isinstance(several, list):
         given = cast("list[object]", several)
