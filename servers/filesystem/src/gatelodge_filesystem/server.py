@@ -18,6 +18,7 @@ from gatelodge_filesystem.roots import pin
 from gatelodge_filesystem.settings import FilesystemSettings
 from gatelodge_filesystem.subjects import effect, subjects
 from gatelodge_filesystem.subscribed import Subscribed
+from gatelodge_filesystem.tools.archiving import archiving
 from gatelodge_filesystem.tools.compat import compat
 from gatelodge_filesystem.tools.reading import reading
 from gatelodge_filesystem.tools.searching import searching
@@ -44,6 +45,8 @@ def declarations(settings: FilesystemSettings) -> Declarations[Workspace]:
     changeable = any(spec.writable for spec in settings.specs)
     # The prompts speak of our own tools.
     offered = merged([compat, resources]) if settings.compat else OFFERED
+    if "archive" in settings.tools:
+        offered = merged([offered, archiving])
     return offered if changeable else offered.chosen(read_only)
 
 

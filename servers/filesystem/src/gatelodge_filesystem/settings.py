@@ -12,6 +12,7 @@ from pydantic_settings import NoDecode
 from gatelodge_filesystem.credentials import allowing
 from gatelodge_filesystem.roots import RootSpec, parse_spec
 
+EXTRA_TOOLS = ("archive",)
 _MODES = ("ro", "rw")
 
 
@@ -39,6 +40,16 @@ class FilesystemSettings(LodgeSettings):
         default="",
         description="Offer the tool names of @modelcontextprotocol/server-filesystem instead of our own (reference).",
     )
+
+    tools: Texts = Field(default_factory=list[str], description="Tools offered besides: archive.")
+
+    @field_validator("tools", mode="after")
+    @classmethod
+    def _are_offered(cls, tools: list[str]) -> list[str]:
+        for name in tools:
+            if name not in EXTRA_TOOLS:
+                raise ValueError(f"{name[:40]!r} is not one of: {', '.join(EXTRA_TOOLS)}")
+        return tools
 
     @field_validator("allow_credentials", mode="after")
     @classmethod

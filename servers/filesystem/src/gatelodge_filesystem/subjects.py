@@ -47,6 +47,8 @@ def _paths(call: Call) -> list[str]:
         given = [call.arguments.get("old", ""), call.arguments.get("new", "")]
     if call.name == "move_file":
         given = [call.arguments.get("source", ""), call.arguments.get("destination", "")]
+    if call.name in ("extract_archive", "create_archive"):
+        given = [call.arguments.get("path", ""), call.arguments.get("folder", "")]
     several: object = call.arguments.get("paths")
     if isinstance(several, list):
         given = cast("list[object]", several)
