@@ -16,7 +16,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO, Protocol, cast
 
@@ -142,11 +142,21 @@ def entries(file: IO[bytes], size: int, limits: Limits, spend: Callable[[], None
     head = file.read(8)
     file.seek(0)
     most = min(limits.total, max(limits.slack, size * limits.ratio))
-    try:
+    with _explained():
         found = _zip(file, size, limits) if head[:4] in (b"PK\x03\x04", _END) else _tar(file, head, limits)
         yield from _bounded(found, limits, most, spend)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
-            NotImplementedError, RuntimeError, struct.error) as error:  # fmt: skip
+
+
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
+           NotImplementedError, RuntimeError, struct.error)  # fmt: skip
+
+
+@contextmanager
+def _explained() -> Generator[None]:
+    """Word what the libraries raise for a broken archive."""
+    try:
+        yield
+    except _BROKEN as error:
         raise refuse(f"it can't be read as zip or tar ({type(error).__name__}).") from None
 
 
@@ -167,7 +177,13 @@ def _bounded(found: Generator[Entry], limits: Limits, most: int, spend: Callable
 
         def counted(chunks: Callable[[], Generator[bytes]] = entry.chunks) -> Generator[bytes]:
             nonlocal unpacked
-            for chunk in chunks():
+            read = chunks()
+            while True:
+                # Only reading is explained: what the caller does with a chunk may fail for reasons of its own.
+                with _explained():
+                    chunk = next(read, b"")
+                if not chunk:
+                    return
                 spend()
                 unpacked += len(chunk)
                 if unpacked > most:
