@@ -386,6 +386,46 @@ def test_resources_are_read_as_text_bytes_and_folders(ground: Ground) -> None:
         "file:///{+path}",
         "fs-journal://{change}",
     ]
+    assert not any("mimeType" in item for item in templates[:2])
+
+
+def test_each_resource_has_its_own_type(ground: Ground) -> None:
+    ground.put("t/plan.md", b"# plan\n")
+    ground.put("t/noext", b"text\n")
+    ground.put("t/lying.txt", bytes(range(256)))
+    ground.put("t/dot.png", b"\x89PNG\r\n\x1a\n" + bytes(20))
+    for name, kind in (
+        ("t/plan.md", "text/markdown"),
+        ("t/noext", "text/plain"),
+        ("t/lying.txt", "application/octet-stream"),
+        ("t/dot.png", "image/png"),
+        ("t", "application/json"),
+    ):
+        answer = ground.wire.request("resources/read", {"uri": f"fs://notes/{name}"})
+        assert answer["result"]["contents"][0]["mimeType"] == kind
+
+
+def test_the_index_leads_to_the_roots(ground: Ground) -> None:
+    (listed,) = ground.wire.request("resources/list")["result"]["resources"]
+    assert (listed["uri"], listed["mimeType"]) == ("fs://", "application/json")
+    read = ground.wire.request("resources/read", {"uri": "fs://"})["result"]["contents"][0]
+    roots = json.loads(read["text"])["roots"]
+    assert [(root["name"], root["mode"]) for root in roots] == [("notes", "rw"), ("src", "ro")]
+    inside = ground.wire.request("resources/read", {"uri": roots[1]["uri"]})["result"]["contents"][0]
+    assert json.loads(inside["text"])["entries"] == ["main.py"]
+
+
+def test_an_escaped_uri_is_judged_by_what_it_names(tmp_path: Path) -> None:
+    arguments = furnish(tmp_path / "g")
+    (tmp_path / "g" / "notes" / "kept").mkdir()
+    (tmp_path / "g" / "notes" / "kept" / "plan.txt").write_text(SECRET, encoding="utf-8")
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[rule]]\nsubject = "notes/kept/**"\nthen = "deny"\n', encoding="utf-8")
+    with connected(command(*arguments, "--policy", str(policy)), "stdio", MODERN) as wire:
+        for uri in ("fs://notes/kept/plan.txt", "fs://notes/%6bept/plan.txt", "fs://n%6ftes/kept%2Fplan.txt"):
+            answer = json.dumps(wire.request("resources/read", {"uri": uri}))
+            assert "denied_by_policy" in answer
+            assert SECRET not in answer
 
 
 def test_completions_lead_from_the_root_to_the_file(ground: Ground) -> None:
@@ -410,8 +450,33 @@ def test_prompts_name_the_folder_and_the_question(ground: Ground) -> None:
     assert "the tides" in ask["result"]["messages"][0]["content"]["text"]
     explain = ground.wire.request("prompts/get", {"name": "explain_folder", "arguments": {"path": "notes/c"}})
     assert "notes/c" in explain["result"]["messages"][0]["content"]["text"]
-    refused = ground.wire.request("prompts/get", {"name": "explain_folder", "arguments": {"path": "/etc"}})
-    assert refused["error"]["code"] == -32602
+    for name in ("explain_folder", "review_changes", "tidy_folder"):
+        refused = ground.wire.request("prompts/get", {"name": name, "arguments": {"path": "/etc"}})
+        assert refused["error"]["code"] == -32602
+
+
+def test_prompts_ask_for_tools_that_exist(ground: Ground) -> None:
+    tools = {tool["name"] for tool in ground.wire.request("tools/list")["result"]["tools"]}
+    listed = ground.wire.request("prompts/list")["result"]["prompts"]
+    assert {item["name"] for item in listed} == {
+        "explain_folder", "find_in_project", "review_changes", "safe_rename", "tidy_folder",
+    }  # fmt: skip
+    for item in listed:
+        arguments = {argument["name"]: "notes/x" for argument in item.get("arguments", [])}
+        answer = ground.wire.request("prompts/get", {"name": item["name"], "arguments": arguments})
+        text = answer["result"]["messages"][0]["content"]["text"]
+        assert "notes" in text
+        named = set(re.findall(r"\b(?:read|list|find|search|edit|write|diff|get|move|copy|delete)_[a-z_]+\b", text))
+        assert named
+        assert named <= tools
+
+
+def test_folders_are_completed_for_each_prompt_that_takes_one(ground: Ground) -> None:
+    ground.put("c/oval/x", b"")
+    for name in ("explain_folder", "review_changes", "tidy_folder"):
+        params = {"ref": {"type": "ref/prompt", "name": name}, "argument": {"name": "path", "value": "notes/c/o"}}
+        answer = ground.wire.request("completion/complete", params)
+        assert answer["result"]["completion"]["values"] == ["notes/c/oval/"]
 
 
 def test_every_call_has_an_intent_before_and_an_outcome_after(tmp_path: Path) -> None:
@@ -492,3 +557,49 @@ def test_a_server_whose_journal_fails_is_not_ready_until_it_can_write_again(tmp_
             time.sleep(0.1)
         assert ready() == 200
         assert "result" in wire.request("tools/call", {"name": "list_roots", "arguments": {}})
+
+
+def test_no_page_of_a_list_is_over_the_budget(one: Ground) -> None:
+    for number in range(3000):
+        one.put(f"wide/{number:04}-{'n' * 60}.txt", b"")
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        text = one.wire.text("list_directory", path="notes/wide", limit=2000, cursor=cursor)
+        assert len(text) <= 48_000
+        record = json.loads(text)
+        seen += [entry["path"] for entry in record["entries"]]
+        cursor = record["next_cursor"]
+        if not cursor:
+            break
+    assert seen == sorted(os.listdir(one.notes / "wide"))
+    found: list[str] = []
+    while True:
+        text = one.wire.text("find_files", path="notes/wide", limit=2000, sort="path", cursor=cursor)
+        assert len(text) <= 48_000
+        record = json.loads(text)
+        found += record["paths"]
+        cursor = record["next_cursor"]
+        if not cursor:
+            break
+    assert found == seen
+
+
+def test_a_tree_counts_large_and_ignored_folders_instead_of_showing_them(one: Ground) -> None:
+    one.put("tree/.gitignore", b"build/\n")
+    one.put("tree/build/deep/out.o", b"")
+    one.put("tree/.git/HEAD", b"")
+    one.put("tree/src/main.py", b"")
+    for number in range(201):
+        one.put(f"tree/data/{number}", b"")
+    record = one.wire.record("list_directory", path="notes/tree", depth=5)
+    paths = [entry["path"] for entry in record["entries"]]
+    assert paths == [".git", ".gitignore", "build", "data", "src", "src/main.py"]
+    assert record["collapsed"] == [
+        {"path": ".git", "entries": 1, "reason": "ignored"},
+        {"path": "build", "entries": 1, "reason": "ignored"},
+        {"path": "data", "entries": 201, "reason": "large"},
+    ]
+    # By itself such a folder is listed like any other.
+    assert one.wire.record("list_directory", path="notes/tree/data")["total"] == 201
+    assert one.wire.record("list_directory", path="notes/tree/build", depth=2)["collapsed"] == []

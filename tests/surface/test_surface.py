@@ -100,7 +100,7 @@ def test_every_tool_keeps_the_rules_that_all_tools_keep(listed: dict[str, list[d
 
 def test_bulk_has_no_output_schema_and_records_have_one(listed: dict[str, list[dict[str, Any]]]) -> None:
     with_schema = {tool["name"] for tool in listed["filesystem"] if "outputSchema" in tool}
-    assert with_schema == {"list_roots", "list_directory", "get_file_info", "find_files"}
+    assert with_schema == {"list_roots", "list_directory", "get_file_info", "find_files", "wait_for_changes"}
 
 
 def test_the_generated_documentation_is_up_to_date() -> None:

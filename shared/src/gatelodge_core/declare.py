@@ -28,6 +28,23 @@ MAX_TOOL_NAME = 30
 """Cursor drops a tool when the server's key and the tool's name exceed 60 characters together."""
 
 
+ANY_TYPE = "*/*"
+"""Declared by a template whose resources each have a type of their own, given with `Content`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a resource holds, with a type of its own instead of the declared one.
+
+    Args:
+        data: Text, or bytes for a blob.
+        mime_type: Such as ``text/markdown``.
+    """
+
+    data: str | bytes
+    mime_type: str
+
+
 class Progress(Protocol):
     """Tells the host how far a long call is; a parameter of this type is filled in, never sent by the caller."""
 
@@ -126,7 +143,7 @@ class Declarations(Generic[D]):
     def resource(
         self, uri: str, *, name: str, title: str = "", mime_type: str = "text/plain", yields: Label = PUBLIC
     ) -> Callable[[Callable[Concatenate[D, P], Awaitable[R]]], Callable[Concatenate[D, P], Awaitable[R]]]:
-        """Declare a resource or template; the function returns `str` or `bytes`.
+        """Declare a resource or template; the function returns `str`, `bytes` or `Content`.
 
         Raises:
             ValueError: The URI is taken, or the docstring is missing.

@@ -85,3 +85,7 @@ class Denied(JailError):
 
 class ReadOnly(JailError):
     """The root was granted for reading only."""
+
+
+class Protected(JailError):
+    """The path is one that the root's owner keeps from being opened, such as a key file."""

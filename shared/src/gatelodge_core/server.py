@@ -7,28 +7,32 @@ everything it receives passes the guard first. Private attributes of the SDK are
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, cast
 
 from mcp.server.caching import CacheHint
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.lowlevel.server import Server
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts.base import Prompt
 from mcp.shared.exceptions import MCPError
 from mcp.shared.uri_template import UriTemplate
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, Completion, InputRequiredResult, PromptReference
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, Completion, InputRequiredResult, PromptReference, ResourceTemplate
+from pydantic import AnyUrl
 
 from gatelodge_core.auth.principal import Principal
-from gatelodge_core.declare import Declarations, PromptDeclaration, ResourceDeclaration
+from gatelodge_core.declare import ANY_TYPE, Content, Declarations, PromptDeclaration, ResourceDeclaration
 from gatelodge_core.effects import Nature
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import Step
 from gatelodge_core.guard.chain import Guard
 from gatelodge_core.guard.wire import sendable, sendable_json
 from gatelodge_core.sandbox.profiles import Profile
+from gatelodge_core.subscriptions import Subscriptions, Watch
 from gatelodge_core.tools import LodgeTool, bound, question, unexpected
 
 logger = logging.getLogger(__name__)
@@ -40,6 +44,34 @@ MAX_COMPLETIONS = 100
 
 LIST_TTL_MS = 60_000
 """How long a host may keep our lists; they change only when the server restarts."""
+
+
+_MIME_TYPE = ContextVar("gatelodge_mime_type", default="")
+"""The type that the resource function of this very request gave its content."""
+
+
+class _Server(MCPServer[Any]):
+    """The SDK's server, except that what a resource holds may have another type than its template."""
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        token = _MIME_TYPE.set("")
+        try:
+            found = await super().read_resource(uri, context)
+            mime_type = _MIME_TYPE.get()
+        finally:
+            _MIME_TYPE.reset(token)
+        if not mime_type or isinstance(found, InputRequiredResult):
+            return found
+        return [replace(item, mime_type=mime_type) for item in found]
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        # The specification wants a type only where all resources of a template have it; the SDK always gives one.
+        return [
+            item.model_copy(update={"mime_type": None}) if item.mime_type == ANY_TYPE else item
+            for item in await super().list_resource_templates()
+        ]
 
 
 @dataclass(frozen=True)
@@ -79,6 +111,7 @@ class Lodge(Generic[D]):
         hidden: Whether a tool may never be called by a principal; it then isn't listed.
         profile: What the process may reach; None where the kernel is not asked.
         start: Called with the level of confinement reached, before anything is served; opens what must be open.
+        watch: Starts the watch of a resource; without it there are no subscriptions.
         life: Entered before the first request and left after the last; for pools and journals.
     """
 
@@ -91,6 +124,8 @@ class Lodge(Generic[D]):
     profile: Profile | None = None
     start: Callable[[str], None] | None = None
     life: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    watch: Watch | None = None
+    _subscriptions: Subscriptions | None = field(init=False, default=None)
     _natures: dict[str, Nature] = field(init=False, default_factory=dict[str, Nature])
     _prompts: dict[str, tuple[frozenset[str], frozenset[str]]] = field(
         init=False, default_factory=dict[str, tuple[frozenset[str], frozenset[str]]]
@@ -101,7 +136,7 @@ class Lodge(Generic[D]):
         tools = [LodgeTool.declared(tool, self.domain) for tool in self.declarations.tools.values()]
         self._natures = {name: tool.nature for name, tool in self.declarations.tools.items()}
         hint = CacheHint(ttl_ms=LIST_TTL_MS, scope="private")
-        self.mcp = MCPServer(
+        self.mcp = _Server(
             self.identity.name,
             self.identity.title,
             self.identity.description,
@@ -123,6 +158,9 @@ class Lodge(Generic[D]):
         for resource in self.declarations.resources.values():
             self._add_resource(resource)
         self._add_completions()
+        if self.watch is not None:
+            self._subscriptions = Subscriptions(self.watch)
+            self._subscriptions.register(self.lowlevel)
 
     @property
     def server(self) -> str:
@@ -133,6 +171,11 @@ class Lodge(Generic[D]):
     def lowlevel(self) -> Server[Any]:
         """The SDK's low-level server, for our own transports."""
         return self.mcp._lowlevel_server  # pyright: ignore[reportPrivateUsage] - the SDK's own docs use it so
+
+    def drain(self) -> None:
+        """End what would stay open for as long as its clients like: listen streams."""
+        if self._subscriptions is not None:
+            self._subscriptions.drain()
 
     def tool(self, name: str) -> Nature | None:
         """The nature of a tool, or None."""
@@ -175,7 +218,10 @@ class Lodge(Generic[D]):
 
         async def read(**arguments: str) -> str | bytes:
             try:
-                content: str | bytes = await function(**arguments)
+                content: str | bytes | Content = await function(**arguments)
+                if isinstance(content, Content):
+                    _MIME_TYPE.set(content.mime_type)
+                    content = content.data
                 return sendable(content) if isinstance(content, str) else content
             except CallError as error:
                 kind = ResourceNotFoundError if error.code == "not_found" else ResourceError

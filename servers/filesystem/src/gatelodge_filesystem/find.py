@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from typing import Literal
 from gatelodge_core.globs import Globs
 
 from gatelodge_filesystem import cursors
+from gatelodge_filesystem.credentials import Check
 from gatelodge_filesystem.ignore import Rules
+from gatelodge_filesystem.names import fitting
 from gatelodge_filesystem.walk import Budget, Folder, Walk
 
 Wanted = Literal["file", "folder", "any"]
@@ -31,7 +34,8 @@ class Query:
         order: Newest first, by path, or largest first.
         use_ignore: Whether ignore rules leave files out.
         hidden: Whether names that begin with a dot are seen.
-        limit: Paths on a page.
+        limit: The most paths on a page.
+        room: The most characters of a page, as JSON.
         cursor: Where to go on.
     """
 
@@ -45,6 +49,7 @@ class Query:
     use_ignore: bool = True
     hidden: bool = False
     limit: int = 200
+    room: int = 1_000_000
     cursor: str = ""
 
 
@@ -67,7 +72,15 @@ class Found:
     unreadable: list[str]
 
 
-def find(fd: int, query: Query, budget: Budget, *, prefix: str = "", above: Rules | None = None) -> Found:
+def find(
+    fd: int,
+    query: Query,
+    budget: Budget,
+    *,
+    prefix: str = "",
+    above: Rules | None = None,
+    refuses: Check | None = None,
+) -> Found:
     """Find below a folder.
 
     Args:
@@ -76,6 +89,7 @@ def find(fd: int, query: Query, budget: Budget, *, prefix: str = "", above: Rule
         budget: What it may spend.
         prefix: The folder's path from the root, empty or ending in a slash.
         above: The ignore rules from above it.
+        refuses: Folders that are found but not entered.
 
     Raises:
         CallError: `bad_glob`, `bad_cursor`, `timeout`, `too_many_entries`.
@@ -107,13 +121,14 @@ def find(fd: int, query: Query, budget: Budget, *, prefix: str = "", above: Rule
             if key is not None:
                 found.append((key, path))
 
-    walk = Walk(visit, budget, use_ignore=query.use_ignore, hidden=query.hidden)
+    walk = Walk(visit, budget, use_ignore=query.use_ignore, hidden=query.hidden, refuses=refuses)
     walk.run(fd, prefix, above)
     found.sort()
     total = len(found)
     if after is not None:
-        found = [item for item in found if item > after]
-    page = found[: query.limit]
+        found = found[bisect.bisect_right(found, after) :]
+    fit = len(fitting((path for _, path in found[: query.limit]), query.room))
+    page = found[: max(fit, 1)]
     cursor = cursors.encode(asked, page[-1]) if len(found) > len(page) else ""
     return Found([path for _, path in page], total, scanned, cursor, walk.unreadable)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -35,6 +36,24 @@ def given(text: str) -> str:
         start = found.end()
     raw += os.fsencode(text[start:])
     return os.fsdecode(bytes(raw))
+
+
+def fitting(names: Iterable[str], room: int) -> list[str]:
+    """The first names, in the form that is shown, that take no more than `room` characters as JSON."""
+    kept: list[str] = []
+    for name in names:
+        text = shown(name)
+        room -= cost(text)
+        if room < 0:
+            break
+        kept.append(text)
+    return kept
+
+
+def cost(text: str) -> int:
+    """Characters that a shown name takes as an element of a JSON list."""
+    # Nothing but quotes and backslashes is escaped: the rest isn't in a shown name.
+    return len(text) + text.count('"') + text.count("\\") + 3
 
 
 def _plain(char: str) -> bool:

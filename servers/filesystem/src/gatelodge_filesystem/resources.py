@@ -6,12 +6,15 @@ import json
 import os
 import stat
 import threading
+from urllib.parse import quote
 
-from gatelodge_core.declare import Declarations
+from gatelodge_core.declare import ANY_TYPE, Content, Declarations
 from gatelodge_core.effects import PRIVATE
 
 from gatelodge_filesystem.encoding import detect
+from gatelodge_filesystem.mime import mime_of
 from gatelodge_filesystem.names import shown
+from gatelodge_filesystem.subscribed import BY_NAME, BY_PATH, INDEX
 from gatelodge_filesystem.windows import SAMPLE_BYTES, read_all
 from gatelodge_filesystem.workspace import Spot, Workspace
 
@@ -22,32 +25,50 @@ MAX_LISTED = 1000
 MAX_SCANNED = 20_000
 
 
-@resources.resource("fs://{root}/{+path}", name="file", mime_type="application/octet-stream", yields=PRIVATE)
-async def file_in_root(workspace: Workspace, root: str, path: str) -> str | bytes:
+@resources.resource(INDEX, name="roots", mime_type="application/json")
+async def roots_index(workspace: Workspace) -> str:
+    """The folders this server may use, each with the URI of its entries."""
+    found = [
+        {
+            "name": shown(root.name),
+            "uri": f"fs://{quote(os.fsencode(root.name))}/",
+            "mode": "rw" if root.writable else "ro",
+        }
+        for root in workspace.roots
+    ]
+    return json.dumps({"roots": found}, ensure_ascii=False)
+
+
+@resources.resource(BY_NAME, name="file", mime_type=ANY_TYPE, yields=PRIVATE)
+async def file_in_root(workspace: Workspace, root: str, path: str) -> Content:
     """A file, or a folder as JSON, by root name and path."""
     return await _content(workspace, f"{root}/{path}")
 
 
-@resources.resource("file:///{+path}", name="file-by-path", mime_type="application/octet-stream", yields=PRIVATE)
-async def file_by_path(workspace: Workspace, path: str) -> str | bytes:
+@resources.resource(BY_PATH, name="file-by-path", mime_type=ANY_TYPE, yields=PRIVATE)
+async def file_by_path(workspace: Workspace, path: str) -> Content:
     """A file, or a folder as JSON, by absolute path."""
     return await _content(workspace, f"/{path}")
 
 
-async def _content(workspace: Workspace, path: str) -> str | bytes:
+async def _content(workspace: Workspace, path: str) -> Content:
     spot = workspace.spot(path)
 
-    def work(_: threading.Event) -> str | bytes:
+    def work(_: threading.Event) -> Content:
         found = workspace.guarded(spot, lambda: spot.root.jail.stat(spot.rel))
         if stat.S_ISDIR(found.st_mode):
-            return _folder(workspace, spot)
+            return Content(_folder(workspace, spot), "application/json")
         fd = workspace.open_file(spot)
         try:
             data = read_all(fd, MAX_RESOURCE)
         finally:
             os.close(fd)
         encoding = detect(data[:SAMPLE_BYTES], whole=len(data) <= SAMPLE_BYTES)
-        return encoding.decode(data[len(encoding.bom) :]) if encoding.is_text else data
+        kind = mime_of(spot.rel, data[:64], text=encoding.is_text)
+        if not encoding.is_text:
+            return Content(data, kind)
+        # The text is sent as JSON, so the file's own encoding is no longer its charset.
+        return Content(encoding.decode(data[len(encoding.bom) :]), kind)
 
     return await workspace.read(work)
 
@@ -103,6 +124,8 @@ async def complete_absolute(workspace: Workspace, value: str, chosen: dict[str, 
 
 
 @resources.completer("explain_folder", "path")
+@resources.completer("review_changes", "path")
+@resources.completer("tidy_folder", "path")
 async def complete_folder(workspace: Workspace, value: str, chosen: dict[str, str]) -> list[str]:
     """Folders, by root name and path."""
     del chosen

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from gatelodge_core.errors import JailError, SettingsError
 from gatelodge_core.sandbox.jail import Jail
 
+from gatelodge_filesystem.credentials import Check, is_credential
+
 _SYSTEM = ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var")
 
 
@@ -56,8 +58,8 @@ def parse_spec(text: str) -> RootSpec:
     return RootSpec(os.path.abspath(path), writable)
 
 
-def pin(specs: list[RootSpec], *, allow_broad: bool) -> list[Root]:
-    """Open every root once.
+def pin(specs: list[RootSpec], *, allow_broad: bool, refuses: Check = is_credential) -> list[Root]:
+    """Open every root once; `refuses` tells the paths in them that are never opened.
 
     Raises:
         SettingsError: None was given, one can't be opened or is too broad, or two are the same folder.
@@ -73,7 +75,7 @@ def pin(specs: list[RootSpec], *, allow_broad: bool) -> list[Root]:
                 f"{spec.path}: too broad for a root. Name the folders that are needed, or add --allow-broad-roots."
             )
         try:
-            jail = Jail.pin(spec.path, writable=spec.writable)
+            jail = Jail.pin(spec.path, writable=spec.writable, refuses=refuses)
         except JailError as error:
             raise SettingsError(f"{spec.path}: can't be a root: {error}. Is it an existing folder?") from None
         if any(root.jail.identity == jail.identity for root in roots):

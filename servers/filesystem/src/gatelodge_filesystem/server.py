@@ -14,18 +14,24 @@ from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.server import Identity, Lodge
 
 from gatelodge_filesystem.changes.log import Limits
+from gatelodge_filesystem.credentials import allowing
 from gatelodge_filesystem.prompts import prompts
 from gatelodge_filesystem.resources import resources
 from gatelodge_filesystem.roots import pin
 from gatelodge_filesystem.search.ripgrep import executable
 from gatelodge_filesystem.settings import OPTIONAL_TOOLS, FilesystemSettings
 from gatelodge_filesystem.subjects import effect, subjects
+from gatelodge_filesystem.subscribed import Subscribed
+from gatelodge_filesystem.tools.archiving import archiving
+from gatelodge_filesystem.tools.compat import compat
 from gatelodge_filesystem.tools.moving import moving
 from gatelodge_filesystem.tools.patching import patching
 from gatelodge_filesystem.tools.reading import reading
 from gatelodge_filesystem.tools.replacing import replacing
 from gatelodge_filesystem.tools.searching import searching
+from gatelodge_filesystem.tools.several import several
 from gatelodge_filesystem.tools.undoing import undoing
+from gatelodge_filesystem.tools.waiting import waiting
 from gatelodge_filesystem.tools.writing import writing
 from gatelodge_filesystem.workspace import Workspace
 
@@ -38,15 +44,19 @@ INSTRUCTIONS = (
     "Changes answer with change=ID, which undo_change takes back. Every cut answer says how to get the rest."
 )
 
-OFFERED = merged([reading, searching, writing, replacing, moving, resources, undoing, patching, prompts])
+OFFERED = merged(
+    [reading, several, searching, waiting, writing, replacing, moving, resources, undoing, patching, archiving, prompts]
+)
 """Everything there is, whatever the settings."""
 
 
 def declarations(settings: FilesystemSettings) -> Declarations[Workspace]:
     """What the server offers under these settings."""
     changeable = any(spec.writable for spec in settings.specs)
-    left_out = set(OPTIONAL_TOOLS) - set(settings.tools)
-    return OFFERED.chosen(lambda tool: tool.name not in left_out and (changeable or read_only(tool)))
+    # The prompts speak of our own tools.
+    offered = merged([compat, resources, patching, archiving]) if settings.compat else OFFERED
+    left_out = {name for group, names in OPTIONAL_TOOLS.items() if group not in settings.tools for name in names}
+    return offered.chosen(lambda tool: tool.name not in left_out and (changeable or read_only(tool)))
 
 
 def profile(settings: FilesystemSettings) -> Profile:
@@ -70,7 +80,7 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         INSTRUCTIONS,
         version("gatelodge-filesystem"),
     )
-    roots = pin(settings.specs, allow_broad=settings.allow_broad_roots)
+    roots = pin(settings.specs, allow_broad=settings.allow_broad_roots, refuses=allowing(settings.allow_credentials))
     workspace = Workspace(
         roots,
         budget=settings.budget,
@@ -92,5 +102,6 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         profile=keeper.confined(profile(settings)),
         start=keeper.start,
         hidden=keeper.hidden,
+        watch=Subscribed(workspace, workspace.watcher).watch,
         life=lambda: keeper.life(workspace.close),
     )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
+from gatelodge_core.errors import CallError
 from gatelodge_core.settings import LodgeSettings, Texts
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
+from gatelodge_filesystem.credentials import allowing
 from gatelodge_filesystem.roots import RootSpec, parse_spec
 
 _MODES = ("ro", "rw")
-OPTIONAL_TOOLS = ("apply_patch",)
+OPTIONAL_TOOLS = {
+    "archive": ("list_archive", "create_archive", "extract_archive"),
+    "apply_patch": ("apply_patch",),
+}
+"""What ``--tools`` can add: tools by their group."""
 
 
 class FilesystemSettings(LodgeSettings):
@@ -33,15 +39,35 @@ class FilesystemSettings(LodgeSettings):
         default=1024, ge=1, le=1_000_000, description="The most that previous versions and the trash take up."
     )
     undo_days: float = Field(default=14, gt=0, le=3650, description="How long changes can be undone.")
-    tools: Texts = Field(default_factory=list[str], description="Optional tools to offer as well: apply_patch.")
+
+    allow_credentials: Texts = Field(
+        default_factory=list[str],
+        description="A glob of credential files that may be used all the same, for example .env.test or certs/*.pem.",
+    )
+
+    compat: Literal["", "reference"] = Field(
+        default="",
+        description="Offer the tool names of @modelcontextprotocol/server-filesystem instead of our own (reference).",
+    )
+
+    tools: Texts = Field(default_factory=list[str], description="Tools offered besides: archive, apply_patch.")
 
     @field_validator("tools", mode="after")
     @classmethod
-    def _check_tools(cls, tools: list[str]) -> list[str]:
-        unknown = sorted(set(tools) - set(OPTIONAL_TOOLS))
-        if unknown:
-            raise ValueError(f"there is no optional tool {unknown[0]!r}; there is {', '.join(OPTIONAL_TOOLS)}")
+    def _are_offered(cls, tools: list[str]) -> list[str]:
+        for name in tools:
+            if name not in OPTIONAL_TOOLS:
+                raise ValueError(f"{name[:40]!r} is not one of: {', '.join(OPTIONAL_TOOLS)}")
         return tools
+
+    @field_validator("allow_credentials", mode="after")
+    @classmethod
+    def _are_globs(cls, patterns: list[str]) -> list[str]:
+        try:
+            allowing(patterns)
+        except CallError as error:
+            raise ValueError(str(error)) from None
+        return patterns
 
     @field_validator("roots", mode="after")
     @classmethod

@@ -13,6 +13,7 @@ from gatelodge_core.guard.call import Call, Subject
 
 from gatelodge_filesystem.names import shown
 from gatelodge_filesystem.patches import parse
+from gatelodge_filesystem.subscribed import INDEX, path_of
 from gatelodge_filesystem.tools.moving import copy_path, delete_path, move_path
 from gatelodge_filesystem.tools.replacing import replace_in_files
 from gatelodge_filesystem.tools.undoing import undo_change
@@ -21,7 +22,7 @@ from gatelodge_filesystem.workspace import Spot, Workspace
 
 _TREES = {
     "list_directory", "find_files", "search_text", "replace_in_files", "move_path", "copy_path", "delete_path",
-    "list_changes", "undo_change",
+    "list_changes", "undo_change", "wait_for_changes", "directory_tree", "search_files", "move_file",
 }  # fmt: skip
 _PREVIEWS = {
     "edit_file": edit_file,
@@ -55,8 +56,7 @@ def _paths(workspace: Workspace, call: Call) -> list[str]:
     if call.kind == "resource" and call.name.startswith(_JOURNAL):
         return _changed(workspace, call.name.removeprefix(_JOURNAL), since=False)
     if call.kind == "resource":
-        # fs://root/rest and file:///absolute, as the templates have them.
-        return [call.name.removeprefix("fs://") if call.name.startswith("fs://") else call.name]
+        return [] if call.name == INDEX else [path_of(call.name)]
     if call.kind == "completion":
         argument: object = call.arguments.get("argument")
         value: object = cast("Mapping[str, Any]", argument).get("value") if isinstance(argument, Mapping) else ""
@@ -66,6 +66,12 @@ def _paths(workspace: Workspace, call: Call) -> list[str]:
     if "source" in call.arguments or "destination" in call.arguments:
         return [str(call.arguments.get(key, "")) for key in ("source", "destination")]
     given: list[object] = [call.arguments.get("path", "")]
+    if call.name == "diff_files":
+        given = [call.arguments.get("old", ""), call.arguments.get("new", "")]
+    if call.name == "move_file":
+        given = [call.arguments.get("source", ""), call.arguments.get("destination", "")]
+    if call.name in ("extract_archive", "create_archive"):
+        given = [call.arguments.get("path", ""), call.arguments.get("folder", "")]
     several: object = call.arguments.get("paths")
     if isinstance(several, list):
         given = cast("list[object]", several)

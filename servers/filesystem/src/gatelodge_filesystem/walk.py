@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from gatelodge_core.errors import CallError
 
+from gatelodge_filesystem.credentials import Check
 from gatelodge_filesystem.ignore import Rules, rules_of
 
 MAX_DEPTH = 100
@@ -64,6 +65,7 @@ class Folder:
         links: Names of its links.
         others: Names of its pipes, sockets and devices.
         ignored: How many entries ignore rules left out.
+        shut: Those of `folders` that ignore rules name, seen but not entered; only where `Walk.collapse` is set.
     """
 
     fd: int
@@ -73,6 +75,7 @@ class Folder:
     links: list[str]
     others: list[str]
     ignored: int = 0
+    shut: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -85,6 +88,8 @@ class Walk:
         use_ignore: Whether .gitignore and .ignore files count; the ``.git`` folder is then left out too.
         hidden: Whether names that begin with a dot are seen.
         depth: How many levels are entered; 1 sees only the first folder.
+        collapse: Where ignore rules don't count, still enter no folder that they name.
+        refuses: Folders that are seen but not entered, by their path from the root.
         notes: Folders that could not be read are noted here.
     """
 
@@ -93,6 +98,8 @@ class Walk:
     use_ignore: bool = True
     hidden: bool = False
     depth: int = MAX_DEPTH
+    refuses: Check | None = None
+    collapse: bool = False
     unreadable: list[str] = field(default_factory=list[str])
 
     def run(self, fd: int, prefix: str = "", above: Rules | None = None) -> None:
@@ -131,14 +138,27 @@ class Walk:
         if self.use_ignore:
             rules = rules_of(fd, names, self._prefix + rel, above)
             self._leave_out(folder, rules)
+        elif self.collapse:
+            rules = rules_of(fd, names, self._prefix + rel, above)
+            at = self._prefix + rel
+            folder.shut = frozenset(
+                name for name in folders if name == ".git" or (rules is not None and rules.ignored(f"{at}{name}/"))
+            )
         if not self.hidden:
             for group in (folder.files, folder.folders, folder.links, folder.others):
                 if names:
                     group[:] = [name for name in group if name[0] != "."]
         self.visit(folder)
-        if level >= self.depth:
-            return
+        if level < self.depth:
+            self._descend(folder, rules, level)
+
+    def _descend(self, folder: Folder, rules: Rules | None, level: int) -> None:
+        fd, rel = folder.fd, folder.rel
         for name in folder.folders:
+            if name in folder.shut:
+                continue
+            if self.refuses is not None and self.refuses(f"{self._prefix}{rel}{name}"):
+                continue
             try:
                 below = os.open(name, OPEN_FOLDER, dir_fd=fd)
             except OSError:

@@ -11,7 +11,7 @@ import difflib
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -27,6 +27,7 @@ from gatelodge_core.errors import (
     NotADirectory,
     NotEmpty,
     NotFound,
+    Protected,
     ReadOnly,
     SpecialFile,
 )
@@ -41,7 +42,12 @@ from gatelodge_filesystem.locks import PathLocks
 from gatelodge_filesystem.names import given, shown
 from gatelodge_filesystem.pending import Pending
 from gatelodge_filesystem.roots import Root
+from gatelodge_filesystem.spots import Spot
+from gatelodge_filesystem.waiters import Waiters
+from gatelodge_filesystem.watching import Watcher
 from gatelodge_filesystem.windows import read_all
+
+__all__ = ["CALL_SECONDS", "Spot", "Workspace"]
 
 T = TypeVar("T")
 
@@ -58,27 +64,11 @@ _CODES: dict[type[JailError], tuple[str, str]] = {
     BadName: ("bad_name", "the path has a part that can't be a name (over 255 bytes, or a NUL)."),
     Denied: ("permission_denied", "the operating system does not let this server do that."),
     ReadOnly: ("read_only_root", "this root was granted for reading only."),
+    Protected: (
+        "protected",
+        "this holds credentials: listed, never opened, unless the server is run with --allow-credentials.",
+    ),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A place inside a root, which may or may not exist.
-
-    Args:
-        root: The root.
-        rel: The path relative to it, as `os.fsdecode` makes it; empty for the root itself.
-    """
-
-    root: Root
-    rel: str
-
-    def __str__(self) -> str:
-        return shown(f"{self.root.name}/{self.rel}" if self.rel else self.root.name)
-
-    def child(self, rel: str) -> Spot:
-        """The place of `rel` below this one."""
-        return Spot(self.root, f"{self.rel}/{rel}" if self.rel and rel else self.rel or rel)
 
 
 class _Recorder:
@@ -105,6 +95,8 @@ class Workspace:
     def __init__(self, roots: Sequence[Root], *, budget: int, state_dir: str, kept: Limits | None = None) -> None:
         self.roots = tuple(roots)
         self.budget = budget
+        self.watcher = Watcher()
+        self.waiters = Waiters(self.watcher)
         self._pending = Pending(os.path.join(state_dir, "pending"))
         self.writer = Writer(PathLocks(os.path.join(state_dir, "locks")), self._pending)
         self.journal = Journal(os.path.join(state_dir, "changes"), self.roots, self.writer, kept or Limits())
@@ -354,6 +346,7 @@ class Workspace:
 
     def close(self) -> None:
         """Let go of the roots."""
+        self.watcher.close()
         for root in self.roots:
             root.jail.close()
 

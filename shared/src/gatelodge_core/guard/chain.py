@@ -34,9 +34,16 @@ RETRY_AFTER = "gatelodge.retry_after"
 _KINDS: dict[str, tuple[Kind, str]] = {
     "tools/call": ("tool", "name"),
     "resources/read": ("resource", "uri"),
+    # Whoever may not read a resource isn't told of its changes either.
+    "resources/subscribe": ("resource", "uri"),
     "prompts/get": ("prompt", "name"),
     "completion/complete": ("completion", "ref"),
 }
+
+
+MAX_LISTENED = 65
+"""Resources of one listen request that are judged: one more than a stream may watch, so that too many are told of."""
+_MAY = Outcome({})
 
 
 class Directory(Protocol):
@@ -82,6 +89,8 @@ class Guard:
         try:
             if ctx.method == "tools/list":
                 return self._listed(await call_next(ctx), self._principal(ctx))
+            if ctx.method == "subscriptions/listen" and ctx.request_id is not None:
+                return await call_next(await self._permitted(ctx))
             if ctx.method not in _KINDS or ctx.request_id is None:
                 return await call_next(ctx)
             return (await self._walk(ctx, call_next)).result
@@ -114,10 +123,44 @@ class Guard:
             wire = result if isinstance(result, dict) else {}
             return Outcome(wire, failed=bool(wire.get("isError")))
 
-        way: Next = arrive
+        return await self._along(arrive)(call)
+
+    async def _permitted(self, ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[Any, Any]:
+        """A listen request with those resources alone that the caller may read.
+
+        Each is judged as a read of its own; the stream itself is open for as long as the client likes, and no call.
+        """
+        params = dict(ctx.params or {})
+        wanted: object = params.get("notifications")
+        if not isinstance(wanted, Mapping):
+            return ctx
+        asked = cast("Mapping[str, Any]", wanted).get("resourceSubscriptions")
+        if not isinstance(asked, list):
+            return ctx
+
+        async def arrive(_: Call) -> Outcome:
+            return _MAY
+
+        allowed: list[str] = []
+        for uri in cast("list[object]", asked)[:MAX_LISTENED]:
+            reading = replace(ctx, method="resources/read", params={**params, "uri": uri})
+            call = self._describe(reading, MessageChannel(reading))
+            try:
+                # A question can't be put here: what needs one is left out.
+                if await self._along(arrive)(call) is _MAY:
+                    allowed.append(str(uri))
+            except LimitError:
+                raise
+            except MCPError as error:
+                logger.info("not listened to: %s", error)
+        notifications = {**cast("Mapping[str, Any]", wanted), "resourceSubscriptions": allowed}
+        return replace(ctx, params={**params, "notifications": notifications})
+
+    def _along(self, way: Next) -> Next:
+        """All steps, and then `way`."""
         for step in reversed(self._steps):
             way = _before(step, way)
-        return await way(call)
+        return way
 
     def _listed(self, result: HandlerResult, principal: Principal) -> HandlerResult:
         """The list without what the caller may never call."""

@@ -77,7 +77,7 @@ def _enter(lodge: Lodge[object], *, serving: bool, required: bool) -> str:
 async def _serve(lodge: Lodge[object], wire: Wire | None, service: HttpService | None) -> None:
     life = lodge.life() if lodge.life else contextlib.nullcontext()
     async with life, anyio.create_task_group() as group:
-        await group.start(_watch_signals, group, service)
+        await group.start(_watch_signals, group, lodge, service)
         if service is not None:
             await service.serve()
         elif wire is not None:
@@ -87,6 +87,7 @@ async def _serve(lodge: Lodge[object], wire: Wire | None, service: HttpService |
 
 async def _watch_signals(
     group: TaskGroup,
+    lodge: Lodge[object],
     service: HttpService | None,
     *,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
@@ -99,6 +100,7 @@ async def _watch_signals(
             if service is None:
                 group.cancel_scope.cancel()
             else:
+                lodge.drain()
                 service.stop()
 
 

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,10 +25,11 @@ from gatelodge_core.errors import (
     NotADirectory,
     NotEmpty,
     NotFound,
+    Protected,
     ReadOnly,
     SpecialFile,
 )
-from gatelodge_core.sandbox._opener import Opener, WalkOpener, best_opener
+from gatelodge_core.sandbox._opener import Opener, Pinned, WalkOpener, best_opener
 from gatelodge_core.sandbox._syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 
 MAX_PATH_BYTES = 4096
@@ -114,6 +115,9 @@ def check_name(name: str) -> None:
     check_rel(name)
 
 
+_NAMING = WalkOpener()
+
+
 class Jail:
     """One directory, pinned. Threads may share it.
 
@@ -122,11 +126,21 @@ class Jail:
         fd: The pinned directory; the jail's to close.
         writable: Whether `parent` gives places to change.
         opener: The way of pinning.
+        refuses: Whether a canonical path (no links, no ``..``) may not be opened, whatever name leads there.
     """
 
-    def __init__(self, path: str, fd: int, *, writable: bool, opener: Opener) -> None:
+    def __init__(
+        self,
+        path: str,
+        fd: int,
+        *,
+        writable: bool,
+        opener: Opener,
+        refuses: Callable[[str], bool] | None = None,
+    ) -> None:
         self.path = path
         self.writable = writable
+        self._refuses = refuses
         self._fd = fd
         self._opener = opener
         found = os.fstat(fd)
@@ -135,7 +149,14 @@ class Jail:
         self._aliases = tuple({path, os.path.realpath(path)} - {"/"})
 
     @classmethod
-    def pin(cls, path: str, *, writable: bool, opener: Opener | None = None) -> Self:
+    def pin(
+        cls,
+        path: str,
+        *,
+        writable: bool,
+        opener: Opener | None = None,
+        refuses: Callable[[str], bool] | None = None,
+    ) -> Self:
         """Open a root. Links in the configured path itself are followed: a person wrote it.
 
         Raises:
@@ -144,7 +165,11 @@ class Jail:
         flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
         with translated():
             fd = os.open(os.path.realpath(path), flags)
-        return cls(path, fd, writable=writable, opener=opener or best_opener())
+        return cls(path, fd, writable=writable, opener=opener or best_opener(), refuses=refuses)
+
+    def refuses(self, rel: str) -> bool:
+        """Whether a canonical path may not be opened."""
+        return self._refuses is not None and self._refuses(rel)
 
     @property
     def level(self) -> str:
@@ -164,14 +189,25 @@ class Jail:
         self.close()
 
     @contextlib.contextmanager
-    def _pinned(self, rel: str, *, follow: bool = True) -> Generator[int]:
+    def _pinned(self, rel: str, *, follow: bool = True, seen: bool = False) -> Generator[int]:
+        """Hold a path; with `seen` it is only looked at, so that just the folders above it must not be refused."""
         check_rel(rel)
         with translated():
-            fd = self._opener.pin(self._fd, rel, follow=follow, aliases=self._aliases).fd
+            pinned = self._pin(rel, follow=follow)
         try:
-            yield fd
+            if pinned.names is not None and self._refuses is not None:
+                names = pinned.names[:-1] if seen else pinned.names
+                if names and self._refuses("/".join(names)):
+                    raise Protected("kept from being opened")
+            yield pinned.fd
         finally:
-            os.close(fd)
+            os.close(pinned.fd)
+
+    def _pin(self, rel: str, *, follow: bool) -> Pinned:
+        if self._refuses is not None:
+            # The names must be those of the very descriptor: asking for them later could be answered for another.
+            return _NAMING.pin(self._fd, rel, follow=follow, aliases=self._aliases)
+        return self._opener.pin(self._fd, rel, follow=follow, aliases=self._aliases)
 
     def stat(self, rel: str, *, follow: bool = True) -> os.stat_result:
         """What `rel` is now; with `follow` false, of a link itself.
@@ -179,14 +215,15 @@ class Jail:
         Raises:
             JailError: It can't be reached.
         """
-        with self._pinned(rel, follow=follow) as fd:
+        with self._pinned(rel, follow=follow, seen=True) as fd:
             return os.fstat(fd)
 
     def open_file(self, rel: str) -> int:
         """A readable descriptor of a regular file, the caller's to close.
 
         Raises:
-            JailError: `SpecialFile` at once for a FIFO, socket or device; `IsADirectory`; or it can't be reached.
+            JailError: `SpecialFile` at once for a FIFO, socket or device; `IsADirectory`; `Protected`; or it can't be
+                reached.
         """
         with self._pinned(rel) as fd:
             return _reopen(fd)
@@ -230,13 +267,23 @@ class Jail:
         """The directory that `rel` is in, pinned, and its last component, which is not followed.
 
         Raises:
-            JailError: `ReadOnly` if the root isn't writable; `BadName` if there is no name; or it can't be reached.
+            JailError: `ReadOnly` if the root isn't writable; `BadName` if there is no name; `Protected`; or it can't be
+                reached.
         """
         if not self.writable:
             raise ReadOnly("granted for reading only")
         head, _, name = rel.rstrip("/").rpartition("/")
         check_name(name)
-        fd = self.open_directory(head)
+        check_rel(head)
+        with translated():
+            pinned = self._pin(head, follow=True)
+        try:
+            if self._refuses is not None and self._refuses("/".join((*(pinned.names or ()), name))):
+                raise Protected("kept from being opened")
+            with translated():
+                fd = os.open(".", _DIRECTORY, dir_fd=pinned.fd)
+        finally:
+            os.close(pinned.fd)
         try:
             yield Place(fd, name)
         finally:

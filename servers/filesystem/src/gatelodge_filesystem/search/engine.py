@@ -12,6 +12,7 @@ import stat
 from gatelodge_core.errors import CallError
 from gatelodge_core.globs import Globs
 
+from gatelodge_filesystem.credentials import Check
 from gatelodge_filesystem.encoding import LINE_END, etag
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.search.matcher import Matcher, matcher, text_of
@@ -42,6 +43,7 @@ def search(
     prefix: str = "",
     above: Rules | None = None,
     use_ripgrep: bool = True,
+    refuses: Check | None = None,
 ) -> Hits:
     """Search below a folder.
 
@@ -52,15 +54,18 @@ def search(
         prefix: The folder's path from the root, empty or ending in a slash.
         above: The ignore rules from above it.
         use_ripgrep: Whether ripgrep may scout, if it is installed.
+        refuses: What is not searched, by its path from the root.
 
     Raises:
         CallError: `bad_pattern`, `bad_glob`, `slow_pattern`, `timeout`, `too_many_entries`.
     """
-    return _Search(request, budget).run(fd, prefix, above, use_ripgrep=use_ripgrep)
+    return _Search(request, budget, prefix, refuses).run(fd, prefix, above, use_ripgrep=use_ripgrep)
 
 
 class _Search:
-    def __init__(self, request: Request, budget: Budget) -> None:
+    def __init__(self, request: Request, budget: Budget, prefix: str, refuses: Check | None) -> None:
+        self._prefix = prefix
+        self._refuses = refuses
         self._request = request
         self._budget = budget
         self._matcher: Matcher = matcher(request)
@@ -73,7 +78,9 @@ class _Search:
     def run(self, fd: int, prefix: str, above: Rules | None, *, use_ripgrep: bool) -> Hits:
         request = self._request
         self._may_scout = use_ripgrep and usable(request)
-        walk = Walk(self._visit, self._budget, use_ignore=request.use_ignore, hidden=request.hidden)
+        walk = Walk(
+            self._visit, self._budget, use_ignore=request.use_ignore, hidden=request.hidden, refuses=self._refuses
+        )
         try:
             walk.run(fd, prefix, above)
         except _ManyFiles:
@@ -110,11 +117,13 @@ class _Search:
             return False
         self._hits.engine = "ripgrep"
         reach = Reach(
-            fd, prefix, above, use_ignore=request.use_ignore, hidden=request.hidden, unwanted=self._unwanted
+            fd, prefix, above, use_ignore=request.use_ignore, hidden=request.hidden, unwanted=self._unwanted,
         )  # fmt: skip
         for path in sorted(found):
             if not self._wanted.matches(path) or self._unwanted.matches(path) or not reach.reaches(path):
                 continue
+            if self._refuses is not None and self._refuses(self._prefix + path):
+                continue  # not even counted: that would tell whether it matches
             try:
                 with below(fd, path) as (folder, name):
                     self._file(folder, name, path)
@@ -137,6 +146,9 @@ class _Search:
 
     def _read(self, fd: int, name: str, path: str) -> bytes | None:
         """A regular file of moderate size; None for anything else, which is counted or noted."""
+        if self._refuses is not None and self._refuses(self._prefix + path):
+            self._hits.refused += 1
+            return None
         try:
             opened = os.open(name, _OPEN, dir_fd=fd)
         except OSError:

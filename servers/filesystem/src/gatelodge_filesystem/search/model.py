@@ -94,6 +94,7 @@ class Hits:
         scanned: Files that were searched; 0 if ripgrep chose them, which doesn't count.
         binary: Files passed over since they are not text.
         large: Files passed over since they are too large.
+        refused: Files passed over since they hold credentials; only a walk counts them, as a scout sees their content.
         next_file: How many files to skip to go on; 0 at the end.
         engine: What did the work.
         unreadable: Files and folders that could not be read.
@@ -105,6 +106,7 @@ class Hits:
     scanned: int = 0
     binary: int = 0
     large: int = 0
+    refused: int = 0
     next_file: int = 0
     engine: str = "built-in"
     unreadable: list[str] = field(default_factory=list[str])

@@ -14,10 +14,11 @@ from gatelodge_core.effects import PRIVATE, READ
 from gatelodge_core.errors import CallError, JailError
 from pydantic import BaseModel, Field
 
+from gatelodge_filesystem.credentials import SUMMARY
 from gatelodge_filesystem.encoding import count_lines, detect, eol_name, etag, line_ends
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.listing import list_folder
-from gatelodge_filesystem.names import shown
+from gatelodge_filesystem.names import fitting, shown
 from gatelodge_filesystem.walk import Budget, rules_above
 from gatelodge_filesystem.windows import SAMPLE_BYTES, Window, read_all, read_window
 from gatelodge_filesystem.workspace import Spot, Workspace
@@ -28,6 +29,8 @@ Path = Annotated[str, Field(description="As root/rest, or absolute.")]
 MAX_HASHED = 256 * 1024 * 1024
 MAX_COUNTED = 64 * 1024 * 1024
 MAX_PATHS = 50
+MARGIN = 4000
+"""Characters of a result that are kept for everything but its list."""
 
 
 class RootRecord(BaseModel):
@@ -43,6 +46,7 @@ class RootsRecord(BaseModel):
 
     roots: list[RootRecord]
     confinement: str
+    protected: str
     budget_characters: int
 
 
@@ -55,6 +59,7 @@ async def list_roots(workspace: Workspace) -> RootsRecord:
             for root in workspace.roots
         ],
         confinement=", ".join(sorted({f"path jail ({root.jail.level})" for root in workspace.roots})),
+        protected=SUMMARY,
         budget_characters=workspace.budget,
     )
 
@@ -90,17 +95,23 @@ async def read_file(
 
     window = await workspace.read(work)
     if if_none_match and if_none_match == window.etag:
-        return f"[{spot}] not modified, etag={window.etag}"
+        return not_modified(spot, window.etag)
     text = window.text
     if line_numbers and window.first:
         lines = (
             text.splitlines(keepends=True) if "\r" not in text else text.replace("\r\n", "\n").splitlines(keepends=True)
         )
         text = "".join(f"{number:6}\t{line}" for number, line in enumerate(lines, window.first))
-    return f"{_header(spot, window)}\n{text}"
+    return f"{header(spot, window)}\n{text}"
 
 
-def _header(spot: Spot, window: Window) -> str:
+def not_modified(spot: Spot, tag: str) -> str:
+    """The answer to a read with an etag that still holds."""
+    return f"[{spot}] not modified, etag={tag}"
+
+
+def header(spot: Spot, window: Window) -> str:
+    """The line above the lines of a file: which they are, and how to go on."""
     total = "?" if window.total is None else str(window.total)
     where = f"{window.first}-{window.last} of {total}" if window.first else f"the last {window.last} of {total}"
     parts = [f"[{spot}] lines {where if window.text else f'none of {total}'}"]
@@ -124,6 +135,14 @@ class EntryRecord(BaseModel):
     modified: str
 
 
+class CollapsedRecord(BaseModel):
+    """A folder that a tree doesn't enter; list it by itself."""
+
+    path: str
+    entries: int
+    reason: Literal["large", "ignored"]
+
+
 class ListingRecord(BaseModel):
     """A page of a folder's entries."""
 
@@ -133,6 +152,8 @@ class ListingRecord(BaseModel):
     total: int
     ignored: int
     unreadable: list[str]
+    protected: list[str]
+    collapsed: list[CollapsedRecord]
     next_cursor: str
 
 
@@ -147,7 +168,7 @@ async def list_directory(
     limit: Annotated[int, Field(ge=1, le=2000)] = 200,
     cursor: str = "",
 ) -> ListingRecord:
-    """List a folder with types, sizes and times; several levels deep as a tree."""
+    """List a folder with types, sizes and times; with depth a tree, where large and ignored folders are only counted."""
     spot = workspace.spot(path)
 
     def work(stop: threading.Event) -> ListingRecord:
@@ -155,8 +176,9 @@ async def list_directory(
         fd = workspace.open_directory(spot)
         try:
             found = list_folder(
-                fd, depth=depth, order=sort, hidden=hidden, use_ignore=gitignore, limit=limit, cursor=cursor,
-                budget=Budget(stop), above=above, prefix=f"{rel}/" if rel else "",
+                fd, depth=depth, order=sort, hidden=hidden, use_ignore=gitignore, limit=limit,
+                room=workspace.budget - MARGIN, cursor=cursor,
+                budget=Budget(stop), above=above, prefix=f"{rel}/" if rel else "", refuses=spot.root.jail.refuses,
             )  # fmt: skip
         finally:
             os.close(fd)
@@ -169,7 +191,12 @@ async def list_directory(
             shown=len(found.items),
             total=found.total,
             ignored=found.ignored,
-            unreadable=[shown(name) for name in found.unreadable[:20]],
+            unreadable=fitting(found.unreadable[:20], 1000),
+            protected=fitting(found.refused[:20], 1000),
+            collapsed=[
+                CollapsedRecord(path=shown(item.rel), entries=item.entries, reason=item.reason)
+                for item in found.collapsed
+            ],
             next_cursor=found.cursor,
         )
 
@@ -240,7 +267,11 @@ def _info(workspace: Workspace, spot: Spot) -> InfoRecord:
         except JailError:
             record.link_target = "(not reachable)"
     if stat.S_ISREG(found.st_mode):
-        fd = workspace.open_file(spot)
+        try:
+            fd = workspace.open_file(spot)
+        except CallError as error:
+            record.error = str(error)
+            return record
         try:
             sample = os.pread(fd, SAMPLE_BYTES, 0)
             encoding = detect(sample, whole=found.st_size <= len(sample))

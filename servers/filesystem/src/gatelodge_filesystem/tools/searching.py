@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field
 
 from gatelodge_filesystem import cursors
 from gatelodge_filesystem.find import Found, Query, find
-from gatelodge_filesystem.names import shown
+from gatelodge_filesystem.names import fitting, shown
 from gatelodge_filesystem.search import FileHits, Hits, Request, search
-from gatelodge_filesystem.tools.reading import Path, rules_for
+from gatelodge_filesystem.tools.reading import MARGIN, Path, rules_for
 from gatelodge_filesystem.walk import Budget
 from gatelodge_filesystem.workspace import Spot, Workspace
 
@@ -57,37 +57,28 @@ async def find_files(
     spot = workspace.spot(path)
     query = Query(
         tuple(globs), tuple(exclude), type, min_size, max_size, _nanoseconds(modified_after), sort, gitignore, hidden,
-        limit, cursor,
+        limit, workspace.budget - MARGIN, cursor,
     )  # fmt: skip
 
     def work(stop: threading.Event) -> Found:
         rel, above = rules_for(workspace, spot, use=gitignore)
         fd = workspace.open_directory(spot)
         try:
-            return find(fd, query, Budget(stop), prefix=f"{rel}/" if rel else "", above=above)
+            return find(
+                fd, query, Budget(stop), prefix=f"{rel}/" if rel else "", above=above, refuses=spot.root.jail.refuses
+            )
         finally:
             os.close(fd)
 
     found = await workspace.read(work)
-    paths: list[str] = []
-    room = workspace.budget - 2000
-    for name in found.paths:
-        text = shown(name)
-        room -= len(text) + 4
-        if room < 0:
-            raise CallError(
-                "too_much",
-                f"the paths don't fit into {workspace.budget} characters.",
-                f"Set limit={max(len(paths), 1)}.",
-            )
-        paths.append(text)
+    paths = [shown(name) for name in found.paths]
     return FoundRecord(
         folder=str(spot),
         paths=paths,
         shown=len(paths),
         total=found.total,
         scanned=found.scanned,
-        unreadable=[shown(name) for name in found.unreadable[:20]],
+        unreadable=fitting(found.unreadable[:20], 1000),
         next_cursor=found.cursor,
     )
 
@@ -137,7 +128,9 @@ async def search_text(
         rel, above = rules_for(workspace, spot, use=gitignore)
         fd = workspace.open_directory(spot)
         try:
-            return search(fd, request, Budget(stop), prefix=f"{rel}/" if rel else "", above=above)
+            return search(
+                fd, request, Budget(stop), prefix=f"{rel}/" if rel else "", above=above, refuses=spot.root.jail.refuses
+            )
         finally:
             os.close(fd)
 
@@ -167,6 +160,8 @@ def _summary(spot: Spot, hits: Hits, files: list[FileHits], cursor: str) -> str:
     )
     if hits.binary or hits.large:
         text += f", passed over: {hits.binary} not text, {hits.large} over 10 MB"
+    if hits.refused:
+        text += f", {hits.refused} credential files not searched"
     if hits.unreadable:
         text += f", unreadable: {', '.join(shown(name) for name in hits.unreadable[:5])}"
     if cursor:

@@ -1,0 +1,164 @@
+"""``--compat reference``: the reference server's names and arguments over our engine."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from tests.support.wire import MODERN, Message, Revision, Transport, Wire, connected, python_module
+
+NAMES = {
+    "read_file", "read_text_file", "read_media_file", "read_multiple_files", "write_file", "edit_file",
+    "create_directory", "list_directory", "list_directory_with_sizes", "directory_tree", "move_file", "search_files",
+    "get_file_info", "list_allowed_directories",
+}  # fmt: skip
+ARGUMENTS = {
+    "read_text_file": {"path", "head", "tail"},
+    "read_multiple_files": {"paths"},
+    "edit_file": {"path", "edits", "dryRun"},
+    "list_directory_with_sizes": {"path", "sortBy"},
+    "directory_tree": {"path", "excludePatterns"},
+    "move_file": {"source", "destination"},
+    "search_files": {"path", "pattern", "excludePatterns"},
+}
+CANARY = "canary-outside"
+
+
+def furnish(base: Path) -> list[str]:
+    home = base / "home"
+    (home / "src").mkdir(parents=True)
+    (home / "src" / "a.py").write_text("one\ntwo\nthree\n", encoding="utf-8")
+    (home / "src" / "b.txt").write_text("x" * 5000, encoding="utf-8")
+    (home / ".env").write_text(CANARY, encoding="utf-8")
+    (base / "secret").write_text(CANARY, encoding="utf-8")
+    return [str(home), "--compat", "reference", "--state-dir", str(base / "state")]
+
+
+@pytest.fixture(scope="module")
+def served(
+    transport: Transport, revision: Revision, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[tuple[Wire, Path]]:
+    base = tmp_path_factory.mktemp("compat")
+    with connected(python_module("gatelodge_filesystem", *furnish(base)), transport, revision) as wire:
+        yield wire, base / "home"
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Wire, Path]]:
+    base = tmp_path_factory.mktemp("one")
+    with connected(python_module("gatelodge_filesystem", *furnish(base)), "stdio", MODERN) as wire:
+        yield wire, base / "home"
+
+
+def test_the_tools_have_the_names_and_arguments_of_the_reference(served: tuple[Wire, Path]) -> None:
+    tools: list[Message] = served[0].request("tools/list")["result"]["tools"]
+    assert {tool["name"] for tool in tools} == NAMES
+    found = {tool["name"]: set(tool["inputSchema"].get("properties", {})) for tool in tools}
+    for name, expected in ARGUMENTS.items():
+        assert found[name] == expected
+    assert served[0].request("prompts/list")["result"]["prompts"] == []
+
+
+def test_files_are_read_written_edited_and_moved(served: tuple[Wire, Path]) -> None:
+    wire, home = served
+    path = str(home / "new" / "deep")
+    wire.text("create_directory", path=path)
+    wire.text("create_directory", path=path)
+    file = f"{path}/a.txt"
+    wire.text("write_file", path=file, content="one\ntwo\nthree\n")
+    wire.text("write_file", path=file, content="one\ntwo\nthree\nfour\n")
+    assert wire.text("read_text_file", path=file, head=2) == "one\ntwo\n"
+    assert wire.text("read_file", path=file, tail=1) == "four\n"
+    edits = [{"oldText": "two", "newText": "2"}]
+    assert "-two\n+2\n" in wire.text("edit_file", path=file, edits=edits, dryRun=True)
+    assert "two" in wire.text("read_text_file", path=file)
+    assert wire.text("edit_file", path=file, edits=edits).startswith("```diff\n")
+    assert wire.text("read_text_file", path=file) == "one\n2\nthree\nfour\n"
+    wire.text("write_file", path=f"{path}/taken", content="")
+    assert "exists" in wire.error("move_file", source=file, destination=f"{path}/taken")
+    wire.text("move_file", source=file, destination=f"{path}/b.txt")
+    assert (home / "new" / "deep" / "b.txt").read_text(encoding="utf-8") == "one\n2\nthree\nfour\n"
+    assert not Path(file).exists()
+    wire.text("move_file", source=str(home / "new"), destination=str(home / "renamed"))
+    assert (home / "renamed" / "deep" / "b.txt").exists()
+    wire.text("move_file", source=str(home / "renamed"), destination=str(home / "new"))
+    (home / "new" / "deep" / "b.txt").unlink()
+    (home / "new" / "deep" / "taken").unlink()
+
+
+def test_folders_are_listed_in_the_form_of_the_reference(one: tuple[Wire, Path]) -> None:
+    wire, home = one
+    assert wire.text("list_directory", path=str(home)) == "[FILE] .env\n[DIR] src"
+    sizes = wire.text("list_directory_with_sizes", path=str(home / "src"), sortBy="size")
+    assert re.search(r"\[FILE\] b.txt +4.88 KB\n\[FILE\] a.py +14 B\n\nTotal: 2 files, 0 directories", sizes)
+    tree = json.loads(wire.text("directory_tree", path=str(home), excludePatterns=["*.txt"]))
+    assert tree == [
+        {"name": ".env", "type": "file"},
+        {"name": "src", "type": "directory", "children": [{"name": "a.py", "type": "file"}]},
+    ]
+    assert wire.text("search_files", path=str(home), pattern="**/*.py") == str(home / "src" / "a.py")
+    assert wire.text("search_files", path=str(home), pattern="*.rs") == "No matches found"
+    assert wire.text("list_allowed_directories") == f"Allowed directories:\n{home}"
+    assert "isFile: true" in wire.text("get_file_info", path=str(home / "src" / "a.py"))
+    both = wire.text("read_multiple_files", paths=[str(home / "src" / "a.py"), str(home / "missing")])
+    assert f"{home}/src/a.py:\none\ntwo\nthree\n" in both
+    assert "Error - not_found" in both
+
+
+def test_answers_stay_in_the_budget_and_say_what_is_cut(one: tuple[Wire, Path]) -> None:
+    wire, home = one
+    (home / "src" / "wide").mkdir()
+    for number in range(1500):
+        (home / "src" / "wide" / f"{number}-{'n' * 60}").write_bytes(b"")
+    (home / "long.txt").write_text("a line of text\n" * 10_000, encoding="utf-8")
+    for tool, arguments in (
+        ("list_directory", {"path": str(home / "src" / "wide")}),
+        ("list_directory_with_sizes", {"path": str(home / "src" / "wide")}),
+        ("search_files", {"path": str(home), "pattern": "*-n*"}),
+        ("read_text_file", {"path": str(home / "long.txt")}),
+        ("read_multiple_files", {"paths": [str(home / "long.txt")] * 3}),
+    ):
+        text = wire.text(tool, **arguments)
+        assert "[CUT" in text, tool
+        assert len(text) <= 48_000, tool
+    tree = wire.text("directory_tree", path=str(home))
+    assert "1500 entries, large" in tree
+
+
+@pytest.mark.parametrize("path", ["{base}/secret", "{home}/../secret", "{home}/.env", "{home}/link", "/etc/passwd"])
+def test_no_compatible_tool_reaches_outside_or_into_credentials(one: tuple[Wire, Path], path: str) -> None:
+    wire, home = one
+    link = home / "link"
+    if not link.is_symlink():
+        link.symlink_to(home.parent / "secret")
+    asked = path.format(base=home.parent, home=home)
+    for tool, arguments in (
+        ("read_file", {"path": asked}),
+        ("read_text_file", {"path": asked, "head": 1}),
+        ("read_media_file", {"path": asked}),
+        ("edit_file", {"path": asked, "edits": [{"oldText": CANARY, "newText": "x"}]}),
+        ("list_directory", {"path": asked}),
+        ("list_directory_with_sizes", {"path": asked}),
+        ("directory_tree", {"path": asked}),
+        ("search_files", {"path": asked, "pattern": "*"}),
+    ):
+        assert CANARY not in wire.error(tool, **arguments)
+    assert CANARY not in wire.text("read_multiple_files", paths=[asked])
+    if not asked.endswith("link"):
+        wire.error("write_file", path=asked, content="x")
+        wire.error("create_directory", path=asked)
+        wire.error("move_file", source=asked, destination=str(home / "stolen"))
+        wire.error("move_file", source=str(home / "src" / "a.py"), destination=asked)
+    assert (home / ".env").read_text(encoding="utf-8") == CANARY
+    assert (home.parent / "secret").read_text(encoding="utf-8") == CANARY
+    assert (home / "src" / "a.py").exists()
+
+
+def test_a_read_only_root_offers_no_changing_tool(tmp_path: Path) -> None:
+    with connected(python_module("gatelodge_filesystem", *furnish(tmp_path), "--read-only"), "stdio", MODERN) as wire:
+        names = {tool["name"] for tool in wire.request("tools/list")["result"]["tools"]}
+    assert names == NAMES - {"write_file", "edit_file", "create_directory", "move_file"}
