@@ -126,7 +126,9 @@ class Turns:
                 without.append(absent(name, live.contender.label, NO_SUCH_TOOL))
             else:
                 runners.append(Runner(live.contender.label, run, live.driver))
-        return measure(name, [*runners, *limits], rounds) + without
+        measured = [*runners, *limits]
+        # Without the reference server nobody may be left who has the tool.
+        return (measure(name, measured, rounds) if measured else []) + without
 
 
 def operations(turns: Turns, env: Mapping[str, str], trees: Trees, scale: Scale) -> Iterator[list[Cell]]:
