@@ -30,6 +30,31 @@ def portable(schema: Schema, where: str) -> Schema:
     return _flat({key: value for key, value in schema.items() if key != "$defs"}, definitions, where, ())
 
 
+def portable_result(schema: Schema, where: str) -> Schema:
+    """The schema of a result, portable and short: callers need no defaults, and must bear fields added later.
+
+    Args:
+        schema: As pydantic renders it.
+        where: The tool's name, for error messages.
+
+    Raises:
+        UnportableSchemaError: See `portable`.
+    """
+    return _lean(portable(schema, where))
+
+
+def _lean(schema: Schema) -> Schema:
+    lean: Schema = {}
+    for key, value in schema.items():
+        if key == "default" or (key == "additionalProperties" and value is False):
+            continue
+        if key == "properties":
+            lean[key] = {name: _lean(item) for name, item in cast("dict[str, Schema]", value).items()}
+        else:
+            lean[key] = _lean(cast("Schema", value)) if isinstance(value, dict) else value
+    return lean
+
+
 def _flat(schema: Schema, definitions: dict[str, Schema], where: str, inside: tuple[str, ...]) -> Schema:
     if "$ref" in schema:
         name = str(schema["$ref"]).rsplit("/", 1)[-1]

@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field, ValidationError
 from gatelodge_core.declare import Progress, ToolDeclaration
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.wire import sendable, sendable_json
-from gatelodge_core.schema import portable
+from gatelodge_core.schema import portable, portable_result
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class LodgeTool(Tool):
         metadata.arg_model.model_rebuild(force=True)
         schema = portable(metadata.arg_model.model_json_schema(by_alias=True), declaration.name)
         if metadata.output_schema is not None:
-            metadata.output_schema = portable(metadata.output_schema, f"{declaration.name} result")
+            metadata.output_schema = portable_result(metadata.output_schema, f"{declaration.name} result")
         made = tool.model_copy(update={"parameters": schema, "progress_parameter": progress})
         return cast("LodgeTool", made)
 

@@ -174,7 +174,7 @@ class Jail:
     @property
     def level(self) -> str:
         """How paths are held: ``openat2`` or ``walk``."""
-        return self._opener.level
+        return self._opener.level if self._refuses is None else _NAMING.level
 
     def close(self) -> None:
         """Let go of the root."""

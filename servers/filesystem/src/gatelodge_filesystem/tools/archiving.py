@@ -78,7 +78,7 @@ async def create_archive(
     workspace: Workspace,
     folder: Path,
     path: Archive,
-    gitignore: Annotated[bool, Field(description="Leave out what ignore files name, and .git.")] = True,
+    gitignore: Annotated[bool, Field(description="Leave out ignored files and .git.")] = True,
 ) -> str:
     """Pack a folder's files into a new zip or tar. Links, special files and credentials are left out and counted."""
     source, target = workspace.spot(folder), workspace.spot(path)

@@ -25,7 +25,8 @@ from gatelodge_filesystem.workspace import Spot, Workspace
 
 reading = Declarations[Workspace]()
 
-Path = Annotated[str, Field(description="As root/rest, or absolute.")]
+Path = str
+"""As root/rest, or absolute; `list_roots` says so, rather than every tool."""
 MAX_HASHED = 256 * 1024 * 1024
 MAX_COUNTED = 64 * 1024 * 1024
 MAX_PATHS = 50
@@ -163,8 +164,8 @@ async def list_directory(
     path: Path = "",
     depth: Annotated[int, Field(ge=1, le=20, description="Levels to show.")] = 1,
     sort: Literal["name", "size", "mtime"] = "name",
-    hidden: Annotated[bool, Field(description="Show names that begin with a dot.")] = True,
-    gitignore: Annotated[bool, Field(description="Leave out what ignore files name.")] = False,
+    hidden: Annotated[bool, Field(description="Show dot names.")] = True,
+    gitignore: Annotated[bool, Field(description="Leave out ignored files.")] = False,
     limit: Annotated[int, Field(ge=1, le=2000)] = 200,
     cursor: str = "",
 ) -> ListingRecord:

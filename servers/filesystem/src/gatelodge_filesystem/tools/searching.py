@@ -48,8 +48,8 @@ async def find_files(
     max_size: Annotated[int, Field(ge=0, description="Bytes; 0 for any.")] = 0,
     modified_after: Annotated[str, Field(description="ISO 8601 date or time.")] = "",
     sort: Literal["mtime", "path", "size"] = "mtime",
-    gitignore: Annotated[bool, Field(description="Leave out what ignore files name, and .git.")] = True,
-    hidden: Annotated[bool, Field(description="Include names that begin with a dot.")] = False,
+    gitignore: Annotated[bool, Field(description="Leave out ignored files and .git.")] = True,
+    hidden: Annotated[bool, Field(description="Include dot names.")] = False,
     limit: Annotated[int, Field(ge=1, le=2000)] = 200,
     cursor: str = "",
 ) -> FoundRecord:

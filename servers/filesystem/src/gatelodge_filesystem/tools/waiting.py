@@ -42,7 +42,7 @@ async def wait_for_changes(
     workspace: Workspace,
     paths: Annotated[list[str], Field(min_length=1, max_length=10, description="Folders, with all below, or files.")],
     cursor: Annotated[str, Field(description="From the last answer: nothing in between is missed.")] = "",
-    timeout: Annotated[int, Field(ge=0, le=MAX_SECONDS, description="Seconds.")] = 30,  # noqa: ASYNC109 - the caller's word
+    timeout: Annotated[int, Field(ge=0, le=MAX_SECONDS)] = 30,  # noqa: ASYNC109 - the caller's word
 ) -> ChangesRecord:
     """Wait until files change, or the timeout. Repeat with the cursor to hear what changed since; changes are merged."""
     targets = await workspace.read(lambda _: [_target(workspace, workspace.spot(path)) for path in paths])
