@@ -212,3 +212,17 @@ def test_archives_are_offered_on_request_alone(tmp_path: Path) -> None:
             tools = {tool["name"] for tool in wire.request("tools/list")["result"]["tools"]}
             names.append({name for name in tools if name.endswith("_archive")})
     assert names == [set(), {"list_archive", "create_archive", "extract_archive"}, {"list_archive"}]
+
+
+def test_packing_and_unpacking_can_be_undone(served: tuple[Wire, Path]) -> None:
+    wire, home = served
+    (home / "undone").mkdir()
+    (home / "undone" / "a.txt").write_bytes(b"a")
+    packed = wire.text("create_archive", folder="home/undone", path="home/undone.zip")
+    unpacked = wire.text("extract_archive", path="home/undone.zip", folder="home/undone again")
+    assert (home / "undone again" / "a.txt").read_bytes() == b"a"
+    for answer in (unpacked, packed):
+        wire.text("undo_change", change=answer.rsplit("change=", 1)[1].strip())
+    assert not (home / "undone again").exists()
+    assert not (home / "undone.zip").exists()
+    assert (home / "undone" / "a.txt").read_bytes() == b"a"

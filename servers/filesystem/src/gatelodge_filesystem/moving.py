@@ -28,6 +28,7 @@ from gatelodge_filesystem.workspace import Spot, Workspace
 _LEVELS = range(3)
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _STALE = "it has changed since it was read."
 
@@ -266,6 +267,33 @@ def make_folder(workspace: Workspace, spot: Spot, *, parents: bool) -> Made:
             step = Step("move", end.beside(temporary.name), end, made, made, fresh=True)
             change = _run(workspace, "create_directory", [lambda _: [step]])
     return Made(change, "folder", Totals(folders=len(names) - there))
+
+
+def appear(
+    workspace: Workspace, tool: str, target: Spot, build: Callable[[Place, Where, Callable[[int], None]], T]
+) -> tuple[Operation, T]:
+    """Build something under a name that nobody knows, then give it its own; undoable, and gone if it is killed halfway.
+
+    Args:
+        workspace: Where.
+        tool: Who does it.
+        target: What it will be called; nothing may be there yet.
+        build: Makes it at the place it is given, tells the inode as soon as there is one, and returns what is to tell.
+
+    Raises:
+        CallError: `exists`, or as for any path.
+    """
+    end = workspace.guarded(target, lambda: workspace.where(target))
+    with contextlib.ExitStack() as held:
+        place = _held(workspace, held, target, end)
+        held.enter_context(workspace.writer.locked([place]))
+        if seen(place, cheap=True) is not None:
+            raise workspace.failure(target, AlreadyExists())
+        with _built(workspace, end, place) as (temporary, note):
+            told = build(temporary, end, note)
+            made = _fresh(temporary)
+            step = Step("move", end.beside(temporary.name), end, made, made, fresh=True)
+            return _run(workspace, tool, [lambda _: [step]]), told
 
 
 Steps = Callable[[Callable[[Where], Where]], list[Step]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
-import secrets
 import shutil
 import stat
 import tarfile
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 from gatelodge_core.errors import CallError
-from gatelodge_core.sandbox.jail import Place, make_directory, rename_noreplace
+from gatelodge_core.sandbox.jail import Place, make_directory
 
 from gatelodge_filesystem.archives.reading import CHUNK, Limits, entries
 from gatelodge_filesystem.atomic import TEMPORARY_PREFIX
@@ -41,42 +40,33 @@ class Made:
     skipped: int = 0
 
 
-def _temporary() -> str:
-    return f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
-
-
 def unpack(
-    file: IO[bytes], size: int, place: Place, at: str, *, limits: Limits, refuses: Check, spend: Callable[[], None]
-) -> Made:
+    file: IO[bytes], size: int, place: Place, at: str, *, limits: Limits, refuses: Check, spend: Callable[[], None],
+    note: Callable[[int], None],
+) -> Made:  # fmt: skip
     """Unpack into a new folder.
 
     Args:
         file: The archive.
         size: Its length.
         place: The folder to make.
-        at: Its canonical path from the root.
+        at: The canonical path from the root that it will have.
         limits: What the archive may hold.
         refuses: Paths from the root that are not made.
         spend: Called often; raises when the time is up.
+        note: Told the folder's inode.
 
     Raises:
-        CallError: `bad_archive`, or the time is up.
-        JailError: The folder is there already, or can't be made.
+        CallError: `bad_archive`, or the time is up. What was unpacked so far is the caller's to remove.
+        JailError: The folder can't be made.
     """
-    temporary = _temporary()
-    make_directory(place.fd, temporary)
+    make_directory(place.fd, place.name)
+    top = os.open(place.name, OPEN_FOLDER, dir_fd=place.fd)
     try:
-        top = os.open(temporary, OPEN_FOLDER, dir_fd=place.fd)
-        try:
-            made = _unpacked(file, size, top, at, limits, refuses, spend)
-        finally:
-            os.close(top)
-        rename_noreplace(place.fd, temporary, place.fd, place.name)
-    except BaseException:
-        # By descriptor, and no link is followed.
-        shutil.rmtree(temporary, ignore_errors=True, dir_fd=place.fd)
-        raise
-    return made
+        note(os.fstat(top).st_ino)
+        return _unpacked(file, size, top, at, limits, refuses, spend)
+    finally:
+        os.close(top)
 
 
 def _unpacked(
@@ -165,14 +155,16 @@ class _TarSink:
 
 
 def pack(
-    fd: int, place: Place, *, prefix: str, above: Rules | None, limits: Limits, refuses: Check, use_ignore: bool,
+    fd: int, place: Place, name: str, *, note: Callable[[int], None], prefix: str, above: Rules | None, limits: Limits, refuses: Check, use_ignore: bool,
     budget: Budget,
 ) -> Made:  # fmt: skip
-    """Pack all regular files below a folder into a new archive; its name says of which kind.
+    """Pack all regular files below a folder into a new archive; the name it will have says of which kind.
 
     Args:
         fd: The folder, fresh.
         place: The file to make.
+        name: What it will be called.
+        note: Told the file's inode.
         prefix: The folder's path from the root, empty or ending in a slash.
         above: The ignore rules from above the folder.
         limits: How many files, and bytes of them.
@@ -181,28 +173,22 @@ def pack(
         budget: What it may spend.
 
     Raises:
-        CallError: `bad_arguments` for an ending that isn't known, or `too_large`.
-        JailError: The file is there already, or can't be made.
+        CallError: `invalid_arguments` for an ending that isn't known, or `too_large`. What was packed so far is the
+            caller's to remove.
     """
-    if not place.name.endswith(ENDINGS):
+    if not name.endswith(ENDINGS):
         raise CallError("invalid_arguments", "the archive's name ends in .zip, .tar, .tar.gz or .tgz.")
-    temporary = _temporary()
+    zipped, packed = name.endswith(".zip"), not name.endswith(".tar")
     out_fd = os.open(
-        temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=place.fd
+        place.name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=place.fd
     )
-    try:
-        with os.fdopen(out_fd, "wb") as out:
-            zipped = place.name.endswith(".zip")
-            sink: _Sink = _ZipSink(out) if zipped else _TarSink(out, packed=not place.name.endswith(".tar"))
-            made = _packed(fd, sink, prefix, above, limits, refuses, budget, use_ignore=use_ignore)
-            sink.close()
-            out.flush()
-            os.fsync(out.fileno())
-        rename_noreplace(place.fd, temporary, place.fd, place.name)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary, dir_fd=place.fd)
-        raise
+    with os.fdopen(out_fd, "wb") as out:
+        note(os.fstat(out.fileno()).st_ino)
+        sink: _Sink = _ZipSink(out) if zipped else _TarSink(out, packed=packed)
+        made = _packed(fd, sink, prefix, above, limits, refuses, budget, use_ignore=use_ignore)
+        sink.close()
+        out.flush()
+        os.fsync(out.fileno())
     return made
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Annotated
 
 from gatelodge_core.declare import Declarations
 from gatelodge_core.effects import PRIVATE, READ, WRITE
+from gatelodge_core.sandbox.jail import Place
 from pydantic import Field
 
 from gatelodge_filesystem.archives import Limits, entries, pack, unpack
+from gatelodge_filesystem.archives.writing import Made
+from gatelodge_filesystem.changes.records import Where
+from gatelodge_filesystem.moving import appear
 from gatelodge_filesystem.names import shown
 from gatelodge_filesystem.tools.reading import Path, rules_for
 from gatelodge_filesystem.walk import Budget
@@ -58,17 +63,14 @@ async def extract_archive(
         with os.fdopen(workspace.open_file(source), "rb") as file:
             size = os.fstat(file.fileno()).st_size
 
-            def act() -> str:
-                jail = target.root.jail
-                with jail.parent(target.rel) as place:
-                    head = jail.canonical(target.rel.rstrip("/").rpartition("/")[0])
-                    at = f"{head}/{place.name}" if head else place.name
-                    made = unpack(
-                        file, size, place, at, limits=LIMITS, refuses=jail.refuses, spend=lambda: budget.spend(0)
-                    )
-                return f"[{target}] unpacked {made.files} files, {made.size} bytes"
+            def build(place: Place, end: Where, note: Callable[[int], None]) -> Made:
+                return unpack(
+                    file, size, place, end.rel, limits=LIMITS, refuses=target.root.jail.refuses,
+                    spend=lambda: budget.spend(0), note=note,
+                )  # fmt: skip
 
-            return workspace.guarded(target, act)
+            change, made = workspace.guarded(target, lambda: appear(workspace, "extract_archive", target, build))
+            return f"[{target}] unpacked {made.files} files, {made.size} bytes, change={change.id}"
 
     return await workspace.change(work)
 
@@ -87,17 +89,16 @@ async def create_archive(
         rel, above = rules_for(workspace, source, use=gitignore)
         fd = workspace.open_directory(source)
 
-        def act() -> str:
-            with target.root.jail.parent(target.rel) as place:
-                made = pack(
-                    fd, place, prefix=f"{rel}/" if rel else "", above=above, limits=LIMITS,
-                    refuses=source.root.jail.refuses, use_ignore=gitignore, budget=Budget(),
-                )  # fmt: skip
-            left = f", {made.skipped} links, special files or credentials left out" if made.skipped else ""
-            return f"[{target}] packed {made.files} files, {made.size} bytes{left}"
+        def build(place: Place, end: Where, note: Callable[[int], None]) -> Made:
+            return pack(
+                fd, place, end.rel.rpartition("/")[2], note=note, prefix=f"{rel}/" if rel else "", above=above,
+                limits=LIMITS, refuses=source.root.jail.refuses, use_ignore=gitignore, budget=Budget(),
+            )  # fmt: skip
 
         try:
-            return workspace.guarded(target, act)
+            change, made = workspace.guarded(target, lambda: appear(workspace, "create_archive", target, build))
+            left = f", {made.skipped} links, special files or credentials left out" if made.skipped else ""
+            return f"[{target}] packed {made.files} files, {made.size} bytes{left}, change={change.id}"
         finally:
             os.close(fd)
 

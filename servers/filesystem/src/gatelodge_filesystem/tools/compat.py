@@ -13,8 +13,7 @@ from typing import Annotated, Literal
 
 from gatelodge_core.declare import Declarations
 from gatelodge_core.effects import PRIVATE, READ, WRITE
-from gatelodge_core.errors import AlreadyExists, CallError
-from gatelodge_core.sandbox.jail import make_directory, rename_noreplace
+from gatelodge_core.errors import CallError
 from mcp_types import CallToolResult
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
@@ -24,6 +23,7 @@ from gatelodge_filesystem.edits import Edit, apply
 from gatelodge_filesystem.encoding import detect
 from gatelodge_filesystem.find import Query, find
 from gatelodge_filesystem.listing import Listing, list_folder
+from gatelodge_filesystem.moving import make_folder, move
 from gatelodge_filesystem.names import shown
 from gatelodge_filesystem.tools.reading import get_file_info as our_info
 from gatelodge_filesystem.tools.reading import rules_for
@@ -193,15 +193,7 @@ async def create_directory(workspace: Workspace, path: str) -> str:
     spot = workspace.spot(path)
 
     def work() -> str:
-        parts = spot.rel.split("/") if spot.rel else []
-        for end in range(1, len(parts) + 1):
-            with spot.root.jail.parent("/".join(parts[:end])) as place:
-                try:
-                    make_directory(place.fd, place.name)
-                except AlreadyExists:
-                    continue
-        # What was there already may be a file.
-        os.close(spot.root.jail.open_directory(spot.rel))
+        make_folder(workspace, spot, parents=True)
         return f"Successfully created directory {path}"
 
     return await workspace.change(lambda: workspace.guarded(spot, work))
@@ -315,15 +307,10 @@ async def move_file(workspace: Workspace, source: str, destination: str) -> str:
     old, new = workspace.spot(source), workspace.spot(destination)
 
     def work() -> str:
-        with old.root.jail.parent(old.rel) as here:
-            return workspace.guarded(new, lambda: _move(here.fd, here.name))
-
-    def _move(fd: int, name: str) -> str:
-        with new.root.jail.parent(new.rel) as there:
-            rename_noreplace(fd, name, there.fd, there.name)
+        move(workspace, old, new, overwrite=False, if_match="", dry_run=False)
         return f"Successfully moved {source} to {destination}"
 
-    return await workspace.change(lambda: workspace.guarded(old, work))
+    return await workspace.change(work)
 
 
 @compat.tool(effect=READ, yields=PRIVATE)
