@@ -96,7 +96,10 @@ def test_a_folder_that_is_swapped_with_a_link_out_leads_no_change_outside(worksp
     }
     done: Counter[str] = Counter()
     with attacker(ATTACK, tmp_path / "root"):
-        for number in range(1200):
+        for number in range(30_000):
+            # On a busy machine some act may get through late.
+            if number >= 1200 and set(done) == set(acts):
+                break
             name = list(acts)[number % len(acts)]
             try:
                 acts[name]()
