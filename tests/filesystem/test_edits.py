@@ -264,3 +264,14 @@ def test_a_diff_makes_the_new_lines_of_the_old_wherever_they_differ(
     body = diff.text.splitlines()[2:]
     assert (diff.added, diff.removed) == tuple(sum(line[0] == mark for line in body) for mark in "+-")
     assert sum(line[0] == " " for line in body) <= 6 * len([line for line in body if line[0] in "+-"])
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16-le", "latin-1"])
+def test_an_edit_in_twenty_megabytes_leaves_every_other_byte(codec: str) -> None:
+    line = "caf\u00e9 0123456789 abcdefghijklmnopqrstuvwxyz\r\n".encode(codec)
+    mark = b"\xff\xfe" if codec == "utf-16-le" else b""
+    half = line * (10_000_000 // len(line))
+    data = mark + half + "the one line\n".encode(codec) + half
+    encoding = detect(data[:65536], whole=False)
+    made = apply(data, [Edit("the one line", "the other line, longer")], encoding).data
+    assert made == mark + half + "the other line, longer\n".encode(codec) + half

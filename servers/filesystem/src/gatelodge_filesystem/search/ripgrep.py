@@ -95,7 +95,8 @@ class Scout:
         ]  # fmt: skip
         arguments += ["--hidden"] if request.hidden else []
         # The scout may report too much, never too little: rules and globs are ours to judge.
-        arguments += ["--no-ignore"] if not request.use_ignore else ["--glob=!.git"]
+        # A glob of its own slows ripgrep, and .git is hidden anyway.
+        arguments += ["--no-ignore"] if not request.use_ignore else ["--glob=!.git"] if request.hidden else []
         arguments += ["-e", loosened(request.pattern) if request.regex else _literal(request.pattern)]
         arguments += _doubts(request)
         arguments += ["--", "."]
