@@ -17,6 +17,8 @@ _LOOKED = 4096
 _SAMPLE = 64 * 1024
 # Browsers read these labels as the Windows page that contains them.
 _WIDER = {"iso8859-1": "cp1252", "ascii": "cp1252", "iso8859-9": "cp1254", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "tis-620": "cp874"}  # fmt: skip
+_NO_CHARSETS = frozenset({"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "unicode-escape", "raw-unicode-escape", "mbcs", "oem"})  # fmt: skip
+"""Encodings of Python that no page is in; in some of them plain text says something else."""
 
 
 def decode(data: bytes, content_type: str = "") -> tuple[str, str]:
@@ -53,10 +55,10 @@ def _usable(label: str) -> str:
         return ""
     try:
         name = codecs.lookup(label).name
-        b"".decode(name)
+        b"x".decode(name)
     except (LookupError, ValueError):
         return ""
-    return _WIDER.get(name, name)
+    return "" if name in _NO_CHARSETS else _WIDER.get(name, name)
 
 
 def _detected(sample: bytes) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 SIZE = 900
@@ -147,5 +148,5 @@ def ranked(query: str, passages: Sequence[Passage], limit: int) -> list[tuple[fl
     return best
 
 
-def _same(one: Set[str], other: Set[str]) -> bool:
+def _same(one: AbstractSet[str], other: AbstractSet[str]) -> bool:
     return len(one & other) >= _SAME * max(1, len(one | other))

@@ -26,9 +26,7 @@ class WebsearchSettings(LodgeSettings):
         default="", description="Only these domains and what is below them may be read, with commas; all if empty."
     )
     deny_domains: str = Field(default="", description="Domains that are never read and never shown, with commas.")
-    allow_hosts: str = Field(
-        default="", description="HOST:PORT pairs, with commas, that may have a private address."
-    )
+    allow_hosts: str = Field(default="", description="HOST:PORT pairs, with commas, that may have a private address.")
     allow_networks: str = Field(default="", description="Networks (CIDR, with commas) that may be reached whatever.")
     ports: str = Field(default="80,443", description="Ports that pages may be on, with commas.")
     proxy: str = Field(default="", description="An HTTP proxy for everything; it resolves names itself.")

@@ -17,7 +17,9 @@ Kind = Literal["heading", "text", "item", "code", "table"]
 _BLOCKS = frozenset({"address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "frameset", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "html", "legend", "li", "main", "menu", "nav", "ol", "p", "pre", "search", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul"})  # fmt: skip
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _CODE = ("code", "kbd", "samp", "tt", "var")
-_LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|highlight|brush|sourceCode|code)[-:\s]\s*([A-Za-z0-9+#_.-]{1,20})")
+_LANGUAGE = re.compile(
+    r"(?:^|\s)(?:language|lang|highlight-source|highlight|brush|sourceCode|code)[-:\s]\s*([A-Za-z0-9+#_.-]{1,20})"
+)
 _NO_LANGUAGE = frozenset({"default", "none", "text", "notranslate", "block", "example", "highlight"})
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _PERMALINK = frozenset({"¶", "#", "§", "🔗", "\uf0c1"})
@@ -217,7 +219,7 @@ def absolute(base: str, href: str) -> str:
             return ""
     except ValueError:
         return ""
-    return "".join(f"%{ord(char):02X}" if char in "()<> \t\r\n\"[]" else char for char in url)
+    return "".join(f"%{ord(char):02X}" if char in '()<> \t\r\n"[]' else char for char in url)
 
 
 def is_data(table: Node) -> bool:
