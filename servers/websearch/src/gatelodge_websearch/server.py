@@ -15,9 +15,12 @@ from gatelodge_core.sandbox import profiles
 from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.server import Identity, Lodge
 
+from gatelodge_websearch.prompts import prompts
+from gatelodge_websearch.resources import resources
 from gatelodge_websearch.settings import WebsearchSettings
 from gatelodge_websearch.subjects import subjects
 from gatelodge_websearch.tools.reading import reading
+from gatelodge_websearch.tools.searching import searching
 from gatelodge_websearch.web import Web, searxng_place
 
 INSTRUCTIONS = (
@@ -26,7 +29,7 @@ INSTRUCTIONS = (
     "of blocked or rate_limited is not the same as nothing found: say so."
 )
 
-OFFERED: Declarations[Web] = merged([reading])
+OFFERED: Declarations[Web] = merged([searching, reading, resources, prompts])
 """Everything there is, whatever the settings."""
 
 

@@ -19,6 +19,9 @@ class WebsearchSettings(LodgeSettings):
         default="duckduckgo",
         description=f"Who may see queries, in order, with commas: {', '.join(ENGINES)}.",
     )
+    combine: Literal["first", "all"] = Field(
+        default="first", description="Ask the next engine only if one fails (first), or all at once (all)."
+    )
     searxng_url: str = Field(default="", description="Base URL of your SearXNG; its settings must allow json.")
     brave_key: SecretStr = Field(default=SecretStr(""), description="Key of the Brave Search API.")
     tavily_key: SecretStr = Field(default=SecretStr(""), description="Key of the Tavily API.")

@@ -6,10 +6,17 @@ import os
 import ssl
 from urllib.parse import urlsplit
 
+import anyio
 from gatelodge_core.errors import CallError, SettingsError
 from gatelodge_core.keeper import cleanser_of
 from gatelodge_core.sandbox.egress import Egress, EgressSettings, Policy
+from pydantic import SecretStr
 
+from gatelodge_websearch.engines.desk import Desk
+from gatelodge_websearch.engines.gate import Gate
+from gatelodge_websearch.engines.model import Engine
+from gatelodge_websearch.engines.scraped import Scraped
+from gatelodge_websearch.engines.services import Brave, Searxng, Tavily
 from gatelodge_websearch.pages import Page, Store
 from gatelodge_websearch.reader import Reader
 from gatelodge_websearch.settings import WebsearchSettings, words
@@ -49,6 +56,34 @@ class Web:
             cache_seconds=settings.cache_seconds,
         )
 
+        self.desk = Desk(
+            [Gate(engine) for engine in self._engines()],
+            self.store,
+            combine=settings.combine == "all",
+            cache_seconds=settings.cache_seconds,
+            denied=words(settings.deny_domains),
+        )
+
+    def _engines(self) -> list[Engine]:
+        """The engines of the settings, in their order.
+
+        Raises:
+            SettingsError: One of them lacks its key or URL.
+        """
+        given, found = self.settings, list[Engine]()
+        threads = anyio.CapacityLimiter(32)
+        for name in words(given.engines):
+            if name == "searxng":
+                searxng_place(given)
+                found.append(Searxng(self.services, given.searxng_url))
+            elif name == "brave":
+                found.append(Brave(self.services, _key("brave_key", given.brave_key)))
+            elif name == "tavily":
+                found.append(Tavily(self.services, _key("tavily_key", given.tavily_key)))
+            else:
+                found.append(Scraped(name, proxy=given.proxy, ca_file=given.ca_file, threads=threads))
+        return found
+
     def close(self) -> None:
         """Close the store."""
         self.store.close()
@@ -81,6 +116,12 @@ class Web:
     async def read(self, page: str, *, include_hidden: bool = False) -> Page:
         """Read a page by URL or citation id; errors as of `Reader.page`."""
         return await self.reader.page(self.url(page), include_hidden=include_hidden)
+
+
+def _key(name: str, value: SecretStr) -> str:
+    if not value.get_secret_value():
+        raise SettingsError(f"{name} is empty, but its engine is among engines.")
+    return value.get_secret_value()
 
 
 def page_egress(settings: WebsearchSettings) -> EgressSettings:
