@@ -99,16 +99,15 @@ class Web:
         Raises:
             CallError: `unknown_id`, or it is neither.
         """
-        page = page.strip()
-        if not page:
+        if not page.strip():
             raise CallError("invalid_arguments", "a page is empty.", 'Give a URL or an id, as in pages=["https://…"].')
-        if page[0] in '["{':
+        if page.lstrip()[0] in '["{':
             raise CallError(
                 "invalid_arguments", "a page is JSON in a string.", 'Send an array of plain URLs: ["https://…"].'
             )
         if "/" in page or ":" in page or "." in page:
             return page
-        found = self.store.cited(page.lower().lstrip("[").rstrip("]"))
+        found = self.store.cited(page.strip().lower().lstrip("[").rstrip("]"))
         if not found:
             raise CallError("unknown_id", "No page or result has that id.", "Give its URL, or search again.")
         return found

@@ -11,7 +11,6 @@ from gatelodge_websearch.engines.model import Ask, Engine, EngineError, Report
 _OPEN_SECONDS = {"blocked": 600.0, "rate_limited": 60.0, "timeout": 60.0, "error": 30.0}
 _FAILURES = {"blocked": 1, "rate_limited": 1, "timeout": 3, "error": 5}
 """After how many failures of a kind in a row the breaker opens."""
-_BURST = 1.0
 
 
 class Gate:
@@ -90,7 +89,7 @@ class Gate:
             self._pass()
         now = self._clock()
         step = 1 / self.engine.per_second
-        turn = max(self._next, now - _BURST * step)
+        turn = max(self._next, now)
         if turn + step / 2 > deadline:
             raise EngineError("rate_limited", "Its queue here is too long.", turn - now)
         self._next = turn + step
