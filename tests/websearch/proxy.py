@@ -86,7 +86,8 @@ class Proxy:
         with self._lock:
             if host not in self._contexts:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                self._ca.issue_cert(host).configure_cert(context)
+                with self._ca.issue_cert(host).private_key_and_cert_chain_pem.tempfile() as path:
+                    context.load_cert_chain(path)
                 context.set_alpn_protocols(["http/1.1"])
                 self._contexts[host] = context
             return self._contexts[host]

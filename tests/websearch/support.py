@@ -50,12 +50,19 @@ class Called:
 
 @contextlib.asynccontextmanager
 async def server(
-    folder: Path, site: Site | None = None, names: Names | None = None, services: Egress | None = None, **given: Any
+    folder: Path,
+    site: Site | None = None,
+    names: Names | None = None,
+    services: Egress | None = None,
+    *,
+    proxied: bool = False,
+    **given: Any,
 ) -> AsyncGenerator[Called]:
     """The server with settings, `robots` off unless given."""
     settings = WebsearchSettings.model_validate({"state_dir": str(folder / "state"), "robots": "off", **given})
     network = Network(site)
-    egress = Egress(page_egress(settings), resolver=names or Names(), backend=network)
+    # Through a proxy, pages go out by the settings alone.
+    egress = None if proxied else Egress(page_egress(settings), resolver=names or Names(), backend=network)
     web = Web(settings, pages=egress, services=services)
     lodge = build(settings, web)
     assert lodge.life is not None

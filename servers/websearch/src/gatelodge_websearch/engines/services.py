@@ -11,6 +11,8 @@ from gatelodge_core.sandbox.egress import Egress, EgressError, Fetched
 from gatelodge_websearch.engines.model import SECONDS, Answer, Ask, EngineError, Hit
 from gatelodge_websearch.engines.scraped import check_status
 
+BRAVE = "https://api.search.brave.com/res/v1"
+TAVILY = "https://api.tavily.com"
 _TYPES = ("application/json", "text/json")
 _MAX = 2 * 1024 * 1024
 _LONG = {"d": "day", "w": "week", "m": "month", "y": "year"}
@@ -101,10 +103,10 @@ class Brave(_Service):
     honours = frozenset({"time", "region", "safe_search", "page", "include_domains", "exclude_domains"})
     kinds = frozenset({"web", "news", "images", "videos"})
 
-    def __init__(self, egress: Egress, key: str, base: str = "https://api.search.brave.com/res/v1") -> None:
+    def __init__(self, egress: Egress, key: str, base: str = "") -> None:
         super().__init__(egress)
         self._key = key
-        self._base = base
+        self._base = base or BRAVE
         self.per_second = 1.0
 
     async def search(self, ask: Ask) -> Answer:
@@ -140,10 +142,10 @@ class Tavily(_Service):
     kinds = frozenset({"web", "news"})
     per_second = 2.0
 
-    def __init__(self, egress: Egress, key: str, base: str = "https://api.tavily.com") -> None:
+    def __init__(self, egress: Egress, key: str, base: str = "") -> None:
         super().__init__(egress)
         self._key = key
-        self._base = base
+        self._base = base or TAVILY
 
     async def search(self, ask: Ask) -> Answer:
         """Ask it."""
