@@ -14,7 +14,7 @@ from gatelodge_websearch.html.dom import Node, content, elements
 
 Kind = Literal["heading", "text", "item", "code", "table"]
 
-_BLOCKS = frozenset({"address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "frameset", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "html", "legend", "li", "main", "menu", "nav", "ol", "p", "pre", "search", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul"})  # fmt: skip
+_BLOCKS = frozenset({"address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "frameset", "head", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "html", "legend", "li", "main", "menu", "nav", "ol", "p", "pre", "search", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul"})  # fmt: skip
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _CODE = ("code", "kbd", "samp", "tt", "var")
 _LANGUAGE = re.compile(
@@ -107,7 +107,8 @@ class Cutter:
             self._flush(child)
             self._prefix = before
             self._depth -= 1
-        elif tag != "head":
+        else:
+            # A page that never opens its body has everything in its head, as this parser reads it.
             self._walk(child, depth + 1)
             self._flush(child)
 
@@ -115,7 +116,7 @@ class Cutter:
         tag = node.tag
         if tag == "br":
             self._inline.append("\n")
-        elif tag in ("img", "button", "title", "head"):
+        elif tag in ("img", "button", "title"):
             # A picture's alternative text isn't seen on the page, and has carried instructions.
             return
         elif tag == "a" and not _has_block(node):
