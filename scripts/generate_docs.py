@@ -18,6 +18,8 @@ from gatelodge_core.declare import Declarations
 from gatelodge_core.settings import PREFIX, LodgeSettings
 from gatelodge_filesystem.server import declarations as filesystem
 from gatelodge_filesystem.settings import FilesystemSettings
+from gatelodge_websearch.server import declarations as websearch
+from gatelodge_websearch.settings import WebsearchSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,7 +40,8 @@ def servers() -> list[Documented]:
             ROOT / "servers/filesystem/README.md",
             FilesystemSettings,
             filesystem(FilesystemSettings(roots=["/anywhere"])),
-        )
+        ),
+        Documented(ROOT / "servers/websearch/README.md", WebsearchSettings, websearch(WebsearchSettings())),
     ]
 
 

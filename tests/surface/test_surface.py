@@ -14,29 +14,38 @@ from typing import Any, cast
 
 import anyio
 import pytest
+from gatelodge_core.declare import Declarations
 from gatelodge_filesystem.server import build, declarations
 from gatelodge_filesystem.settings import FilesystemSettings
+from gatelodge_websearch.server import build as build_websearch
+from gatelodge_websearch.server import declarations as declare_websearch
+from gatelodge_websearch.settings import WebsearchSettings
 from mcp import Client
+from mcp.server.mcpserver import MCPServer
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 UPDATE = os.environ.get("GATELODGE_UPDATE_SURFACE") == "1"
 
-TOKENS = {"filesystem": 4500}
+TOKENS = {"filesystem": 4500, "websearch": 1800}
 """The most that a server's tools/list may cost, in tokens of about four characters."""
 
 
 def surface(base: Path) -> dict[str, list[dict[str, Any]]]:
     """What each server lists, by the SDK's own client."""
     (base / "root").mkdir()
-    lodge = build(FilesystemSettings(roots=[str(base / "root")], state_dir=str(base / "state")))
+    filesystem = build(FilesystemSettings(roots=[str(base / "root")], state_dir=str(base / "state")))
+    websearch = build_websearch(WebsearchSettings(state_dir=str(base / "state")))
 
-    async def listed() -> list[dict[str, Any]]:
-        async with Client(lodge.mcp, cache=None) as client:
+    async def listed(mcp: MCPServer[Any]) -> list[dict[str, Any]]:
+        async with Client(mcp, cache=None) as client:
             found = await client.list_tools()
             return [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in found.tools]
 
-    return {"filesystem": anyio.run(listed)}
+    found = {"filesystem": anyio.run(listed, filesystem.mcp), "websearch": anyio.run(listed, websearch.mcp)}
+    filesystem.domain.close()
+    websearch.domain.close()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +89,10 @@ def walk(value: Any, path: str = "") -> list[str]:
 
 def test_every_tool_keeps_the_rules_that_all_tools_keep(listed: dict[str, list[dict[str, Any]]]) -> None:
     names: set[str] = set()
+    offered: dict[str, Declarations[Any]] = {
+        "filesystem": declarations(FilesystemSettings(roots=["/x"])),
+        "websearch": declare_websearch(WebsearchSettings()),
+    }
     for server, tools in listed.items():
         for tool in tools:
             name = tool["name"]
@@ -94,13 +107,15 @@ def test_every_tool_keeps_the_rules_that_all_tools_keep(listed: dict[str, list[d
             assert not (tool["annotations"]["readOnlyHint"] and tool["annotations"]["destructiveHint"])
             assert walk(tool["inputSchema"]) + walk(tool.get("outputSchema", {})) == [], name
             assert tool["inputSchema"]["additionalProperties"] is False
-            scope = declarations(FilesystemSettings(roots=["/x"])).tools[name].nature.scope(server)
+            scope = offered[server].tools[name].nature.scope(server)
             assert scope in {f"{server}:read", f"{server}:write", f"{server}:destroy"}
 
 
 def test_bulk_has_no_output_schema_and_records_have_one(listed: dict[str, list[dict[str, Any]]]) -> None:
     with_schema = {tool["name"] for tool in listed["filesystem"] if "outputSchema" in tool}
     assert with_schema == {"list_roots", "list_directory", "get_file_info", "find_files", "wait_for_changes"}
+    with_schema = {tool["name"] for tool in listed["websearch"] if "outputSchema" in tool}
+    assert with_schema == {"search_web", "list_links", "search_local", "show_engines"}
 
 
 def test_the_generated_documentation_is_up_to_date() -> None:

@@ -64,7 +64,7 @@ def parse(url: str, policy: Policy) -> Target:
         The target; a literal address has been judged, a name only by its spelling.
 
     Raises:
-        EgressError: `bad_url`, `bad_port` or `blocked_address`.
+        EgressError: `bad_url`, `blocked_domain`, `bad_port` or `blocked_address`.
     """
     if len(url) > MAX_URL:
         raise EgressError("bad_url", f"The URL is longer than {MAX_URL} characters.")
@@ -80,6 +80,7 @@ def parse(url: str, policy: Policy) -> Target:
         raise EgressError("bad_url", "The URL has no valid host and port.")
     host, address = read_host(parts[1])
     port = int(parts[2]) if parts[2] else _DEFAULT_PORTS[scheme]
+    policy.check_domain(host)
     policy.check_port(host, port)
     if address is None:
         policy.check_name(host, port)

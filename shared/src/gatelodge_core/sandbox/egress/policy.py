@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+import idna
+
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.sandbox.egress.addresses import IPAddress, IPNetwork, Reach, reach, within
 from gatelodge_core.sandbox.egress.errors import EgressError
@@ -32,6 +34,8 @@ class EgressSettings:
         allow_networks: Networks in CIDR form that may be reached under any name, whatever they are, on `ports`.
             Meant for tests and for intranets; the narrower `allow_hosts` is nearly always enough. A redirect from a
             public page never uses either exception.
+        allow_domains: Only these domains and what is below them may be asked, redirects included; all if empty.
+        deny_domains: Domains that are never asked, nor what is below them; stronger than `allow_domains`.
         proxy: URL of an HTTP proxy, with its user name and password if it wants them. The environment is never read.
             A proxy resolves names itself, so with one only names and literal addresses are judged here.
         user_agent: What we call ourselves.
@@ -41,6 +45,8 @@ class EgressSettings:
     ports: frozenset[int] = frozenset({80, 443})
     allow_hosts: tuple[str, ...] = ()
     allow_networks: tuple[str, ...] = ()
+    allow_domains: tuple[str, ...] = ()
+    deny_domains: tuple[str, ...] = ()
     proxy: str | None = field(default=None, repr=False)
     user_agent: str = "gatelodge"
     limits: EgressLimits = field(default_factory=EgressLimits)
@@ -53,6 +59,8 @@ class Policy:
         ports: Ports of any host.
         hosts: Hosts that may have a private address, each with its port; names in lower case.
         networks: Networks that may be reached whatever they are.
+        allowed: Domains beyond which no name is asked, in lower case; all names if empty.
+        denied: Domains in which no name is asked.
     """
 
     def __init__(
@@ -60,10 +68,14 @@ class Policy:
         ports: frozenset[int] = frozenset({80, 443}),
         hosts: frozenset[tuple[str, int]] = frozenset(),
         networks: tuple[IPNetwork, ...] = (),
+        allowed: tuple[str, ...] = (),
+        denied: tuple[str, ...] = (),
     ) -> None:
         self._ports = ports
         self._hosts = hosts
         self._networks = networks
+        self._allowed = allowed
+        self._denied = denied
 
     @classmethod
     def of(cls, settings: EgressSettings) -> Self:
@@ -76,6 +88,8 @@ class Policy:
             settings.ports,
             frozenset(_host_and_port(text) for text in settings.allow_hosts),
             tuple(_network(text) for text in settings.allow_networks),
+            tuple(_domain("allow_domains", text) for text in settings.allow_domains),
+            tuple(_domain("deny_domains", text) for text in settings.deny_domains),
         )
 
     @property
@@ -85,7 +99,16 @@ class Policy:
 
     def outside(self) -> Policy:
         """The same without the exceptions: what a public page may send us to."""
-        return Policy(self._ports)
+        return Policy(self._ports, allowed=self._allowed, denied=self._denied)
+
+    def check_domain(self, host: str) -> None:
+        """Refuse a host that the lists of domains leave out; an address counts as a name of its own.
+
+        Raises:
+            EgressError: `blocked_domain`.
+        """
+        if _below(host, self._denied) or (self._allowed and not _below(host, self._allowed)):
+            raise EgressError("blocked_domain", "The settings keep requests from that domain.")
 
     def check_port(self, host: str, port: int) -> None:
         """Refuse a port that is neither allowed to all nor to this host.
@@ -134,6 +157,21 @@ def _host_and_port(text: str) -> tuple[str, int]:
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise SettingsError(f"allow_hosts: {text!r} is not host:port, such as ghe.corp:443.")
     return host, int(port)
+
+
+def _domain(setting: str, text: str) -> str:
+    try:
+        name = text.strip().removeprefix("*.").strip(".").lower()
+        name = name if name.isascii() else idna.encode(name).decode("ascii")
+    except idna.IDNAError:
+        name = ""
+    if not name or any(char in name for char in "/:@* "):
+        raise SettingsError(f"{setting}: {text!r} is not a domain, such as example.org.")
+    return name
+
+
+def _below(host: str, domains: tuple[str, ...]) -> bool:
+    return any(host == domain or host.endswith("." + domain) for domain in domains)
 
 
 def _network(text: str) -> IPNetwork:

@@ -1,0 +1,1 @@
+"""Gatelodge web search server: search, read and cite, with every page as data."""

@@ -1,0 +1,155 @@
+"""What an engine is asked, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Kind = Literal["web", "news", "images", "videos"]
+Status = Literal["ok", "empty", "rate_limited", "blocked", "timeout", "open", "error"]
+SECONDS = 8
+"""The longest that one engine may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A search.
+
+    Args:
+        query: Words.
+        kind: Of results.
+        page: From 1.
+        time: ``d``, ``w``, ``m`` or ``y`` for the last day to year; empty for any.
+        region: ``cc-ll``, such as ``us-en``; empty for any.
+        safe: ``on``, ``moderate`` or ``off``.
+        include: Domains that results must be in.
+        exclude: Domains that they may not be in.
+    """
+
+    query: str
+    kind: Kind = "web"
+    page: int = 1
+    time: str = ""
+    region: str = ""
+    safe: str = "moderate"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def filters(self) -> set[str]:
+        """Names of the filters that are set."""
+        given = {
+            "time": self.time,
+            "region": self.region,
+            "safe_search": self.safe != "moderate",
+            "page": self.page > 1,
+            "include_domains": self.include,
+            "exclude_domains": self.exclude,
+        }
+        return {name for name, value in given.items() if value}
+
+    def with_sites(self) -> str:
+        """The query with operators for the domains, which nearly all engines read."""
+        sites = " OR ".join(f"site:{domain}" for domain in self.include)
+        parts = [self.query, f"({sites})" if len(self.include) > 1 else sites]
+        parts += [f"-site:{domain}" for domain in self.exclude]
+        return " ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A result, its URL exactly as the engine gave it."""
+
+    url: str
+    title: str = ""
+    snippet: str = ""
+    published: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an engine found, and remarks of its own."""
+
+    hits: list[Hit]
+    warnings: tuple[str, ...] = ()
+
+
+class EngineError(Exception):
+    """An engine gave no answer.
+
+    Args:
+        status: In which way.
+        message: For the caller; nothing that came from outside.
+        retry_after: Seconds after which asking again makes sense, as the engine says; 0 if it doesn't.
+    """
+
+    def __init__(self, status: Status, message: str, retry_after: float = 0) -> None:
+        super().__init__(status, message, retry_after)
+        self.status: Status = status
+        self.message = message
+        self.retry_after = retry_after
+
+
+class Engine(Protocol):
+    """A search engine."""
+
+    @property
+    def name(self) -> str:
+        """As in the settings."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """Whose index it is: engines with one provider have one vote."""
+        ...
+
+    @property
+    def honours(self) -> frozenset[str]:
+        """Filters that it applies itself."""
+        ...
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of results that it has."""
+        ...
+
+    @property
+    def per_second(self) -> float:
+        """How many requests a second it allows, in the long run."""
+        ...
+
+    async def search(self, ask: Ask) -> Answer:
+        """Ask it.
+
+        Raises:
+            EngineError: It gave no answer.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class Report:
+    """How it went with one engine.
+
+    Args:
+        engine: Its name.
+        status: What came of it.
+        ms: How long it took, waiting included.
+        found: How many results.
+        retry_after: Seconds until it makes sense to ask again.
+        ignored: Filters that it did not apply.
+        message: What was wrong.
+        hits: The results.
+        provider: Whose index it is.
+        warnings: Its remarks.
+    """
+
+    engine: str
+    status: Status
+    ms: int = 0
+    found: int = 0
+    retry_after: int = 0
+    ignored: list[str] = field(default_factory=list[str])
+    message: str = ""
+    hits: list[Hit] = field(default_factory=list[Hit], repr=False)
+    provider: str = ""
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""From HTML to Markdown: hidden nodes out, content chosen, written as it looked."""

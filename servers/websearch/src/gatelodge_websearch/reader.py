@@ -1,0 +1,267 @@
+"""Reading a page: checks, the fetch, what kind it really is, and its content as Markdown."""
+
+from __future__ import annotations
+
+import hashlib
+import html as entities
+import time
+from dataclasses import replace
+from urllib.parse import unquote, urlsplit
+
+import anyio
+import anyio.to_thread
+from gatelodge_core.errors import CallError
+from gatelodge_core.guard.cleansing import Cleanser
+from gatelodge_core.sandbox.egress import Egress, EgressError, Fetched, Policy
+from gatelodge_core.sandbox.egress.names import parse
+
+from gatelodge_websearch.charset import decode
+from gatelodge_websearch.html.extract import Extracted, extract
+from gatelodge_websearch.pages import Page, Store
+from gatelodge_websearch.robots import Robots
+
+TYPES = (
+    *("text/*", "application/xhtml+xml", "application/xml", "application/json", "application/ld+json"),
+    *("application/rss+xml", "application/atom+xml", "application/yaml", "application/x-yaml", "application/toml"),
+    *("application/javascript", "application/pdf"),
+)
+_HTML = ("text/html", "application/xhtml+xml")
+_MAGIC = (
+    (b"%PDF-", "application/pdf"),
+    (b"\x89PNG", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"PK\x03\x04", "application/zip"),
+    (b"\x1f\x8b", "application/gzip"),
+    (b"\x7fELF", "application/x-executable"),
+    (b"MZ\x90", "application/x-executable"),
+    (b"RIFF", "a RIFF container"),
+    (b"wOF", "a font"),
+    (b"OggS", "audio/ogg"),
+    (b"ID3", "audio/mpeg"),
+)
+_TRACKING = frozenset({"gclid", "fbclid", "msclkid", "dclid", "mc_cid", "mc_eid", "igshid", "yclid", "twclid"})
+_MAX_TEXT = 2_000_000
+_LONG = 1500
+"""Characters of a URL above which it is refused as a likely carrier of data; real pages are below."""
+
+
+class Reader:
+    """Reads pages.
+
+    Args:
+        egress: The way out.
+        policy: Which URLs may be asked for, now.
+        store: Where pages are kept.
+        cleanser: Knows what may not leave.
+        robots: Whether robots.txt is honoured.
+        cache_seconds: How long a page is taken from the store without asking.
+    """
+
+    def __init__(
+        self, egress: Egress, policy: Policy, store: Store, cleanser: Cleanser, *, robots: bool, cache_seconds: int
+    ) -> None:
+        self._egress = egress
+        self._store = store
+        self._cleanser = cleanser
+        self._robots = Robots(egress) if robots else None
+        self._seconds = cache_seconds
+        self._policy = policy
+        self._working = anyio.CapacityLimiter(4)
+        self._reading: dict[tuple[str, bool], anyio.Event] = {}
+
+    def check_text(self, text: str, what: str) -> None:
+        """Refuse to send what holds a secret, or characters that nobody sees.
+
+        Raises:
+            CallError: `secret_in_request`.
+        """
+        for form in {text, unquote(text), unquote(unquote(text))}:
+            if self._cleanser.text(form) != form:
+                raise CallError(
+                    "secret_in_request",
+                    f"The {what} holds what looks like a secret, or invisible characters; it was not sent.",
+                    "Leave that part out.",
+                )
+
+    async def page(self, url: str, *, include_hidden: bool = False) -> Page:
+        """Read a page, or take it from the store.
+
+        Args:
+            url: Absolute. Tracking parameters are removed.
+            include_hidden: Keep what the page doesn't show.
+
+        Raises:
+            CallError: It was refused, failed, or isn't text.
+        """
+        url = without_tracking(url)
+        self.check_text(url, "URL")
+        if len(url) > _LONG:
+            raise CallError("bad_url", f"The URL is longer than {_LONG} characters; it was not sent.", "Shorten it.")
+        # One fetch for callers that want the same page at the same time.
+        while (running := self._reading.get((url, include_hidden))) is not None:
+            await running.wait()
+        done = self._reading[url, include_hidden] = anyio.Event()
+        try:
+            return await self._page(url, include_hidden=include_hidden)
+        finally:
+            del self._reading[url, include_hidden]
+            done.set()
+
+    async def _page(self, url: str, *, include_hidden: bool) -> Page:
+        # The settings may have changed since a page was kept.
+        parse(url, self._policy)
+        kept = await anyio.to_thread.run_sync(lambda: self._store.page(url, include_hidden=include_hidden))
+        if kept is not None and time.time() - kept.fetched < self._seconds:
+            return kept
+        await self._ask_robots(url)
+        headers = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,text/*;q=0.8,*/*;q=0.5"}
+        if kept is not None:
+            headers |= {"If-None-Match": kept.etag} if kept.etag else {}
+            headers |= {"If-Modified-Since": kept.modified} if kept.modified else {}
+        found = await self._egress.get(url, headers=headers, types=TYPES, cut=True)
+        if found.status == 304 and kept is not None:
+            made = replace(kept, fetched=time.time())
+        else:
+            _check_status(found)
+            if _origin(found.url) != _origin(url):
+                await self._ask_robots(found.url)
+            media = _media(found)
+            made = await anyio.to_thread.run_sync(
+                lambda: read(url, found, media, include_hidden=include_hidden), limiter=self._working
+            )
+        await anyio.to_thread.run_sync(lambda: self._store.keep(made, include_hidden=include_hidden))
+        return made
+
+    async def _ask_robots(self, url: str) -> None:
+        if self._robots is not None and urlsplit(url).scheme in ("http", "https"):
+            # A URL that can't be sent is refused by the fetch of the page, with the true reason.
+            try:
+                allowed = await self._robots.allows(url)
+            except (EgressError, ValueError):
+                return
+            if not allowed:
+                raise CallError(
+                    "robots_disallowed",
+                    "The site's robots.txt asks programs not to read that page, or can't be had now.",
+                    "Use another source, or let the person open it.",
+                )
+
+
+def without_tracking(url: str) -> str:
+    """The URL without parameters that only tell a site who sent the reader; all else stays as written."""
+    head, mark, rest = url.partition("?")
+    if not mark:
+        return url
+    query, hash_, fragment = rest.partition("#")
+    kept = [
+        part
+        for part in query.split("&")
+        if part.partition("=")[0].lower() not in _TRACKING and not part.lower().startswith("utm_")
+    ]
+    return head + ("?" + "&".join(kept) if kept or not query else "") + hash_ + fragment
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _check_status(found: Fetched) -> None:
+    status = found.status
+    if 200 <= status < 300:
+        return
+    hints = {
+        401: "It wants a login; use another source.",
+        403: "It refuses programs, or wants a login; use another source.",
+        404: "Check the address, or search for the page.",
+        410: "The page is gone; search for another source.",
+        429: "Wait before asking this site again.",
+    }
+    usual = "Try again later, or use another source." if status >= 500 else "Use another source."
+    raise CallError("http_status", f"The site answered with status {status}.", hints.get(status, usual))
+
+
+def _media(found: Fetched) -> str:
+    """The media type, checked against the first bytes.
+
+    Raises:
+        CallError: `bad_content_type`: the body is something else than it says, or no text.
+    """
+    said = found.headers.get("content-type", "").partition(";")[0].strip().lower()
+    head = found.body[:4096]
+    real = next((media for magic, media in _MAGIC if head.startswith(magic)), "")
+    if real == "application/pdf":
+        if said in ("application/pdf", "text/plain"):
+            return real
+    elif said == "application/pdf":
+        real = "not a PDF"
+    elif not real and (b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff"))):
+        return said
+    raise CallError(
+        "bad_content_type",
+        f"The site calls it {_known(said)}, but it is {real or 'binary data'}.",
+        "Ask for a URL that serves text, HTML or PDF.",
+    )
+
+
+def _known(said: str) -> str:
+    return said if said in TYPES or said in (*_HTML, "text/plain", "text/css", "text/csv", "text/markdown") else "text"
+
+
+def read(url: str, found: Fetched, media: str, *, include_hidden: bool) -> Page:
+    """The page in an answer. It runs in a thread: parsing holds a core.
+
+    Raises:
+        CallError: The PDF can't be read, or there is no text.
+    """
+    charset = ""
+    if media == "application/pdf":
+        if found.truncated:
+            raise CallError("too_large", "The PDF is larger than what is read.", "Use another source.")
+        from gatelodge_websearch.pdf import text_of  # noqa: PLC0415 - an extra
+
+        title, text = text_of(found.body)
+        seen = Extracted(title, text, "pdf")
+    else:
+        text, charset = decode(found.body, found.headers.get("content-type", ""))
+        if media in _HTML:
+            seen = extract(text[:_MAX_TEXT], found.url, include_hidden=include_hidden)
+        else:
+            seen = Extracted("", _plain(text[:_MAX_TEXT], media), "text")
+    if not seen.markdown.strip():
+        raise CallError(
+            "no_text",
+            "The page has no text to read; it may need scripts or a login.",
+            "Try include_hidden=true, or another source." if not include_hidden else "Use another source.",
+        )
+    return Page(
+        url=url,
+        final=found.url,
+        chain=found.chain,
+        title=seen.title,
+        markdown=seen.markdown,
+        media=f"{media}; {charset}" if charset else media,
+        sha=hashlib.sha256(found.body).hexdigest(),
+        fetched=time.time(),
+        extractor=seen.extractor,
+        language=seen.language,
+        published=seen.published,
+        hidden=seen.hidden,
+        truncated=found.truncated,
+        etag=found.headers.get("etag", "")[:200],
+        modified=found.headers.get("last-modified", "")[:60],
+        links=tuple((link.text, link.url) for link in seen.links),
+    )
+
+
+def _plain(text: str, media: str) -> str:
+    if media in ("text/plain", "text/markdown", "text/x-markdown", "text/x-rst"):
+        return text.replace("\r\n", "\n")
+    kind = media.rpartition("/")[2].rpartition("+")[2]
+    if kind == "xml" and "&" in text and "<rss" in text[:2000]:
+        text = entities.unescape(text) if text.count("&lt;") < 5 else text
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{kind}\n{text}\n{fence}"

@@ -1,0 +1,302 @@
+"""Tools that search: the web, several pages at once, and what was read before."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Annotated, Literal
+
+import anyio
+import anyio.to_thread
+from gatelodge_core.declare import Declarations, Progress
+from gatelodge_core.effects import EXTERNAL, READ, UNTRUSTED
+from gatelodge_core.errors import CallError
+from pydantic import BaseModel, Field
+
+from gatelodge_websearch import showing
+from gatelodge_websearch.engines.desk import Found
+from gatelodge_websearch.engines.model import Ask, Kind
+from gatelodge_websearch.pages import Page, cite
+from gatelodge_websearch.passages import Passage, pieces, ranked
+from gatelodge_websearch.web import MAX_TOKENS, Web
+
+searching = Declarations[Web]()
+
+Query = Annotated[str, Field(min_length=1, max_length=500)]
+Domains = Annotated[list[str], Field(max_length=20)]
+Time = Literal["", "d", "w", "m", "y"]
+_REGION = re.compile(r"[a-z]{2}-[a-z]{2}")
+_DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
+
+
+class ResultRecord(BaseModel):
+    """A result."""
+
+    id: str
+    title: str
+    url: str
+    snippet: str
+    published: str
+    engines: list[str]
+
+
+class EngineRecord(BaseModel):
+    """How it went with one engine."""
+
+    engine: str
+    status: str
+    found: int
+    ms: int
+    retry_after: int
+    filters_ignored: list[str]
+    message: str
+
+
+class SearchRecord(BaseModel):
+    """What a search found."""
+
+    search: str
+    results: list[ResultRecord]
+    shown: int
+    total: int
+    engines: list[EngineRecord]
+    cached_seconds: int
+
+
+class SavedRecord(BaseModel):
+    """A page read before."""
+
+    id: str
+    title: str
+    url: str
+    fetched: str
+    snippet: str
+
+
+class SavedPagesRecord(BaseModel):
+    """Pages read before."""
+
+    pages: list[SavedRecord]
+    shown: int
+    total: int
+
+
+class EngineStateRecord(BaseModel):
+    """An engine that is switched on."""
+
+    engine: str
+    breaker: str
+    retry_after: int
+    reason: str
+    filters: list[str]
+    kinds: list[str]
+
+
+class StatusRecord(BaseModel):
+    """What there is to search with."""
+
+    engines: list[EngineStateRecord]
+    combined: bool
+    pages_kept: int
+    bytes_kept: int
+    robots: str
+    allow_domains: str
+    deny_domains: str
+    proxy: bool
+
+
+@searching.tool(effect=READ, reach=EXTERNAL, yields=UNTRUSTED)
+async def search_web(
+    web: Web,
+    query: Query,
+    more_queries: Annotated[list[str], Field(max_length=3, description="Other wordings.")] = [],  # noqa: B006 - a plain default keeps the schema portable; it is never changed
+    kind: Kind = "web",
+    max_results: Annotated[int, Field(ge=1, le=50)] = 10,
+    page: Annotated[int, Field(ge=1, le=10)] = 1,
+    time: Annotated[Time, Field(description="Last day, week, month, year.")] = "",
+    region: Annotated[str, Field(description="Like us-en.")] = "",
+    safe_search: Literal["on", "moderate", "off"] = "moderate",
+    include_domains: Domains = [],  # noqa: B006
+    exclude_domains: Domains = [],  # noqa: B006
+    engines: Domains = [],  # noqa: B006
+    detail: Literal["brief", "full"] = "brief",
+) -> SearchRecord:
+    """Search the web: results with ids for read_page, and each engine's status (blocked is not empty)."""
+    ask = _ask(query, kind, page, time, region, safe_search, include_domains, exclude_domains)
+    found = await _searched(web, ask, more_queries, engines)
+    size = 200 if detail == "brief" else 1000
+    shown = [
+        ResultRecord(
+            id=cite(item.hit.url),
+            title=showing.one_line(item.hit.title, 160),
+            url=item.hit.url,
+            snippet=showing.one_line(item.hit.snippet, size),
+            published=showing.one_line(item.hit.published, 30),
+            engines=item.engines,
+        )
+        for item in found.results[:max_results]
+    ]
+    return SearchRecord(
+        search=found.id,
+        results=shown,
+        shown=len(shown),
+        total=len(found.results),
+        engines=[
+            EngineRecord(
+                engine=report.engine,
+                status=report.status,
+                found=report.found,
+                ms=report.ms,
+                retry_after=report.retry_after,
+                filters_ignored=report.ignored,
+                message=" ".join([report.message, *report.warnings]).strip(),
+            )
+            for report in found.reports
+        ],
+        cached_seconds=found.cached,
+    )
+
+
+def _ask(
+    query: str, kind: Kind, page: int, time: str, region: str, safe: str, include: list[str], exclude: list[str]
+) -> Ask:
+    region = region.strip().lower()
+    if region and not _REGION.fullmatch(region):
+        raise CallError("invalid_arguments", "region is not country-language.", "For example us-en or de-de.")
+    domains = [
+        [item.strip().lower().removeprefix("*.") for item in items if item.strip()] for items in (include, exclude)
+    ]
+    for item in (*domains[0], *domains[1]):
+        if not _DOMAIN.fullmatch(item):
+            raise CallError("invalid_arguments", "a domain is not a plain one.", 'For example ["example.org"].')
+    return Ask(" ".join(query.split()), kind, page, time, region, safe, tuple(domains[0]), tuple(domains[1]))
+
+
+async def _searched(web: Web, ask: Ask, more: list[str], engines: list[str]) -> Found:
+    words = [" ".join(text.split()) for text in more if text.strip()]
+    for text in (ask.query, *words):
+        web.reader.check_text(text, "query")
+    found = await web.desk.search(ask, words, [engine for engine in engines if engine])
+    named = [(item.hit.url, item.hit.title[:300]) for item in found.results]
+    await anyio.to_thread.run_sync(lambda: web.store.name(named))
+    return found
+
+
+@searching.tool(effect=READ, reach=EXTERNAL, yields=UNTRUSTED)
+async def research_web(
+    web: Web,
+    query: Query,
+    progress: Progress,
+    more_queries: Annotated[list[str], Field(max_length=3)] = [],  # noqa: B006
+    read_top: Annotated[int, Field(ge=1, le=10)] = 5,
+    tokens_per_page: Annotated[int, Field(ge=100, le=4000)] = 800,
+    max_tokens: Annotated[int, Field(ge=300, le=MAX_TOKENS)] = 6000,
+    time: Time = "",
+    region: str = "",
+    include_domains: Domains = [],  # noqa: B006
+    exclude_domains: Domains = [],  # noqa: B006
+    seconds: Annotated[int, Field(ge=5, le=50)] = 30,
+) -> str:
+    """Search, read the best pages, and give the passages about the query with [n] to cite."""
+    ask = _ask(query, "web", 1, time, region, "moderate", include_domains, exclude_domains)
+    begun = anyio.current_time()
+    found = await _searched(web, ask, more_queries, [])
+    wanted = found.results[:read_top]
+    read: list[Page | str] = ["still loading at the deadline"] * len(wanted)
+    done = 0
+
+    async def one(place: int) -> None:
+        nonlocal done
+        try:
+            read[place] = await web.read(wanted[place].hit.url)
+        except CallError as error:
+            read[place] = str(error)
+        done += 1
+        await progress(done, len(wanted), "pages read")
+
+    with anyio.move_on_after(max(1.0, seconds - (anyio.current_time() - begun))):
+        async with anyio.create_task_group() as group:
+            for place in range(len(wanted)):
+                group.start_soon(one, place)
+    statuses = ", ".join(f"{report.engine} {report.status}" for report in found.reports)
+    lines = [f"search {found.id}: {len(found.results)} results ({statuses})"]
+    if not wanted:
+        return f"{lines[0]}; nothing found"
+    pages = {place: page for place, page in enumerate(read) if isinstance(page, Page)}
+    for place, item in enumerate(wanted):
+        page = read[place]
+        state = "" if isinstance(page, Page) else f" (not read: {page})"
+        title = page.title if isinstance(page, Page) else item.hit.title
+        lines.append(f"[{place + 1}] {cite(item.hit.url)} {showing.one_line(title, 120)} <{item.hit.url}>{state}")
+    asked = " ".join([query, *more_queries])
+    room = max_tokens - showing.tokens("\n".join(lines))
+    return "\n".join(lines) + "\n\n" + await anyio.to_thread.run_sync(_passages, pages, asked, tokens_per_page, room)
+
+
+def _passages(pages: dict[int, Page], query: str, per_page: int, room: int) -> str:
+    """The best passages of all pages, best page first, each under the number it is cited by."""
+    every = [piece for place, page in pages.items() for piece in pieces(page.markdown, place)]
+    spent: dict[int, int] = {}
+    taken: list[Passage] = []
+    for _, piece in ranked(query, every, 60):
+        cost = showing.tokens(piece.text) + showing.tokens(piece.headings) + 6
+        if cost > room or spent.get(piece.source, 0) + cost > per_page:
+            continue
+        spent[piece.source] = spent.get(piece.source, 0) + cost
+        room -= cost
+        taken.append(piece)
+    if not taken:
+        return "(no passage fits the query and the budget)"
+    order = list(dict.fromkeys(piece.source for piece in taken))
+    taken.sort(key=lambda piece: (order.index(piece.source), piece.offset))
+    return "\n\n".join(
+        f"[{piece.source + 1}]{f' ({piece.headings})' if piece.headings else ''}\n{piece.text}" for piece in taken
+    )
+
+
+@searching.tool(effect=READ, yields=UNTRUSTED)
+async def search_local(
+    web: Web, query: Query, max_results: Annotated[int, Field(ge=1, le=50)] = 10
+) -> SavedPagesRecord:
+    """Search the pages read before, without the network: all words must be in them."""
+    found, total = await anyio.to_thread.run_sync(web.store.saved, query, max_results)
+    pages = [
+        SavedRecord(
+            id=item.id,
+            title=showing.one_line(item.title, 160),
+            url=item.url,
+            fetched=datetime.datetime.fromtimestamp(item.fetched, datetime.UTC).isoformat(timespec="seconds"),
+            snippet=item.snippet,
+        )
+        for item in found
+    ]
+    return SavedPagesRecord(pages=pages, shown=len(pages), total=total)
+
+
+@searching.tool(effect=READ)
+async def show_engines(web: Web) -> StatusRecord:
+    """Show which engines are switched on, their state, and the policy for reading."""
+    states: list[EngineStateRecord] = []
+    for gate in web.desk.gates:
+        breaker, left, reason = gate.state()
+        states.append(
+            EngineStateRecord(
+                engine=gate.engine.name,
+                breaker=breaker,
+                retry_after=left,
+                reason=reason,
+                filters=sorted(gate.engine.honours),
+                kinds=sorted(gate.engine.kinds),
+            )
+        )
+    count, weight = await anyio.to_thread.run_sync(web.store.size)
+    return StatusRecord(
+        engines=states,
+        combined=web.settings.combine == "all",
+        pages_kept=count,
+        bytes_kept=weight,
+        robots=web.settings.robots,
+        allow_domains=web.settings.allow_domains,
+        deny_domains=web.settings.deny_domains,
+        proxy=bool(web.settings.proxy),
+    )
