@@ -33,7 +33,11 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("uv") is None or shutil.which("uvx") is None, reason="needs uv"),
 ]
 
-PACKAGES = {"gatelodge_core": "gatelodge_core-", "gatelodge_filesystem": "gatelodge_filesystem-", "gatelodge_websearch": "gatelodge_websearch-"}
+PACKAGES = {
+    "gatelodge_core": "gatelodge_core-",
+    "gatelodge_filesystem": "gatelodge_filesystem-",
+    "gatelodge_websearch": "gatelodge_websearch-",
+}
 
 
 @pytest.fixture
