@@ -41,4 +41,4 @@ def test_each_entry_is_launched_and_answers(name: str, tmp_path: Path, monkeypat
         if name == "filesystem":
             assert [root["mode"] for root in wire.record("list_roots")["roots"]] == ["rw", "ro"]
         else:
-            assert [engine["engine"] for engine in wire.record("show_engines")["engines"]] == ["duckduckgo"]
+            assert "duckduckgo: ready" in wire.text("show_engines")

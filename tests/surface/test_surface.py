@@ -115,7 +115,7 @@ def test_bulk_has_no_output_schema_and_records_have_one(listed: dict[str, list[d
     with_schema = {tool["name"] for tool in listed["filesystem"] if "outputSchema" in tool}
     assert with_schema == {"list_roots", "list_directory", "get_file_info", "find_files", "wait_for_changes"}
     with_schema = {tool["name"] for tool in listed["websearch"] if "outputSchema" in tool}
-    assert with_schema == {"search_web", "list_links", "search_local", "show_engines"}
+    assert with_schema == {"search_web", "list_links", "search_local"}
 
 
 def test_the_generated_documentation_is_up_to_date() -> None:

@@ -142,7 +142,7 @@ def ranked(query: str, passages: Sequence[Passage], limit: int) -> list[tuple[fl
     for score, number in scored:
         if len(best) >= limit:
             break
-        own = counted[number].keys()
+        own = set(terms(passages[number].text))
         if all(not _same(own, set(terms(taken.text))) for _, taken in best):
             best.append((score, passages[number]))
     return best

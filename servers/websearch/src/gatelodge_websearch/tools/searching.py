@@ -81,30 +81,6 @@ class SavedPagesRecord(BaseModel):
     total: int
 
 
-class EngineStateRecord(BaseModel):
-    """An engine that is switched on."""
-
-    engine: str
-    breaker: str
-    retry_after: int
-    reason: str
-    filters: list[str]
-    kinds: list[str]
-
-
-class StatusRecord(BaseModel):
-    """What there is to search with."""
-
-    engines: list[EngineStateRecord]
-    combined: bool
-    pages_kept: int
-    bytes_kept: int
-    robots: str
-    allow_domains: str
-    deny_domains: str
-    proxy: bool
-
-
 @searching.tool(effect=READ, reach=EXTERNAL, yields=UNTRUSTED)
 async def search_web(
     web: Web,
@@ -274,29 +250,17 @@ async def search_local(
 
 
 @searching.tool(effect=READ)
-async def show_engines(web: Web) -> StatusRecord:
+async def show_engines(web: Web) -> str:
     """Show which engines are switched on, their state, and the policy for reading."""
-    states: list[EngineStateRecord] = []
+    lines: list[str] = []
     for gate in web.desk.gates:
         breaker, left, reason = gate.state()
-        states.append(
-            EngineStateRecord(
-                engine=gate.engine.name,
-                breaker=breaker,
-                retry_after=left,
-                reason=reason,
-                filters=sorted(gate.engine.honours),
-                kinds=sorted(gate.engine.kinds),
-            )
-        )
+        state = f"{breaker}, {reason}, again in {left} s" if reason else "ready"
+        lines.append(f"{gate.engine.name}: {state}; has {', '.join(sorted(gate.engine.kinds))}")
     count, weight = await anyio.to_thread.run_sync(web.store.size)
-    return StatusRecord(
-        engines=states,
-        combined=web.settings.combine == "all",
-        pages_kept=count,
-        bytes_kept=weight,
-        robots=web.settings.robots,
-        allow_domains=web.settings.allow_domains,
-        deny_domains=web.settings.deny_domains,
-        proxy=bool(web.settings.proxy),
-    )
+    given = web.settings
+    facts = [f"combine={given.combine}", f"robots={given.robots}", f"proxy={'on' if given.proxy else 'off'}"]
+    facts += [f"only {given.allow_domains}"] if given.allow_domains else []
+    facts += [f"never {given.deny_domains}"] if given.deny_domains else []
+    facts.append(f"{count} pages kept, {weight // 1024} KB")
+    return "\n".join([*lines, f"policy: {'; '.join(facts)}"])
