@@ -84,7 +84,7 @@ def uvx(dist: Path, *command: str, package: str = "gatelodge-filesystem") -> lis
 
     The version doesn't change from build to build, so what uv remembers of it must not count.
     """
-    fresh = ("gatelodge", "gatelodge-core", "gatelodge-filesystem")
+    fresh = ("gatelodge", "gatelodge-core", "gatelodge-filesystem", "gatelodge-websearch")
     return [
         "uvx", "--isolated", *(f"--refresh-package={name}" for name in fresh), "--python", sys.executable,
         "--find-links", str(dist), "--from", package, *command,
@@ -110,6 +110,7 @@ def test_each_member_has_a_wheel_and_a_source_distribution(dist: Path) -> None:
         "gatelodge-py3-none-any.whl", "gatelodge.tar.gz",
         "gatelodge_core-py3-none-any.whl", "gatelodge_core.tar.gz",
         "gatelodge_filesystem-py3-none-any.whl", "gatelodge_filesystem.tar.gz",
+        "gatelodge_websearch-py3-none-any.whl", "gatelodge_websearch.tar.gz",
     ]  # fmt: skip
 
 
@@ -148,7 +149,7 @@ def test_what_runs_is_what_was_built(dist: Path, as_the_user: Path) -> None:
         "        found[name] = hashlib.sha256(path.read_bytes()).hexdigest()\n"
         "print(json.dumps(found))\n"
     )
-    ran = run(*uvx(dist, "python", "-I", "-c", code))
+    ran = run(*uvx(dist, "python", "-I", "-c", code, package="gatelodge[all]"))
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) == dict(modules(dist))
 
