@@ -315,14 +315,14 @@ def test_parallel_searches_queue_for_a_plan_of_a_few_a_second() -> None:
 
     async def strict(asked: Asked, writer: Writer) -> None:
         now = anyio.current_time()
-        early = bool(times) and now - times[-1] < 0.08
+        early = bool(times) and now - times[-1] < 0.15
         times.append(now)
-        await api({} if early else BRAVE, 429 if early else 200, X_RateLimit_Limit="10, 2000")(asked, writer)
+        await api({} if early else BRAVE, 429 if early else 200, X_RateLimit_Limit="2, 2000")(asked, writer)
 
     async def main() -> None:
         async with serving(strict) as site, Egress(resolver=Names(), backend=Network(site)) as egress:
             engine = Brave(egress, "k", "http://api.example.net")
-            engine.per_second = 10
+            engine.per_second = 2
             gate = Gate(engine)
             reports: list[Report] = []
 
