@@ -40,8 +40,11 @@ def walk(cleanser: Cleanser, call: Call, result: dict[str, Any] | MCPError) -> O
     async def inner(inside: Call) -> Outcome:
         return await cleanser.inner(inside, tool)
 
+    async def inbound(inside: Call) -> Outcome:
+        return await cleanser.inbound(inside, inner)
+
     async def main() -> Outcome:
-        return await cleanser.outer(call, inner)
+        return await cleanser.outer(call, inbound)
 
     return anyio.run(main)
 

@@ -303,3 +303,13 @@ def test_policy_show_and_test_say_the_rule(house: House) -> None:
     denied = policy("test", "read_file", "path=notes/private/x")
     assert (denied.returncode, denied.stdout.split(":")[0]) == (1, "deny")
     assert policy("test", "no_such_tool").returncode == 2
+
+
+def test_calls_refused_for_a_mask_count_against_the_rate(house: House) -> None:
+    command = [*house.command, "--call-burst", "3", "--calls-per-second", "0.01"]
+    masked = {**EDIT, "edits": [{"old": "one", "new": "[redacted: github token]"}]}
+    with connected(command, "stdio", MODERN) as wire:
+        for _ in range(3):
+            assert "masked_text" in wire.error("edit_file", **masked)
+        answer = wire.request("tools/call", {"name": "edit_file", "arguments": masked})
+    assert answer["error"]["message"].startswith("over_limit")

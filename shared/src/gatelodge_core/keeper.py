@@ -1,6 +1,7 @@
 """The keeper: everything between a server's tools and the world, put together from the settings.
 
-    outer audit -> outer cleansing -> limits -> scope, policy, confirmation -> inner audit -> inner cleansing -> tool
+    outer audit -> outer cleansing -> limits -> no masks -> scope, policy, confirmation -> inner audit -> inner cleansing
+    -> tool
 
 Every server gets the same keeper; it gives what it alone knows: what a call acts on, and what it would do.
 """
@@ -88,6 +89,7 @@ class Keeper:
             auditor.outer,
             cleanser.outer,
             LimitStep(limits),
+            cleanser.inbound,
             AdmissionStep(identity.server, self.policy, approvals, subjects, effect, cleanser.text),
             auditor.inner,
             cleanser.inner,

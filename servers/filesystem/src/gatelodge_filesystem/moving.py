@@ -206,15 +206,12 @@ def duplicate(
             return Made(None, found.kind, measure(first.fd, first.name), displaced)
         if displaced:
             return _overwrite(workspace, source, target, displaced)
-        held.enter_context(workspace.writer.locked([second]))
-        with _built(workspace, end, second) as (temporary, note):
-            totals = workspace.guarded(source, lambda: copy(first.fd, first.name, second.fd, temporary.name, note))
-            made = _fresh(temporary)
-            change = _run(
-                workspace,
-                "copy_path",
-                [lambda _: [Step("move", end.beside(temporary.name), end, made, made, fresh=True)]],
-            )
+        change, totals = appear(
+            workspace, "copy_path", target,
+            lambda place, _end, note: workspace.guarded(
+                source, lambda: copy(first.fd, first.name, place.fd, place.name, note)
+            ),
+        )  # fmt: skip
         return Made(change, found.kind, totals)
 
 
@@ -249,23 +246,17 @@ def make_folder(workspace: Workspace, spot: Spot, *, parents: bool) -> Made:
         missing = Spot(spot.root, "/".join(names[: there + 1]))
         raise CallError("not_found", f"{missing} is missing.", "Set parents=true to make the folders above it too.")
     top = Spot(spot.root, "/".join(names[: there + 1]))
-    end = workspace.guarded(top, lambda: workspace.where(top))
-    with contextlib.ExitStack() as held:
-        place = _held(workspace, held, top, end)
-        held.enter_context(workspace.writer.locked([place]))
-        if seen(place, cheap=True) is not None:
-            raise workspace.failure(top, AlreadyExists())
-        with _built(workspace, end, place) as (temporary, note), translated():
-            os.mkdir(temporary.name, dir_fd=place.fd)
-            note(os.stat(temporary.name, dir_fd=place.fd, follow_symlinks=False).st_ino)
-            # Nobody knows the name, so the rest can be reached by path below it.
-            below = temporary.name
-            for name in names[there + 1 :]:
-                below = f"{below}/{name}"
-                os.mkdir(below, dir_fd=place.fd)
-            made = _fresh(temporary)
-            step = Step("move", end.beside(temporary.name), end, made, made, fresh=True)
-            change = _run(workspace, "create_directory", [lambda _: [step]])
+
+    def build(place: Place, _end: Where, note: Callable[[int], None]) -> None:
+        os.mkdir(place.name, dir_fd=place.fd)
+        note(os.stat(place.name, dir_fd=place.fd, follow_symlinks=False).st_ino)
+        # Nobody knows the name, so the rest can be reached by path below it.
+        below = place.name
+        for name in names[there + 1 :]:
+            below = f"{below}/{name}"
+            os.mkdir(below, dir_fd=place.fd)
+
+    change, _ = appear(workspace, "create_directory", top, build)
     return Made(change, "folder", Totals(folders=len(names) - there))
 
 

@@ -74,13 +74,6 @@ class Cleanser:
         Raises:
             MCPError: What other steps raise, cleansed.
         """
-        if self._guard_masks and call.nature.effect is not READ and _masked(call.arguments):
-            call.notes["refusal"] = "masked_text"
-            text = (
-                "masked_text: the arguments hold a mask ([redacted: ...]) in place of a secret that was not shown; "
-                "written, it would destroy the secret. Change only the text around it. Nothing was done."
-            )
-            return Outcome(call.channel.refusal(text), failed=True)
         try:
             outcome = await way(call)
         except MCPError as error:
@@ -88,6 +81,17 @@ class Cleanser:
         if outcome.result is call.notes.get(CLEAN):
             return outcome
         return await self._cleansed(call, outcome, enveloped=False)
+
+    async def inbound(self, call: Call, way: Next) -> Outcome:
+        """Walk on, unless a changing call carries a mask. After the limits: a refusal costs a record on the disk."""
+        if self._guard_masks and call.nature.effect is not READ and _masked(call.arguments):
+            call.notes["refusal"] = "masked_text"
+            text = (
+                "masked_text: the arguments hold a mask ([redacted: ...]) in place of a secret that was not shown; "
+                "written, it would destroy the secret. Change only the text around it. Nothing was done."
+            )
+            return Outcome(call.channel.refusal(text), failed=True)
+        return await way(call)
 
     async def inner(self, call: Call, way: Next) -> Outcome:
         """Walk on, and cleanse the tool's result."""
