@@ -406,3 +406,13 @@ def test_a_walk_sees_links_but_never_enters_them(fd: int) -> None:
     Walk(visit, Budget(), hidden=True, use_ignore=False).run(fd)
     assert sorted(links) == ["link.txt", "linked"]
     assert not any(rel.startswith("linked") for rel in visited)
+
+
+@pytest.mark.parametrize("use_ripgrep", [True, False])
+def test_rules_that_ripgrep_is_not_told_of_hold_all_the_same(tmp_path: Path, use_ripgrep: bool) -> None:
+    (tmp_path / "sub" / "out").mkdir(parents=True)
+    (tmp_path / ".ignore").write_text("*.skip\nout/\n", encoding="utf-8")
+    for name in ("a.txt", "b.skip", "sub/c.txt", "sub/d.skip", "sub/out/e.txt"):
+        (tmp_path / name).write_text("needle\n", encoding="utf-8")
+    hits = ask(tmp_path, Request("needle"), use_ripgrep=use_ripgrep)
+    assert [item.rel for item in hits.files] == ["a.txt", "sub/c.txt"]
