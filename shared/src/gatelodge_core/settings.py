@@ -201,6 +201,16 @@ class LodgeSettings(BaseSettings):
         return parser
 
     @classmethod
+    def has_variable(cls, name: str) -> bool:
+        """Whether a variable that belongs to no field has a meaning; for servers whose users choose names.
+
+        Args:
+            name: Without the server's prefix.
+        """
+        del name
+        return False
+
+    @classmethod
     def _prefix(cls) -> str:
         return f"{PREFIX}{cls.server.upper()}_"
 
@@ -212,6 +222,8 @@ class LodgeSettings(BaseSettings):
             if not variable.startswith(PREFIX) or variable == f"{PREFIX}CONFIG" or variable.startswith(others):
                 continue
             own = variable.startswith(cls._prefix())
+            if own and cls.has_variable(variable.removeprefix(cls._prefix())):
+                continue
             prefix, known = (cls._prefix(), cls.model_fields) if own else (PREFIX, LodgeSettings.model_fields)
             if variable.removeprefix(prefix).lower() not in known:
                 options = ", ".join(sorted(prefix + name.upper() for name in known))

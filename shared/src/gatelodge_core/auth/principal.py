@@ -6,6 +6,7 @@ Nothing a client says of itself (``clientInfo``, ``_meta``) is ever part of a pr
 from __future__ import annotations
 
 import os
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 _LEVELS = ("read", "write", "destroy")
@@ -41,3 +42,7 @@ def local_user() -> Principal:
     """The operating system's user who started this process: on stdio, launching us is the authentication."""
     getuid = getattr(os, "getuid", None)
     return Principal("os-user", str(getuid()) if getuid else os.environ.get("USERNAME", "unknown"))
+
+
+CALLER: ContextVar[Principal | None] = ContextVar("gatelodge_caller", default=None)
+"""Who makes the call that is being served; None outside of one. For backends that have a notion of users themselves."""

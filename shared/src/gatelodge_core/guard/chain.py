@@ -20,7 +20,7 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from gatelodge_core.auth.principal import Principal, local_user
+from gatelodge_core.auth.principal import CALLER, Principal, local_user
 from gatelodge_core.effects import READ, Nature
 from gatelodge_core.guard.call import Call, Kind, Next, Outcome, Step
 from gatelodge_core.guard.channel import MessageChannel
@@ -118,6 +118,7 @@ class Guard:
         call = self._describe(ctx, channel)
 
         async def arrive(_: Call) -> Outcome:
+            CALLER.set(call.principal)
             # What runs is the message itself: a step may refuse a call, never change what it asks.
             result = await call_next(replace(ctx, params=channel.without_answer()) if channel.answer else ctx)
             wire = result if isinstance(result, dict) else {}

@@ -1,0 +1,1 @@
+"""Reaching databases: targets, pools, sessions, privileges."""

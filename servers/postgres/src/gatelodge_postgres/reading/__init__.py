@@ -1,0 +1,1 @@
+"""Running one query and writing its rows, within caps."""

@@ -1,0 +1,1 @@
+"""Judging SQL before it runs."""

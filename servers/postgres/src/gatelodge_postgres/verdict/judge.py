@@ -1,0 +1,265 @@
+"""The verdict: whether a statement only reads, as far as its text and the catalog tell, and if not, why.
+
+It is the layer with good explanations, not the boundary: role, protocol and read-only transaction hold without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from gatelodge_core.errors import CallError
+
+from gatelodge_postgres.connect.session import Session
+from gatelodge_postgres.verdict.facts import Facts, Name, gather, statement_words
+from gatelodge_postgres.verdict.known import Known, Relation, Routine
+from gatelodge_postgres.verdict.lists import (
+    HARMLESS,
+    HARMLESS_IN,
+    HARMLESS_PREFIXES,
+    RUNNING_EXTENSIONS,
+    SECRET_RELATIONS,
+    SQL_RUNNERS,
+    VALUE_RELATIONS,
+)
+from gatelodge_postgres.verdict.parse import Node, Statement, expression, statement
+
+MAX_DEPTH = 16
+"""Views inside views, and domains inside domains, that are followed."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the person allows.
+
+    Args:
+        strict: Whether functions and operators that users made need an entry in `allow_functions`.
+        allow_functions: Globs over ``schema.function``, allowed whatever they declare.
+        deny_relations: Globs over ``schema.relation`` never read.
+        allow_relations: If there are any, others aren't read.
+        values_kept: Whether parts of the catalog that hold columns' values are closed, since columns are masked.
+    """
+
+    strict: bool = False
+    allow_functions: tuple[str, ...] = ()
+    deny_relations: tuple[str, ...] = ()
+    allow_relations: tuple[str, ...] = ()
+    values_kept: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found.
+
+    Args:
+        statement: The parsed statement; of an EXPLAIN, the explained one.
+        explained: Whether it stood in an EXPLAIN.
+        reasons: Why it is refused; empty if it isn't.
+        relations: What it reads, views' own relations included.
+        facts: Of the statement itself.
+    """
+
+    statement: Statement
+    explained: bool
+    reasons: tuple[str, ...]
+    relations: tuple[Relation, ...]
+    facts: Facts
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the rows come in an order that the statement asks for."""
+        return "sortClause" in self.statement.node
+
+    def check(self) -> None:
+        """Raise if it is refused.
+
+        Raises:
+            CallError: With the reasons.
+        """
+        if self.reasons:
+            shown = list(self.reasons[:6])
+            more = len(self.reasons) - len(shown)
+            text = "; ".join(shown) + (f"; and {more} more" if more else "")
+            raise CallError("refused", f"this statement is not run: {text}.", _advice(self.reasons))
+
+
+def _advice(reasons: tuple[str, ...]) -> str:
+    text = " ".join(reasons)
+    if "volatile" in text:
+        return "If the function only reads, the person can declare it STABLE, or allow it with allow_functions."
+    if "allow_functions" in text:
+        return ""
+    if "is not read here" in text:
+        return "Use list_objects to see what may be read."
+    return "Only one SELECT, VALUES, TABLE or EXPLAIN that changes nothing is run here."
+
+
+@dataclass
+class _Findings:
+    reasons: dict[str, None] = field(default_factory=dict[str, None])
+    relations: dict[int, Relation] = field(default_factory=dict[int, Relation])
+
+
+class Judge:
+    """Judges statements against one database.
+
+    Args:
+        known: What its catalog says, remembered.
+        rules: What the person allows.
+    """
+
+    def __init__(self, known: Known, rules: Rules) -> None:
+        self.known = known
+        self.rules = rules
+
+    async def judge(self, session: Session, sql: str) -> Verdict:
+        """Judge a text of one statement.
+
+        Raises:
+            CallError: It is no text of exactly one statement.
+            psycopg.Error: The catalog can't be read.
+        """
+        whole = statement(sql)
+        explained, inner, reasons = self._root(whole)
+        facts = gather(inner.node, inner.kind)
+        findings = _Findings(dict.fromkeys([*reasons, *(f"it holds {word}" for word in facts.refused)]))
+        await self._judge(session, facts, findings, "", 0)
+        return Verdict(inner, explained, tuple(findings.reasons), tuple(findings.relations.values()), facts)
+
+    def _root(self, whole: Statement) -> tuple[bool, Statement, list[str]]:
+        """(whether it is an EXPLAIN, the statement to judge, what is wrong with it)."""
+        if whole.kind == "SelectStmt":
+            return False, whole, []
+        if whole.kind != "ExplainStmt":
+            return False, whole, [f"{statement_words(whole.kind)} is no query{_instead(whole.kind)}"]
+        options = [str(item.get("DefElem", {}).get("defname", "")) for item in whole.node.get("options", [])]
+        ((kind, node),) = whole.node.get("query", {"": {}}).items()
+        inner = Statement(kind, node, whole.text, whole.start)
+        if "analyze" in options:
+            return True, inner, ["EXPLAIN ANALYZE runs the statement; explain_query does it with analyze=true"]
+        if "serialize" in options or kind != "SelectStmt":
+            return True, inner, [f"EXPLAIN of {statement_words(kind) or 'nothing'} is not run here"]
+        return True, inner, []
+
+    async def _judge(self, session: Session, facts: Facts, findings: _Findings, within: str, depth: int) -> None:
+        await self.known.learn(session, facts)
+        for name in sorted(facts.functions):
+            self._function(name, findings, within)
+        for word in sorted(facts.attributes):
+            self._attribute(word, facts, findings, within)
+        for schema, word in sorted(facts.operators):
+            self._operator(schema, word, findings, within)
+        nodes: list[tuple[str, Node]] = []
+        for schema, word in sorted(facts.types):
+            nodes += self._type(schema, word, findings, within)
+        for name in sorted(facts.relations):
+            nodes += self._relation(name, findings, within)
+        if nodes and depth >= MAX_DEPTH:
+            findings.reasons[f"{within or 'it'} is nested too deeply to be judged"] = None
+            return
+        for inside, node in nodes:
+            inner = gather(node)
+            findings.reasons.update(dict.fromkeys(f"{inside} holds {word}" for word in inner.refused))
+            await self._judge(session, inner, findings, inside, depth + 1)
+
+    def _function(self, name: Name, findings: _Findings, within: str) -> None:
+        schema, word = name
+        found = [one for one in self.known.routines[word] if not schema or one.schema == schema]
+        self._routines("function", word, found, findings, within)
+
+    def _attribute(self, word: str, facts: Facts, findings: _Findings, within: str) -> None:
+        """Check a name after a dot, which is a call where there is no such column.
+
+        A user's function is meant only where the statement names no column so; PostgreSQL's own in any case.
+        """
+        found = [one for one in self.known.routines[word] if one.unary]
+        if word in facts.columns and not self.rules.strict:
+            found = [one for one in found if not one.own]
+        self._routines("function", word, found, findings, within)
+
+    def _operator(self, schema: str, word: str, findings: _Findings, within: str) -> None:
+        found = [one for one in self.known.operators[word] if not schema or one.schema == schema]
+        self._routines("operator", word, found, findings, within)
+
+    def _routines(self, kind: str, word: str, found: list[Routine], findings: _Findings, within: str) -> None:
+        where = f" (in {within})" if within else ""
+        for one in found:
+            name = f"{one.schema}.{word}" if one.schema != "pg_catalog" else word
+            if any(fnmatchcase(name, glob) for glob in self.rules.allow_functions):
+                continue
+            if word in SQL_RUNNERS or one.extension in RUNNING_EXTENSIONS:
+                findings.reasons[f"{name} runs a text as SQL{where}"] = None
+            elif one.volatile and not _harmless(word, one):
+                findings.reasons[f"{kind} {name} is volatile: it may change something{where}"] = None
+            elif self.rules.strict and one.own:
+                findings.reasons[f"{kind} {name} is a user's, and not in allow_functions{where}"] = None
+
+    def _type(self, schema: str, word: str, findings: _Findings, within: str) -> list[tuple[str, Node]]:
+        nodes: list[tuple[str, Node]] = []
+        for one in self.known.types[word]:
+            if schema and one.schema != schema:
+                continue
+            name = f"{one.schema}.{word}"
+            if one.volatile and not any(fnmatchcase(name, glob) for glob in self.rules.allow_functions):
+                where = f" (in {within})" if within else ""
+                findings.reasons[f"a cast to {name} calls a volatile function{where}"] = None
+            nodes += [(f"domain {name}", expression(check)) for check in one.checks]
+        return nodes
+
+    def _relation(self, name: Name, findings: _Findings, within: str) -> list[tuple[str, Node]]:
+        """Check a relation; the queries of views that users made, to be judged too."""
+        schema, word = name
+        found = [
+            one for one in self.known.relations[word] if (one.schema == schema if schema else one.visible)
+        ]  # one that isn't there is PostgreSQL's to report
+        nodes: list[tuple[str, Node]] = []
+        for one in found:
+            if one.oid in findings.relations:
+                continue
+            findings.relations[one.oid] = one
+            if reason := self.closed(one.schema, one.name, direct=not within):
+                findings.reasons[f"{reason}{f' (in {within})' if within else ''}"] = None
+            if one.definition:
+                inside = f"view {one.schema}.{one.name}"
+                try:
+                    nodes.append((inside, statement(one.definition).node))
+                except CallError as error:
+                    findings.reasons[f"{inside} can't be judged: {error.message}"] = None
+        return nodes
+
+    def closed(self, schema: str, name: str, *, direct: bool = True) -> str:
+        """Why a relation isn't read; empty if it is.
+
+        Args:
+            schema: Where it is.
+            name: Its name.
+            direct: Whether the caller names it, rather than a view that is allowed itself.
+        """
+        full = f"{schema}.{name}"
+        if schema == "pg_catalog" and name in SECRET_RELATIONS:
+            return f"{name} holds secrets and is not read here"
+        if schema == "pg_catalog" and name in VALUE_RELATIONS and self.rules.values_kept:
+            return f"{name} holds values of masked columns and is not read here"
+        if any(fnmatchcase(full, glob) for glob in self.rules.deny_relations):
+            return f"{full} is not read here, by deny_relations"
+        system = schema in ("pg_catalog", "information_schema")
+        allowed = self.rules.allow_relations
+        if direct and allowed and not system and not any(fnmatchcase(full, glob) for glob in allowed):
+            return f"{full} is not read here, as it is not in allow_relations"
+        return ""
+
+
+def _harmless(word: str, one: Routine) -> bool:
+    if one.schema == "pg_catalog" and not one.own:
+        return word in HARMLESS or word.startswith(HARMLESS_PREFIXES)
+    return word in HARMLESS_IN.get(one.extension, ())
+
+
+def _instead(kind: str) -> str:
+    return {
+        "VariableShowStmt": "; use SELECT current_setting('name')",
+        "CopyStmt": "; use export_query",
+        "InsertStmt": "; use preview_change, if it is offered",
+        "UpdateStmt": "; use preview_change, if it is offered",
+        "DeleteStmt": "; use preview_change, if it is offered",
+    }.get(kind, "")

@@ -1,0 +1,99 @@
+"""PostgreSQL's own parser, called through libpg_query: a statement's raw tree as plain JSON values.
+
+The JSON form is a third of the cost of the protobuf one, and goes ten times deeper before it gives up.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, cast
+
+from gatelodge_core.errors import CallError
+
+MAX_SQL = 64 * 1024
+"""The longest text that is judged, in bytes; parsing holds the process for about 20 ms then."""
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The one statement of a text.
+
+    Args:
+        kind: Its node's name, such as ``SelectStmt``.
+        node: Its tree.
+        text: Its own text, without a semicolon at its end.
+        start: Characters of the whole text before it.
+    """
+
+    kind: str
+    node: Node
+    text: str
+    start: int
+
+
+def statement(sql: str) -> Statement:
+    """Parse a text of exactly one statement.
+
+    Raises:
+        CallError: It is too long, isn't SQL, or holds no statement or several.
+    """
+    raw = _bytes(sql)
+    found = _parsed(raw, sql)
+    if not found:
+        raise CallError("no_statement", "the text holds no statement.", "Send one SELECT.")
+    if len(found) > 1:
+        raise CallError(
+            "several_statements", f"the text holds {len(found)} statements.", "Send one; leave out the rest."
+        )
+    start = int(found[0].get("stmt_location", 0))
+    end = start + int(found[0].get("stmt_len") or len(raw) - start)
+    ((kind, node),) = found[0]["stmt"].items()
+    return Statement(kind, node, raw[start:end].decode(), len(raw[:start].decode()))
+
+
+def expression(sql: str) -> Node:
+    """The tree of an expression, as PostgreSQL prints that of a domain's check.
+
+    Raises:
+        CallError: It can't be parsed.
+    """
+    return statement(f"SELECT {sql}").node
+
+
+def _bytes(sql: str) -> bytes:
+    if "\0" in sql:
+        # The parser would stop there, and judge half of it.
+        raise CallError("invalid_sql", "the text holds a NUL character.", "Leave it out.")
+    try:
+        raw = sql.encode()
+    except UnicodeEncodeError:
+        raise CallError("invalid_sql", "the text holds half of a surrogate pair.", "Send whole characters.") from None
+    if len(raw) > MAX_SQL:
+        raise CallError("too_long", f"the text has {len(raw)} bytes; at most {MAX_SQL} are judged.", "Send less.")
+    return raw
+
+
+def _parsed(raw: bytes, sql: str) -> list[Node]:
+    from postgast import native  # noqa: PLC0415 - 0.1 s that the start doesn't pay
+
+    result = native.lib.pg_query_parse(raw)
+    try:
+        if result.error:
+            at = int(result.error.contents.cursorpos)
+            text = result.error.contents.message.decode("utf-8", "replace")
+            raise CallError("syntax_error", f"[42601] {text}{_place(sql, at)}.", "Send one statement of plain SQL.")
+        return cast("list[Node]", json.loads(result.parse_tree).get("stmts", []))
+    except RecursionError:
+        raise CallError("too_deep", "the statement is nested too deeply to be judged.", "Flatten it.") from None
+    finally:
+        native.lib.pg_query_free_parse_result(result)
+
+
+def _place(sql: str, at: int) -> str:
+    if at <= 0:
+        return ""
+    line = sql[: at - 1].count("\n") + 1
+    return f", at character {at} (line {line})"
