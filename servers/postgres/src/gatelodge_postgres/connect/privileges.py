@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import LiteralString
+from typing import LiteralString, cast
 
 from gatelodge_postgres.connect.session import Session
 
@@ -61,6 +61,7 @@ async def audit(session: Session) -> Audit:
         superuser, bypass, create_role, create_database, replication, role, member, owned, writable, schemas,
         temporary, create, functions, replica,
     ) = rows[0]  # fmt: skip
+    roles = cast("list[str]", member or [])
     findings: list[str] = []
     if superuser:
         findings.append("it is a superuser: nothing in the database holds it back")
@@ -69,7 +70,7 @@ async def audit(session: Session) -> Audit:
         findings += ["it can create roles"] if create_role else []
         findings += ["it can create databases"] if create_database else []
         findings += ["it can replicate, which reads everything"] if replication else []
-        findings += [f"it has the rights of {name}" for name in member or []]
+        findings += [f"it has the rights of {name}" for name in roles]
         findings += [f"it owns {owned} relations, and can change or drop them"] if owned else []
         findings += [f"it can change rows of {', '.join(writable)}"] if writable else []
         findings += [f"it can create objects in {', '.join(schemas)}"] if schemas else []

@@ -60,7 +60,8 @@ class Session:
             psycopg.Error: One failed; those after it did not run.
             Stopped: The call has ended.
         """
-        return await self._send(lambda pgconn: pgconn.send_query(sql.encode()))
+        self._pgconn().send_query(sql.encode())
+        return await self._results()
 
     async def extended(self, sql: str, parameters: Sequence[object] = ()) -> pq.abc.PGresult:
         """Send one statement, of whoever, by the extended protocol; values come back as text.
@@ -71,7 +72,8 @@ class Session:
             Stopped: The call has ended.
         """
         values = [wire(value) for value in parameters]
-        (result,) = await self._send(lambda pgconn: pgconn.send_query_params(encoded(sql), values))
+        self._pgconn().send_query_params(encoded(sql), values)
+        (result,) = await self._results()
         return result
 
     async def prepare(self, sql: str) -> pq.abc.PGresult:
@@ -81,8 +83,10 @@ class Session:
             psycopg.Error: It can't be parsed, or there is more than one.
             Stopped: The call has ended.
         """
-        await self._send(lambda pgconn: pgconn.send_prepare(b"", encoded(sql)))
-        (result,) = await self._send(lambda pgconn: pgconn.send_describe_prepared(b""))
+        self._pgconn().send_prepare(b"", encoded(sql))
+        await self._results()
+        self._pgconn().send_describe_prepared(b"")
+        (result,) = await self._results()
         return result
 
     async def rows(self, sql: LiteralString, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -99,11 +103,19 @@ class Session:
             for row in range(result.ntuples)
         ]
 
-    async def _send(self, send: Any) -> list[pq.abc.PGresult]:
+    def _pgconn(self) -> pq.abc.PGconn:
+        """Where the next message goes.
+
+        Raises:
+            Stopped: The call has ended.
+        """
         if self.stopped:
             raise Stopped
+        return self.connection.pgconn
+
+    async def _results(self) -> list[pq.abc.PGresult]:
+        """What the server answers to the message just sent."""
         pgconn = self.connection.pgconn
-        send(pgconn)
         # Not through the connection: interrupted, that would try to cancel by itself, and wait for it.
         results = await waiting.wait_async(generators.execute(pgconn), pgconn.socket, interval=_INTERVAL)
         for result in results:

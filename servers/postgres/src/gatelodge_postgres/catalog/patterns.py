@@ -1,0 +1,38 @@
+"""Globs as PostgreSQL's regular expressions, so that a list is filtered and counted by the server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from gatelodge_postgres.verdict.judge import Rules
+
+
+def regex(glob: str) -> str:
+    """The regular expression, anchored, of a glob with ``*``, ``?`` and ``[...]``."""
+    parts = re.split(r"(\*|\?|\[[^\]]+\])", glob)
+    words = {"*": ".*", "?": "."}
+    return (
+        "^(?:"
+        + "".join(words.get(part) or (_class(part) if part[:1] == "[" else _escaped(part)) for part in parts)
+        + ")$"
+    )
+
+
+def regexes(globs: Sequence[str]) -> list[str]:
+    """Those of several."""
+    return [regex(glob) for glob in globs]
+
+
+def visible(rules: Rules) -> list[list[str]]:
+    """(denied, allowed) relations as parameters of a query; nothing allowed means everything is."""
+    return [regexes(rules.deny_relations), regexes(rules.allow_relations) or ["^"]]
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([^\w ])", r"\\\1", text)
+
+
+def _class(text: str) -> str:
+    inside = text[1:-1].replace("\\", "\\\\")
+    return f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"

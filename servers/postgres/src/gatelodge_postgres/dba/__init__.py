@@ -1,0 +1,1 @@
+"""What an administrator looks at: the workload, indexes, the server's health and its activity."""

@@ -1,0 +1,84 @@
+"""The tool that shows plans."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, cast
+
+import psycopg
+from gatelodge_core.declare import Declarations, Progress
+from gatelodge_core.effects import READ
+from gatelodge_core.errors import CallError
+from pydantic import Field
+
+from gatelodge_postgres.connect.session import Session, decoded
+from gatelodge_postgres.dba.hypothetical import hypothetical
+from gatelodge_postgres.errors import told
+from gatelodge_postgres.reading.plans import Plan, findings, tree
+from gatelodge_postgres.sources import Sources
+from gatelodge_postgres.tools.arguments import Connection, Params, Sql, TimeoutMs
+from gatelodge_postgres.tools.querying import DATA, seconds
+from gatelodge_postgres.tools.ticking import ticking
+
+explaining = Declarations[Sources]()
+
+
+@explaining.tool(effect=READ, yields=DATA)
+async def explain_query(
+    sources: Sources,
+    sql: Sql,
+    progress: Progress,
+    params: Params = [],  # noqa: B006 - a plain default keeps the schema portable; it is never changed
+    analyze: Annotated[bool, Field(description="Run it, for real times and rows.")] = False,
+    hypothetical_indexes: Annotated[
+        list[str], Field(max_length=10, description="CREATE INDEX statements to try (hypopg).")
+    ] = [],  # noqa: B006
+    generic: Annotated[bool, Field(description="Plan for any params.")] = False,
+    timeout_ms: TimeoutMs = 0,
+    connection: Connection = "",
+) -> str:
+    """Show the plan of a query with costs and findings; optionally measured, or with indexes that don't exist."""
+    source = sources.pick(connection)
+    if analyze and (hypothetical_indexes or generic):
+        raise CallError("invalid_arguments", "analyze goes neither with hypothetical_indexes nor with generic.")
+
+    async def work(session: Session) -> str:
+        made = await source.reader.prepare(session, sql, params)
+        if made.explained:
+            raise CallError("invalid_arguments", "sql begins with EXPLAIN.", "Send the statement alone.")
+        values = params or [None] * len(made.description.parameters)
+        generically = generic or (bool(made.description.parameters) and not params)
+        if generically and session.version < 160000:
+            raise CallError("invalid_arguments", "plans for any parameters need PostgreSQL 16.", "Give params.")
+
+        async def plan(*, measured: bool) -> Plan:
+            options = ["FORMAT JSON", "VERBOSE false"]
+            options += ["ANALYZE", "BUFFERS", "TIMING"] if measured else []
+            options += ["GENERIC_PLAN"] if generically else []
+            session.tainted = True
+            try:
+                result = await session.extended(f"EXPLAIN ({', '.join(options)}) {made.sql}", values)
+            except psycopg.Error as error:
+                raise told(error, sql=sql, prefix=len(f"EXPLAIN ({', '.join(options)}) ") - made.offset) from None
+            return cast("dict[str, Any]", json.loads(decoded(result.get_value(0, 0) or b"[]"))[0])
+
+        before = await plan(measured=analyze)
+        if not hypothetical_indexes:
+            return _shown(before)
+        await hypothetical(session, hypothetical_indexes)
+        after = await plan(measured=False)
+        was, now = before["Plan"]["Total Cost"], after["Plan"]["Total Cost"]
+        change = f"cost {was:.2f} without and {now:.2f} with the hypothetical indexes"
+        return f"{change} ({(now - was) / max(was, 0.01):+.0%})\n\n{_shown(after)}"
+
+    return await ticking(
+        progress, "the plan is made", source.database.run(work, seconds=seconds(source, timeout_ms), sql=sql)
+    )
+
+
+def _shown(plan: Plan) -> str:
+    notes = findings(plan["Plan"])
+    lines = tree(plan["Plan"])
+    times = [f"{name}: {plan[key]:.2f} ms" for key, name in (("Planning Time", "planning"), ("Execution Time", "execution")) if key in plan]  # fmt: skip
+    head = [f"findings: {'; '.join(notes)}"] if notes else []
+    return "\n".join([*head, *times, *lines])
