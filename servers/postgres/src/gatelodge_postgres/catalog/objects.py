@@ -52,7 +52,7 @@ WITH named AS (
  FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE 'extension' = ANY ($1::text[])
 ), fitting AS (
  SELECT * FROM named WHERE kind = ANY ($1::text[])
-   AND CASE WHEN $2 = '' THEN schema NOT IN ('pg_catalog', 'information_schema') AND schema !~ '^pg_(toast|temp)'
+   AND CASE WHEN $2 = '' THEN kind = 'extension' OR schema NOT IN ('pg_catalog', 'information_schema') AND schema !~ '^pg_(toast|temp)'
      ELSE schema = $2 END
    AND has_schema_privilege(schema, 'USAGE')
    AND ($3 = '' OR name ~* $3 OR schema || '.' || name ~* $3)

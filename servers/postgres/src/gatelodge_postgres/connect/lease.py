@@ -16,7 +16,7 @@ from typing import Generic, LiteralString, TypeVar
 import psycopg
 from gatelodge_core.errors import CallError
 from psycopg import pq
-from psycopg.errors import QueryCanceled
+from psycopg.errors import InvalidParameterValue, QueryCanceled, UndefinedObject
 
 from gatelodge_postgres.connect.pool import Pool
 from gatelodge_postgres.connect.session import Connection, Session
@@ -63,6 +63,8 @@ class Lease(Generic[T]):
         self._task: asyncio.Task[T] | None = None
         self._why = ""
         self._stopping: asyncio.Task[None] | None = None
+        self._cancelling: asyncio.Task[None] | None = None
+        self._ending = False
 
     def start(self) -> asyncio.Task[T]:
         """Begin to run; the task ends in any case, soon after `stop` at the latest."""
@@ -71,16 +73,26 @@ class Lease(Generic[T]):
 
     async def stop(self, why: str) -> None:
         """End the work: cancel its statement on the server, and wait until the transaction has ended."""
+        await asyncio.wait({self._halt(why)})
+
+    def _halt(self, why: str) -> asyncio.Task[None]:
+        """Begin to stop, once; what `_end` must know is known when this returns."""
+        if self._stopping is None:
+            loop = asyncio.get_running_loop()
+            self._why = why
+            if self._session is not None and not self._ending:
+                self._session.stopped = True
+                self._cancelling = loop.create_task(_cancel(self._session.connection))
+            self._stopping = loop.create_task(self._stopped())
+        return self._stopping
+
+    async def _stopped(self) -> None:
         task = self._task
-        if task is None or task.done():
-            return
-        self._why = self._why or why
+        assert task is not None
         if self._session is None:
             task.cancel()  # it waits for a connection
-        else:
-            self._session.stopped = True
-            with contextlib.suppress(psycopg.Error, OSError):
-                await self._session.connection.cancel_safe(timeout=CANCEL_SECONDS)
+        elif self._cancelling is not None:
+            await asyncio.wait({self._cancelling})
             await asyncio.wait({task}, timeout=CANCEL_SECONDS)
             if not task.done():
                 logger.warning("a server does not answer to a cancel; its connection is given up")
@@ -130,40 +142,62 @@ class Lease(Generic[T]):
             await self._end(session, keep=keep)
 
     def _late(self) -> None:
-        self._stopping = asyncio.get_running_loop().create_task(self.stop("timeout"))
+        self._halt("timeout")
 
     async def _begun(self) -> Session:
         """A connection in its transaction. Nothing of the caller's was sent before, so trying another one is safe.
 
         Raises:
-            CallError: No connection can be had.
+            CallError: No connection can be had, or it doesn't answer.
             psycopg.Error: The transaction can't begin.
         """
+        again = True
         while True:
             connection = await self._pool.take()
             session = Session(connection)
             try:
                 async with asyncio.timeout(BEGIN_SECONDS):
-                    await session.constant(self._opening(session.version))
+                    await self._open(session)
                 return session
             except TimeoutError:
-                # What else lies idle is as old, and as likely dead.
-                await self._pool.drain()
                 await self._drop(connection)
+                if not again:
+                    text = f"database {self._pool.target.name}, or a pooler before it, did not answer."
+                    raise CallError("no_answer", text, "It may be full or stuck; try again later.") from None
             except psycopg.Error as error:
                 if not is_lost(error):
                     await self._end(session, keep=False)
                     raise
                 await self._drop(connection)
+                if not again:
+                    raise
             except BaseException:
                 await self._drop(connection)
                 raise
+            # What else lies idle is as old, and as likely dead; a new one that fails as well tells the truth.
+            await self._pool.drain()
+            again = False
+
+    async def _open(self, session: Session) -> None:
+        try:
+            await session.constant(self._opening(0 if self._pool.plain else session.version))
+        except (InvalidParameterValue, UndefinedObject):
+            if self._pool.plain:
+                raise
+            # Some servers lack a setting of their version, as on systems that can't tell whether a client is there.
+            await session.constant("ROLLBACK")
+            await session.constant(self._opening(0))
+            self._pool.plain = True
 
     async def _end(self, session: Session, *, keep: bool) -> None:
         """End the transaction and give the connection back: as new, or closed."""
         connection = session.connection
-        stopped, session.stopped = session.stopped, False
+        self._ending = True
         try:
+            if self._cancelling is not None:
+                # It must not meet what we send next, nor what the connection's next user does.
+                await asyncio.wait({self._cancelling})
+            stopped, session.stopped = session.stopped, False
             if connection.pgconn.transaction_status not in (*_IN_TRANSACTION, pq.TransactionStatus.IDLE):
                 connection.pgconn.finish()  # in the middle of a message: nothing more can be said on it
             async with asyncio.timeout(END_SECONDS):
@@ -189,6 +223,12 @@ class Lease(Generic[T]):
     async def _drop(self, connection: Connection) -> None:
         connection.pgconn.finish()
         await self._pool.give_back(connection)
+
+
+async def _cancel(connection: Connection) -> None:
+    """Cancel what runs on a connection, and wait until the server has been told."""
+    with contextlib.suppress(psycopg.Error, OSError):
+        await connection.cancel_safe(timeout=CANCEL_SECONDS)
 
 
 def _first_line(error: Exception) -> str:

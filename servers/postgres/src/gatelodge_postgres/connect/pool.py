@@ -1,20 +1,23 @@
 """Connections to one database with one role: a pool that says why it can't connect, and never hands out a dead one.
 
-`psycopg_pool` keeps waiting while a server is down; a call should rather be told the reason. So an attempt that fails is
-not repeated in the background: whoever waits is told, and the next call tries anew.
+It is our own since a call should be told at once what is wrong: `psycopg_pool` connects in the background, one at a
+time, and lets callers wait while a server is down. Here whoever needs a connection makes it, in its own task and time.
+While a connection lies idle the event loop watches it: a server that ends it is noticed then, not by the next call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
+from collections import deque
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any
 
 import psycopg
 from gatelodge_core.errors import CallError
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg import pq
 
 from gatelodge_postgres.connect.session import Connection
 from gatelodge_postgres.connect.target import Target
@@ -25,6 +28,8 @@ logger = logging.getLogger(__name__)
 MAX_WAITING = 64
 LIFETIME = 1800.0
 IDLE = 300.0
+MIN_ATTEMPT = 2
+"""The least that libpq takes for a timeout, in seconds."""
 _KEEPALIVE = {
     "keepalives_idle": "30",
     "keepalives_interval": "10",
@@ -34,6 +39,9 @@ _KEEPALIVE = {
 }
 
 Password = Callable[[], Awaitable[str]]
+Ready = Callable[[], Awaitable[None]]
+_Place = asyncio.Future[Connection | None]
+"""What a waiting call gets: a connection, or None for the right to make one."""
 
 
 class Pool:
@@ -45,7 +53,7 @@ class Pool:
         seconds: The longest that one may take to be had.
         sessions: What ``target_session_attrs`` asks of a host, if the target doesn't say.
         password: Asked for the password of each new connection.
-        configure: Called with each new connection.
+        ready: Awaited before each new connection; raises `CallError` if the way to the database isn't there.
     """
 
     def __init__(
@@ -56,52 +64,50 @@ class Pool:
         seconds: float,
         sessions: str,
         password: Password | None = None,
-        configure: Callable[[Connection], Awaitable[None]] | None = None,
+        ready: Ready | None = None,
     ) -> None:
         self.target = target
         self.seconds = seconds
+        self.plain = False
+        """Set once a server did not take a setting that its version should have."""
+        self._size = size
         self._password = password
-        self._reason = ""
-        self._failed = asyncio.Event()
-        parameters = {
-            **_KEEPALIVE,
-            "connect_timeout": str(max(2, round(seconds))),
-            "application_name": f"gatelodge-postgres/{version('gatelodge-postgres')}",
-            # Values must arrive as UTF-8 whatever the database's encoding.
-            "client_encoding": "UTF8",
-            **{key: value for key, value in target.parameters.items() if value not in (None, "")},
-        }
-        if len(target.hosts) > 1:
-            parameters.setdefault("target_session_attrs", sessions)
-        self._pool = AsyncConnectionPool[Connection](
-            connection_class=_reporting(self._tell),
-            kwargs=self._with_password if password else {**parameters, **_OPTIONS},
-            min_size=0,
-            max_size=size,
-            open=False,
-            configure=configure,
-            timeout=seconds,
-            max_waiting=MAX_WAITING,
-            max_lifetime=LIFETIME,
-            max_idle=IDLE,
-            reconnect_timeout=0,
-            reconnect_failed=self._give_up,
-            num_workers=2,
-            name=f"{target.name}",
-        )
-        self._parameters = parameters
+        self._ready = ready
+        self._parameters = _parameters(target, seconds, sessions)
+        self._count = 0
+        """Connections that there are or that are being made."""
+        self._idle: deque[Connection] = deque()
+        """The one used last stands last, and is used first, so that the others can grow old and go."""
+        self._ends: dict[Connection, float] = {}
+        """When each connection is too old to be used again, by the loop's clock."""
+        self._since: dict[Connection, float] = {}
+        """Since when each idle one is so."""
+        self._waiting: deque[_Place] = deque()
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._closed = True
 
     async def open(self) -> None:
         """Begin; nothing is connected before the first call."""
-        await self._pool.open(wait=False)
+        self._closed = False
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._pool.close(timeout=2)
+        """Close all connections; those that are leased close when they are given back."""
+        self._closed = True
+        await self.drain()
+        for place in self._waiting:
+            if not place.done():
+                place.set_exception(_closing())
+        self._waiting.clear()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
 
     async def drain(self) -> None:
         """Let no connection that exists now be used again."""
-        await self._pool.drain()
+        for connection in self._ends:
+            self._ends[connection] = 0
+        for connection in list(self._idle):
+            self._leave(connection)
+            self._discard(connection)
 
     async def take(self) -> Connection:
         """A connection, to be given back.
@@ -109,77 +115,187 @@ class Pool:
         Raises:
             CallError: None can be had: unreachable (with the reason), or all are busy for too long.
         """
-        self._failed.clear()
-        getting = asyncio.create_task(self._pool.getconn(self.seconds))
-        failing = asyncio.create_task(self._failed.wait())
-        try:
-            await asyncio.wait({getting, failing}, return_when=asyncio.FIRST_COMPLETED)
-            if not getting.done() and not self._pool.get_stats().get("pool_size"):
-                # The attempt that this call waited for has failed, and no other connection could come free.
-                getting.cancel()
-                await asyncio.wait({getting})
-            if getting.cancelled():
-                raise unreachable(self.target.name, self._reason)
-            return await getting
-        except TooManyRequests:
-            raise CallError(
-                "busy", f"{MAX_WAITING} calls wait for database {self.target.name}.", "Try later."
-            ) from None
-        except PoolTimeout:
-            if self._reason:
-                raise unreachable(self.target.name, self._reason) from None
-            text = f"all connections to database {self.target.name} were busy for {self.seconds:.0f} s."
-            raise CallError("busy", text, "Try again later, or raise pool_size.") from None
-        except PoolClosed:
-            raise CallError("closing", "the server is shutting down.") from None
-        except asyncio.CancelledError:
-            getting.cancel()
-            await asyncio.wait({getting})
-            if not getting.cancelled() and getting.exception() is None:
-                await self.give_back(getting.result())
-            raise
-        finally:
-            failing.cancel()
+        deadline = asyncio.get_running_loop().time() + self.seconds
+        reason: CallError | None = None
+        may = False
+        while True:
+            if self._closed:
+                raise _closing()
+            if not may and self._idle:
+                connection = self._idle[-1]
+                self._leave(connection)
+                return connection
+            if may or (reason is None and self._count < self._size):
+                self._count += 0 if may else 1
+                may = False
+                try:
+                    return await self._made(deadline)
+                except CallError as error:
+                    if not self._count:
+                        raise
+                    # The server may be full, and then ours that others use are the only ones to be had.
+                    reason = error
+            found = await self._waited(deadline, reason)
+            if found is not None:
+                return found
+            may = True
 
     async def give_back(self, connection: Connection) -> None:
-        """Return a connection; a broken one is replaced when needed."""
-        await self._pool.putconn(connection)
+        """Return a connection; a broken or old one is closed, and replaced when needed."""
+        now = asyncio.get_running_loop().time()
+        fit = connection.pgconn.transaction_status == pq.TransactionStatus.IDLE
+        if self._closed or not fit or self._ends.get(connection, 0) <= now:
+            self._discard(connection)
+            return
+        if not self._hand_on(connection):
+            self._lie(connection, now)
 
-    async def _with_password(self) -> dict[str, Any]:
-        assert self._password is not None
+    async def _made(self, deadline: float) -> Connection:
+        """A new connection, for which a place was counted; without one the place is free again.
+
+        Raises:
+            CallError: It can't be made.
+        """
         try:
-            return {**self._parameters, **_OPTIONS, "password": await self._password()}
-        except CallError as error:
-            self._tell(str(error))
-            raise psycopg.OperationalError(str(error)) from None
-
-    def _tell(self, reason: str) -> None:
-        """Remember why the newest attempt failed; an empty reason is a success."""
-        self._reason = reason
-
-    def _give_up(self, _: AsyncConnectionPool[Connection]) -> None:
-        self._failed.set()
-
-
-_OPTIONS: dict[str, Any] = {
-    "autocommit": True,
-    # Named prepared statements break behind poolers that share sessions.
-    "prepare_threshold": None,
-}
-
-
-def _reporting(tell: Callable[[str], None]) -> type[Connection]:
-    """The driver's connection, except that it tells how connecting went."""
-
-    class Reporting(psycopg.AsyncConnection[Any]):
-        @classmethod
-        async def connect(cls, *args: Any, **kwargs: Any) -> Any:
-            try:
-                made = await super().connect(*args, **kwargs)
-            except Exception as error:
-                tell(str(error) or type(error).__name__)
+            async with asyncio.timeout_at(deadline):
+                connection = await self._connected()
+        except BaseException as error:
+            told = error
+            if isinstance(error, TimeoutError):
+                told = unreachable(self.target.name, f"no answer within {self.seconds:g} s.")
+            elif isinstance(error, (psycopg.Error, OSError)):
+                told = unreachable(self.target.name, str(error) or type(error).__name__)
+            self._count -= 1
+            if isinstance(told, CallError):
+                logger.warning("%s", told)
+                self._tell_all(told)
+            else:
+                self._hand_on(None)
+            if told is error:
                 raise
-            tell("")
-            return made
+            raise told from None
+        if self._closed:
+            connection.pgconn.finish()
+            self._count -= 1
+            raise _closing()
+        self._ends[connection] = asyncio.get_running_loop().time() + LIFETIME * random.uniform(0.9, 1)  # noqa: S311 - spreads the load
+        return connection
 
-    return Reporting
+    async def _connected(self) -> Connection:
+        if self._ready is not None:
+            await self._ready()
+        parameters = dict(self._parameters)
+        if self._password is not None:
+            parameters["password"] = await self._password()
+        return await psycopg.AsyncConnection[Any].connect(
+            autocommit=True,
+            # Named prepared statements break behind poolers that share sessions.
+            prepare_threshold=None,
+            **parameters,
+        )
+
+    async def _waited(self, deadline: float, reason: CallError | None) -> Connection | None:
+        """What comes free: a connection, or the place for one."""
+        if len(self._waiting) >= MAX_WAITING:
+            raise CallError("busy", f"{MAX_WAITING} calls wait for database {self.target.name}.", "Try later.")
+        place: _Place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await place
+        except TimeoutError:
+            self._forget(place)
+            text = f"all connections to database {self.target.name} were busy for {self.seconds:g} s."
+            raise reason or CallError("busy", text, "Try again later, or raise pool_size.") from None
+        except asyncio.CancelledError:
+            self._forget(place)
+            raise
+
+    def _forget(self, place: _Place) -> None:
+        """Take back what a call no longer waits for; if it was given something in that moment, another one gets it."""
+        if place in self._waiting:
+            self._waiting.remove(place)
+        elif place.done() and not place.cancelled() and place.exception() is None:
+            connection = place.result()
+            if connection is None:
+                self._count -= 1
+                self._hand_on(None)
+            elif not self._hand_on(connection):
+                self._lie(connection, asyncio.get_running_loop().time())
+
+    def _hand_on(self, connection: Connection | None) -> bool:
+        """Give a connection, or the place for one, to the call that waits longest; whether there was one."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                self._count += connection is None
+                place.set_result(connection)
+                return True
+        return False
+
+    def _tell_all(self, error: CallError) -> None:
+        """Once there is no connection left to come free, whoever waits is told why."""
+        while self._waiting and not self._count:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_exception(error)
+
+    def _discard(self, connection: Connection) -> None:
+        connection.pgconn.finish()
+        if self._ends.pop(connection, None) is not None:
+            self._count -= 1
+            self._hand_on(None)
+
+    def _lie(self, connection: Connection, now: float) -> None:
+        """Let a connection wait for its next use."""
+        loop = asyncio.get_running_loop()
+        self._idle.append(connection)
+        self._since[connection] = now
+        # Nothing was asked, so what it says can only be its end.
+        loop.add_reader(connection.pgconn.socket, self._spoke, connection)
+        if self._sweeping is None:
+            self._sweeping = loop.call_later(IDLE, self._sweep)
+
+    def _leave(self, connection: Connection) -> None:
+        """Take a connection out of the idle ones."""
+        asyncio.get_running_loop().remove_reader(connection.pgconn.socket)
+        self._idle.remove(connection)
+        del self._since[connection]
+
+    def _spoke(self, connection: Connection) -> None:
+        logger.info("database %s ended a connection", self.target.name)
+        self._leave(connection)
+        self._discard(connection)
+
+    def _sweep(self) -> None:
+        """Close what lies unused for too long, and look again while anything lies there."""
+        loop = asyncio.get_running_loop()
+        self._sweeping = None
+        now = loop.time()
+        for connection in list(self._idle):
+            if self._since[connection] + IDLE <= now or self._ends[connection] <= now:
+                self._leave(connection)
+                self._discard(connection)
+        if self._since:
+            self._sweeping = loop.call_at(min(self._since.values()) + IDLE, self._sweep)
+
+
+def _parameters(target: Target, seconds: float, sessions: str) -> dict[str, Any]:
+    given = {key: value for key, value in target.parameters.items() if value not in (None, "")}
+    attempts = len(target.hosts)
+    if attempts > 1:
+        given.setdefault("target_session_attrs", sessions)
+        # Each host is tried twice, first for a standby, and all of it must fit into the time.
+        attempts *= 2 if given["target_session_attrs"] == "prefer-standby" else 1
+    return {
+        **_KEEPALIVE,
+        "connect_timeout": str(max(MIN_ATTEMPT, round(seconds / attempts))),
+        "application_name": f"gatelodge-postgres/{version('gatelodge-postgres')}",
+        # Values must arrive as UTF-8 whatever the database's encoding.
+        "client_encoding": "UTF8",
+        **given,
+    }
+
+
+def _closing() -> CallError:
+    return CallError("closing", "the server is shutting down.")

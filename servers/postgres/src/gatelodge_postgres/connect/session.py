@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, LiteralString, cast
 
 import psycopg
 from gatelodge_core.errors import CallError
 from psycopg import AsyncConnection, generators, pq, waiting
+from psycopg.abc import PQGen
 from psycopg.errors import error_from_result
 
 from gatelodge_postgres.errors import Stopped
@@ -83,11 +85,31 @@ class Session:
             psycopg.Error: It can't be parsed, or there is more than one.
             Stopped: The call has ended.
         """
-        self._pgconn().send_prepare(b"", encoded(sql))
-        await self._results()
-        self._pgconn().send_describe_prepared(b"")
-        (result,) = await self._results()
-        return result
+        text = encoded(sql)
+        pgconn = self._pgconn()
+        _, described = await self._piped([partial(pgconn.send_prepare, b"", text), _describing(pgconn)])
+        return described
+
+    async def prepare_and_run(
+        self, sql: str, other: str, parameters: Sequence[object]
+    ) -> tuple[pq.abc.PGresult, pq.abc.PGresult]:
+        """`prepare` one statement and run another, such as its EXPLAIN, in one round trip.
+
+        Raises:
+            psycopg.Error: Of the first that failed.
+            CallError: A parameter has no form that can be sent.
+            Stopped: The call has ended.
+        """
+        text, running, values = encoded(sql), encoded(other), [wire(value) for value in parameters]
+        pgconn = self._pgconn()
+        _, described, result = await self._piped(
+            [
+                partial(pgconn.send_prepare, b"", text),
+                _describing(pgconn),
+                partial(pgconn.send_query_params, running, values),
+            ]
+        )
+        return described, result
 
     async def rows(self, sql: LiteralString, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of a statement of our own, with booleans, integers, floats and JSON as Python's, the rest as text.
@@ -102,6 +124,32 @@ class Session:
             tuple(_value(result.get_value(row, column), kind) for column, kind in enumerate(kinds))
             for row in range(result.ntuples)
         ]
+
+    async def pipeline(self, statements: Sequence[tuple[str, Sequence[object]]]) -> list[pq.abc.PGresult]:
+        """Send several statements, each by the extended protocol, in one round trip; a result each.
+
+        Raises:
+            psycopg.Error: Of the first that failed; those after it did not run.
+            CallError: A parameter has no form that can be sent.
+            Stopped: The call has ended.
+        """
+        messages = [(encoded(sql), [wire(value) for value in parameters]) for sql, parameters in statements]
+        pgconn = self._pgconn()
+        return await self._piped([partial(pgconn.send_query_params, text, values) for text, values in messages])
+
+    async def _piped(self, messages: Sequence[Callable[[], None]]) -> list[pq.abc.PGresult]:
+        """Send messages of the extended protocol together; a result each."""
+        pgconn = self._pgconn()
+        pgconn.enter_pipeline_mode()
+        try:
+            for send in messages:
+                send()
+            pgconn.pipeline_sync()
+            results = await waiting.wait_async(_collected(pgconn), pgconn.socket, interval=_INTERVAL)
+        finally:
+            if pgconn.status == pq.ConnStatus.OK and pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+                pgconn.exit_pipeline_mode()
+        return _checked(pgconn, results)
 
     def _pgconn(self) -> pq.abc.PGconn:
         """Where the next message goes.
@@ -118,14 +166,40 @@ class Session:
         pgconn = self.connection.pgconn
         # Not through the connection: interrupted, that would try to cancel by itself, and wait for it.
         results = await waiting.wait_async(generators.execute(pgconn), pgconn.socket, interval=_INTERVAL)
-        for result in results:
-            if result.status == pq.ExecStatus.FATAL_ERROR:
-                raise error_from_result(result, encoding="utf-8")
-            if result.status in (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH):
-                # The connection is in another mode now, and useless for anything else.
-                pgconn.finish()
-                raise CallError("not_supported", "COPY has no place here.", "Use export_query for large results.")
-        return results
+        return _checked(pgconn, results)
+
+
+def _collected(pgconn: pq.abc.PGconn) -> PQGen[list[pq.abc.PGresult]]:
+    """Send what lies ready, and collect a result for each statement up to the end of the pipeline."""
+    while pgconn.flush():
+        if (yield waiting.Wait.RW) & waiting.Ready.R:
+            pgconn.consume_input()
+    results: list[pq.abc.PGresult] = []
+    while True:
+        while pgconn.is_busy():
+            yield waiting.Wait.R
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            continue  # between the statements
+        if result.status == pq.ExecStatus.PIPELINE_SYNC:
+            return results
+        results.append(result)
+
+
+def _describing(pgconn: pq.abc.PGconn) -> Callable[[], None]:
+    return partial(pgconn.send_describe_prepared, b"")
+
+
+def _checked(pgconn: pq.abc.PGconn, results: list[pq.abc.PGresult]) -> list[pq.abc.PGresult]:
+    for result in results:
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            raise error_from_result(result, encoding="utf-8")
+        if result.status in (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH):
+            # The connection is in another mode now, and useless for anything else.
+            pgconn.finish()
+            raise CallError("not_supported", "COPY has no place here.", "Use export_query for large results.")
+    return results
 
 
 def encoded(sql: str) -> bytes:

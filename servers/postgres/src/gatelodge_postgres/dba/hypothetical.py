@@ -10,6 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import LiteralString, cast
 
+import psycopg
 from gatelodge_core.errors import CallError
 
 from gatelodge_postgres.connect.privileges import quoted
@@ -31,7 +32,8 @@ FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extnam
 _TABLE: LiteralString = """
 SELECT n.nspname::text, c.relname::text, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = $2::name AND CASE WHEN $1 = '' THEN pg_table_is_visible(c.oid) ELSE n.nspname = $1 END
- AND c.relkind IN ('r', 'm', 'p') AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
+ AND c.relkind IN ('r', 'm', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+ AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
 """
 
 
@@ -58,22 +60,24 @@ class Hypothetical:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An index as its statement describes it, checked.
+    """An index that may be made up.
 
     Args:
+        plain: Its statement, without a name, CONCURRENTLY and IF NOT EXISTS.
         schema: Of its table, as the catalog has it.
         table: The same.
-        node: The tree, without name, CONCURRENTLY and IF NOT EXISTS.
+        partitioned: Whether the table has partitions, so that CONCURRENTLY can't be said.
     """
 
+    plain: str
     schema: str
     table: str
-    node: Node
+    partitioned: bool = False
 
     @property
     def ddl(self) -> str:
-        """The statement that makes it while the table is in use."""
-        return deparsed("IndexStmt", {**self.node, "concurrent": True})
+        """The statement that makes it, where that can be done while the table is in use."""
+        return self.plain if self.partitioned else self.plain.replace(" INDEX ", " INDEX CONCURRENTLY ", 1)
 
 
 class Hypopg:
@@ -88,11 +92,11 @@ class Hypopg:
         self._session = session
         name = quoted(schema)
         # One quoted name and our own words.
-        self._create = cast("LiteralString", f"""
+        self._create: LiteralString = cast("LiteralString", f"""
             SELECT h.indexrelid::int8, h.indexname::text, {name}.hypopg_relation_size(h.indexrelid)::int8
             FROM {name}.hypopg_create_index($1) h""")  # fmt: skip  # noqa: S608
-        self._drop = cast("LiteralString", f"SELECT {name}.hypopg_drop_index($1::int8::oid)")
-        self._reset = cast("LiteralString", f"SELECT {name}.hypopg_reset()")
+        self._drop: LiteralString = cast("LiteralString", f"SELECT {name}.hypopg_drop_index($1::int8::oid)")
+        self._reset: LiteralString = cast("LiteralString", f"SELECT {name}.hypopg_reset()")
 
     @classmethod
     async def found(cls, session: Session) -> Hypopg | None:
@@ -114,10 +118,13 @@ class Hypopg:
         """Make one up.
 
         Raises:
-            psycopg.Error: hypopg can't, for example of this access method.
+            CallError: hypopg can't, for example of this access method.
+            psycopg.Error: PostgreSQL wouldn't take such an index.
         """
-        plain = deparsed("IndexStmt", wanted.node)
-        ((oid, name, size),) = await self._session.rows(self._create, [plain])
+        try:
+            ((oid, name, size),) = await self._session.rows(self._create, [wanted.plain])
+        except psycopg.errors.InternalError_ as error:
+            raise CallError("not_supported", f"{error.diag.message_primary}.", "Send a btree index.") from None
         return Hypothetical(wanted.ddl, wanted.schema, wanted.table, int(oid), str(name), int(size or 0))
 
     async def drop(self, index: Hypothetical) -> None:
@@ -170,7 +177,7 @@ async def wanted(session: Session, ddl: str, reader: Reader | None = None) -> Wa
     if not rows or relation.get("catalogname"):
         text = f"there is no table {shown[:130]!r} that can be read and indexed."
         raise CallError("no_table", text, "Use list_objects to see what there is.")
-    schema, table, _ = (str(value) for value in rows[0])
+    schema, table, kind = (str(value) for value in rows[0])
     if reader is not None and (reason := reader.judge.closed(schema, table)):
         raise CallError("refused", f"{reason}.")
     keep = (
@@ -185,7 +192,7 @@ async def wanted(session: Session, ddl: str, reader: Reader | None = None) -> Wa
     node = deepcopy({key: found.node[key] for key in keep if key in found.node})
     node["relation"] = {"schemaname": schema, "relname": table, "inh": True, "relpersistence": "p"}
     await _judged(session, node, reader)
-    return Wanted(schema, table, node)
+    return Wanted(deparsed("IndexStmt", node), schema, table, kind == "p")
 
 
 async def _judged(session: Session, node: Node, reader: Reader | None) -> None:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from gatelodge_core.errors import CallError
+from psycopg import pq
 
 from gatelodge_postgres.connect.session import Session, decoded
+from gatelodge_postgres.reading.describe import Description, description_of
 
 EXPLAIN = "EXPLAIN (FORMAT JSON) "
 _DEEPEST = 4
@@ -46,7 +48,24 @@ async def estimate(session: Session, sql: str, parameters: Sequence[object] = ()
         psycopg.Error: The statement can't be planned.
     """
     session.tainted = True
-    result = await session.extended(EXPLAIN + sql, parameters)
+    return estimate_of(await session.extended(EXPLAIN + sql, parameters))
+
+
+async def described_and_estimated(
+    session: Session, sql: str, parameters: Sequence[object]
+) -> tuple[Description, Estimate]:
+    """Both `describe` and `estimate`, in one round trip.
+
+    Raises:
+        psycopg.Error: The statement can't be parsed, or not be planned.
+    """
+    session.tainted = True
+    described, explained = await session.prepare_and_run(sql, EXPLAIN + sql, parameters)
+    return description_of(described), estimate_of(explained)
+
+
+def estimate_of(result: pq.abc.PGresult) -> Estimate:
+    """What an EXPLAIN said."""
     plan = cast("dict[str, Any]", json.loads(decoded(result.get_value(0, 0) or b"[]"))[0]["Plan"])
     return Estimate(plan["Startup Cost"], plan["Total Cost"], plan["Plan Rows"], plan["Plan Width"], plan)
 

@@ -53,10 +53,11 @@ async def describe(session: Session, sql: str) -> Description:
     Raises:
         psycopg.Error: It can't be parsed.
     """
-    return _description(await session.prepare(sql))
+    return description_of(await session.prepare(sql))
 
 
-def _description(result: pq.abc.PGresult) -> Description:
+def description_of(result: pq.abc.PGresult) -> Description:
+    """What a described statement would give."""
     columns = tuple(
         Column(
             decoded(result.fname(number) or b""),

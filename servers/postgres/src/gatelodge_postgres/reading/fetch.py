@@ -33,26 +33,27 @@ class Rows:
     stopped_by: str = ""
 
 
-async def declare(session: Session, sql: str, parameters: Sequence[object]) -> None:
-    """Open the cursor. PostgreSQL takes nothing but one query that changes nothing.
-
-    Raises:
-        psycopg.Error: It takes it not.
-    """
-    session.tainted = True
-    # No WITH HOLD and no SCROLL, so it ends with the transaction, and nothing is kept for going back.
-    await session.extended(f"DECLARE q NO SCROLL CURSOR FOR {sql}", parameters)
+DECLARE = "DECLARE q NO SCROLL CURSOR FOR "
+"""No WITH HOLD and no SCROLL: it ends with the transaction, and nothing is kept for going back."""
 
 
-DECLARED = len("DECLARE q NO SCROLL CURSOR FOR ")
-"""Characters before a statement in what `declare` sends."""
-
-
-async def fetch(session: Session, *, rows: int, size: int, skip: int = 0, seconds: float, wide: int) -> Rows:
-    """Fetch from the open cursor.
+async def fetch(
+    session: Session,
+    sql: str,
+    parameters: Sequence[object],
+    *,
+    rows: int,
+    size: int,
+    skip: int = 0,
+    seconds: float,
+    wide: int,
+) -> Rows:
+    """Open a cursor, which PostgreSQL does for nothing but one query that changes nothing, and fetch from it.
 
     Args:
-        session: Whose cursor it is.
+        session: A transaction.
+        sql: The query.
+        parameters: Its parameters.
         rows: The most rows.
         size: The most bytes; the row that passes it is left out.
         skip: Rows to pass over.
@@ -60,15 +61,15 @@ async def fetch(session: Session, *, rows: int, size: int, skip: int = 0, second
         wide: Characters that a row's wide columns can have together.
 
     Raises:
-        psycopg.Error: A batch failed.
+        psycopg.Error: The query, or a batch, failed.
     """
     found = Rows()
-    if skip:
-        await session.constant(_text(f"MOVE FORWARD {skip} IN q"))
-        await session.constant(_text(f"SET LOCAL statement_timeout={round(seconds * 1000)}"))
+    session.tainted = True
     count = max(1, min(FIRST_ROWS, 4 * BATCH_BYTES // max(1, wide), rows + 1))
+    opening: list[tuple[str, Sequence[object]]] = [(f"{DECLARE}{sql}", parameters)]
+    opening += [(f"MOVE FORWARD {skip} IN q", ())] if skip else []
+    *_, batch = await session.pipeline([*opening, (f"FETCH FORWARD {count} FROM q", ())])
     while True:
-        (batch,) = await session.constant(_text(f"FETCH FORWARD {count} FROM q"))
         for number in range(batch.ntuples):
             values = [batch.get_value(number, column) for column in range(batch.nfields)]
             length = sum(len(value) for value in values if value is not None)
@@ -83,6 +84,7 @@ async def fetch(session: Session, *, rows: int, size: int, skip: int = 0, second
         each = max(1, found.bytes // len(found.rows))
         count = max(1, min(BATCH_ROWS, BATCH_BYTES // each, rows + 1 - len(found.rows)))
         await session.constant(_text(f"SET LOCAL statement_timeout={round(seconds * 1000)}"))
+        (batch,) = await session.constant(_text(f"FETCH FORWARD {count} FROM q"))
 
 
 def _text(sql: str) -> LiteralString:

@@ -27,8 +27,9 @@ _NAMES: dict[str, re.Pattern[str]] = {
 _CANDIDATES: dict[str, LiteralString] = {
     "undefined_table": """
         SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-        AND has_schema_privilege(n.oid, 'USAGE') ORDER BY pg_table_is_visible(c.oid) DESC LIMIT 5000""",
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname <> 'pg_toast'
+        AND has_schema_privilege(n.oid, 'USAGE')
+        ORDER BY n.nspname IN ('pg_catalog', 'information_schema'), pg_table_is_visible(c.oid) DESC LIMIT 5000""",
     "undefined_column": """
         SELECT DISTINCT a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
         WHERE c.relname = ANY ($1::name[]) AND a.attnum > 0 AND NOT a.attisdropped LIMIT 5000""",

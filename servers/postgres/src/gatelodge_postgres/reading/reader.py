@@ -15,13 +15,13 @@ from gatelodge_postgres.connect.session import Session, decoded
 from gatelodge_postgres.errors import told
 from gatelodge_postgres.reading import cost
 from gatelodge_postgres.reading.describe import Column, Description, Names, describe
-from gatelodge_postgres.reading.fetch import DECLARED, Rows, declare, fetch
+from gatelodge_postgres.reading.fetch import DECLARE, Rows, fetch
 from gatelodge_postgres.reading.masks import Masks
 from gatelodge_postgres.reading.near import near
 from gatelodge_postgres.reading.project import wrapped
 from gatelodge_postgres.verdict.judge import Judge, Verdict
 from gatelodge_postgres.verdict.known import SECONDS
-from gatelodge_postgres.verdict.parse import statement
+from gatelodge_postgres.verdict.parse import Statement, statement
 
 MAX_PLANS = 512
 MAX_KEPT = 8192
@@ -164,20 +164,31 @@ class Reader:
             alone, explained = verdict.statement, verdict.explained
         else:
             alone, explained = statement(sql), False
+        expected = None
         try:
-            description = await describe(session, alone.text)
+            if self.caps.max_cost and not explained:
+                description, expected = await cost.described_and_estimated(session, alone.text, parameters)
+            else:
+                description = await describe(session, alone.text)
         except psycopg.Error as error:
-            raise told(error, sql=sql, prefix=-alone.start) from None
+            raise self._told(error, sql, alone, parameters) from None
         await self.names.learn(session, description)
         masked = self.caps.masks.masked(description.columns, self.names)
-        if self.caps.max_cost and not explained and not (description.parameters and not parameters):
-            cost.check(await cost.estimate(session, alone.text, parameters), self.caps.max_cost, rows)
+        if expected is not None:
+            cost.check(expected, self.caps.max_cost, rows)
         made = Prepared(verdict, alone.text, alone.start, description, masked, explained)
         if len(sql) <= MAX_KEPT:
             self._plans[sql] = (now, made)
         if len(self._plans) > MAX_PLANS:
             self._plans.popitem(last=False)
         return made
+
+    def _told(self, error: psycopg.Error, sql: str, alone: Statement, parameters: Sequence[object]) -> Exception:
+        if error.sqlstate == "08P01":
+            # The protocol's error for a number of parameters that is not the statement's.
+            text = f"the statement has other parameters than the {len(parameters)} values that were sent."
+            return CallError("wrong_parameters", text, "Send one value for each of $1, $2, ... in params.")
+        return told(error, sql=sql, prefix=-alone.start)
 
     async def _query(
         self,
@@ -203,12 +214,11 @@ class Reader:
         columns = made.description.columns
         cut = min(self.caps.value_chars, max(64, size))
         text, prefix = wrapped(made.sql, columns, cut, made.masked)
-        try:
-            await declare(session, text, parameters)
-        except psycopg.Error as error:
-            raise told(error, sql=sql, prefix=DECLARED + prefix - made.offset) from None
         wide = cut * sum(column.wide for column in columns)
-        found = await fetch(session, rows=rows, size=size, skip=skip, seconds=seconds, wide=wide)
+        try:
+            found = await fetch(session, text, parameters, rows=rows, size=size, skip=skip, seconds=seconds, wide=wide)
+        except psycopg.Error as error:
+            raise told(error, sql=sql, prefix=len(DECLARE) + prefix - made.offset) from None
         shortened = _shorten(found, columns, cut)
         return Answer(made, found, shortened, tuple(session.notices), time.monotonic() - begun)
 
