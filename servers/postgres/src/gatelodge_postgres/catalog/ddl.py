@@ -30,6 +30,7 @@ def ddl(one: Described) -> str:
     backing = {constraint for constraint, kind, _ in one.constraints if kind in "pux"}
     lines += [f"{index.definition};" for index in one.indexes if index.name not in backing]
     lines += [f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;"] if one.row_security else []
+    lines += [f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY;"] if one.row_security_forced else []
     lines += [f"{text};" for text in (*one.policies, *one.triggers)]
     word = {"v": "VIEW", "m": "MATERIALIZED VIEW", "f": "FOREIGN TABLE", "S": "SEQUENCE"}.get(one.kind, "TABLE")
     lines += [f"COMMENT ON {word} {name} IS {literal(one.comment)};"] if one.comment else []

@@ -55,6 +55,7 @@ class Described:
         child_count: How many there are.
         readable: Whether the role may read all of it.
         row_security: Whether policies hold.
+        row_security_forced: Whether they hold for the owner too.
         options: Storage parameters.
         statistics: What the server counted, in words.
     """
@@ -72,6 +73,7 @@ class Described:
     child_count: int
     readable: bool
     row_security: bool
+    row_security_forced: bool
     options: list[str]
     statistics: str
     columns: list[Attribute] = field(default_factory=list[Attribute])
@@ -99,7 +101,7 @@ SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.reltupl
  coalesce((SELECT json_agg(t.child) FROM (SELECT i.inhrelid::regclass::text AS child FROM pg_inherits i
    WHERE i.inhparent = c.oid ORDER BY 1 LIMIT 20) t), '[]'),
  (SELECT count(*)::int8 FROM pg_inherits i WHERE i.inhparent = c.oid),
- has_table_privilege(c.oid, 'SELECT'), c.relrowsecurity, coalesce(array_to_json(c.reloptions), '[]'),
+ has_table_privilege(c.oid, 'SELECT'), c.relrowsecurity, c.relforcerowsecurity, coalesce(array_to_json(c.reloptions), '[]'),
  coalesce((SELECT format('%s live and %s dead rows, %s sequential and %s index scans, vacuumed %s, analysed %s',
    s.n_live_tup, s.n_dead_tup, s.seq_scan, s.idx_scan, coalesce(greatest(s.last_vacuum, s.last_autovacuum)::text, 'never'),
    coalesce(greatest(s.last_analyze, s.last_autoanalyze)::text, 'never'))

@@ -125,8 +125,14 @@ class Session:
             for row in range(result.ntuples)
         ]
 
-    async def pipeline(self, statements: Sequence[tuple[str, Sequence[object]]]) -> list[pq.abc.PGresult]:
+    async def pipeline(
+        self, statements: Sequence[tuple[str, Sequence[object]]], *, describing: str = ""
+    ) -> list[pq.abc.PGresult]:
         """Send several statements, each by the extended protocol, in one round trip; a result each.
+
+        Args:
+            statements: Texts with their parameters.
+            describing: A statement that is to be described before them; its description is the first result then.
 
         Raises:
             psycopg.Error: Of the first that failed; those after it did not run.
@@ -135,7 +141,11 @@ class Session:
         """
         messages = [(encoded(sql), [wire(value) for value in parameters]) for sql, parameters in statements]
         pgconn = self._pgconn()
-        return await self._piped([partial(pgconn.send_query_params, text, values) for text, values in messages])
+        sends: list[Callable[[], None]] = []
+        if describing:
+            sends = [partial(pgconn.send_prepare, b"", encoded(describing)), _describing(pgconn)]
+        sends += [partial(pgconn.send_query_params, text, values) for text, values in messages]
+        return (await self._piped(sends))[1 if describing else 0 :]
 
     async def _piped(self, messages: Sequence[Callable[[], None]]) -> list[pq.abc.PGresult]:
         """Send messages of the extended protocol together; a result each."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import LiteralString, cast
 
 from gatelodge_postgres.connect.session import Session, decoded
+from gatelodge_postgres.reading.describe import Description, description_of
 
 BATCH_ROWS = 500
 FIRST_ROWS = 50
@@ -37,11 +38,16 @@ DECLARE = "DECLARE q NO SCROLL CURSOR FOR "
 """No WITH HOLD and no SCROLL: it ends with the transaction, and nothing is kept for going back."""
 
 
+class Changed(Exception):
+    """The statement gives other columns by now than it was prepared for."""
+
+
 async def fetch(
     session: Session,
     sql: str,
     parameters: Sequence[object],
     *,
+    check: tuple[str, Description] | None = None,
     rows: int,
     size: int,
     skip: int = 0,
@@ -54,6 +60,7 @@ async def fetch(
         session: A transaction.
         sql: The query.
         parameters: Its parameters.
+        check: A statement, and what it must still give.
         rows: The most rows.
         size: The most bytes; the row that passes it is left out.
         skip: Rows to pass over.
@@ -61,6 +68,7 @@ async def fetch(
         wide: Characters that a row's wide columns can have together.
 
     Raises:
+        Changed: `check` doesn't hold any more; the cursor is open.
         psycopg.Error: The query, or a batch, failed.
     """
     found = Rows()
@@ -68,7 +76,10 @@ async def fetch(
     count = max(1, min(FIRST_ROWS, 4 * BATCH_BYTES // max(1, wide), rows + 1))
     opening: list[tuple[str, Sequence[object]]] = [(f"{DECLARE}{sql}", parameters)]
     opening += [(f"MOVE FORWARD {skip} IN q", ())] if skip else []
-    *_, batch = await session.pipeline([*opening, (f"FETCH FORWARD {count} FROM q", ())])
+    opening.append((f"FETCH FORWARD {count} FROM q", ()))
+    described, *_, batch = await session.pipeline(opening, describing=check[0] if check else "")
+    if check and description_of(described) != check[1]:
+        raise Changed
     while True:
         for number in range(batch.ntuples):
             values = [batch.get_value(number, column) for column in range(batch.nfields)]

@@ -15,7 +15,7 @@ from gatelodge_postgres.connect.session import Session, decoded
 from gatelodge_postgres.errors import told
 from gatelodge_postgres.reading import cost
 from gatelodge_postgres.reading.describe import Column, Description, Names, describe
-from gatelodge_postgres.reading.fetch import DECLARE, Rows, fetch
+from gatelodge_postgres.reading.fetch import DECLARE, Changed, Rows, fetch
 from gatelodge_postgres.reading.masks import Masks
 from gatelodge_postgres.reading.near import near
 from gatelodge_postgres.reading.project import wrapped
@@ -90,6 +90,16 @@ class Answer:
         return self.prepared.description.columns
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How much of a query's rows is wanted, and in how many seconds."""
+
+    rows: int
+    size: int
+    skip: int
+    seconds: float
+
+
 class Reader:
     """Runs queries against one database.
 
@@ -133,7 +143,7 @@ class Reader:
 
         async def work(session: Session) -> Answer:
             try:
-                return await self._query(session, sql, parameters, rows, size, skip, limit, begun)
+                return await self._query(session, sql, parameters, Wanted(rows, size, skip, limit), begun)
             except psycopg.Error as error:
                 if error.sqlstate in ("42P10", "0A000", "42P11", "42703", "42P01", "42804", "42883"):
                     self.forget()
@@ -191,42 +201,61 @@ class Reader:
         return told(error, sql=sql, prefix=-alone.start)
 
     async def _query(
-        self,
-        session: Session,
-        sql: str,
-        parameters: Sequence[object],
-        rows: int,
-        size: int,
-        skip: int,
-        seconds: float,
-        begun: float,
+        self, session: Session, sql: str, parameters: Sequence[object], wanted: Wanted, begun: float
     ) -> Answer:
-        made = await self.prepare(session, sql, parameters, rows + skip)
-        wanted = len(made.description.parameters)
-        if wanted != len(parameters):
-            text = f"the statement has {wanted} parameters ($1 to ${wanted})" if wanted else "the statement has no $1"
-            raise CallError(
-                "wrong_parameters", f"{text}, and {len(parameters)} values were sent.", "Send one for each."
-            )
+        known = self._plans.get(sql)
+        made = await self.prepare(session, sql, parameters, wanted.rows + wanted.skip)
+        _check_count(made, parameters)
         if made.explained:
             found = await self._explained(session, made, parameters)
-            return Answer(made, found, (), tuple(session.notices), time.monotonic() - begun)
-        columns = made.description.columns
-        cut = min(self.caps.value_chars, max(64, size))
+        else:
+            try:
+                # What was remembered is checked in the same breath.
+                remembered = known is not None and known[1] is made
+                found = await self._fetched(session, sql, made, parameters, wanted, check=remembered)
+            except Changed:
+                self.forget()
+                await session.constant("CLOSE q")
+                made = await self.prepare(session, sql, parameters, wanted.rows + wanted.skip)
+                found = await self._fetched(session, sql, made, parameters, wanted, check=False)
+        cut = _shorten(found, made.description.columns, self._cut(wanted))
+        return Answer(made, found, cut, tuple(session.notices), time.monotonic() - begun)
+
+    def _cut(self, wanted: Wanted) -> int:
+        return min(self.caps.value_chars, max(64, wanted.size))
+
+    async def _fetched(
+        self, session: Session, sql: str, made: Prepared, parameters: Sequence[object], wanted: Wanted, *, check: bool
+    ) -> Rows:
+        columns, cut = made.description.columns, self._cut(wanted)
         text, prefix = wrapped(made.sql, columns, cut, made.masked)
-        wide = cut * sum(column.wide for column in columns)
         try:
-            found = await fetch(session, text, parameters, rows=rows, size=size, skip=skip, seconds=seconds, wide=wide)
+            return await fetch(
+                session,
+                text,
+                parameters,
+                check=(made.sql, made.description) if check else None,
+                rows=wanted.rows,
+                size=wanted.size,
+                skip=wanted.skip,
+                seconds=wanted.seconds,
+                wide=cut * sum(column.wide for column in columns),
+            )
         except psycopg.Error as error:
             raise told(error, sql=sql, prefix=len(DECLARE) + prefix - made.offset) from None
-        shortened = _shorten(found, columns, cut)
-        return Answer(made, found, shortened, tuple(session.notices), time.monotonic() - begun)
 
     async def _explained(self, session: Session, made: Prepared, parameters: Sequence[object]) -> Rows:
         session.tainted = True
         result = await session.extended(made.sql, parameters)
         lines = [decoded(result.get_value(number, 0) or b"") for number in range(result.ntuples)]
         return Rows([[line] for line in lines], sum(map(len, lines)))
+
+
+def _check_count(made: Prepared, parameters: Sequence[object]) -> None:
+    wanted = len(made.description.parameters)
+    if wanted != len(parameters):
+        text = f"the statement has {wanted} parameters ($1 to ${wanted})" if wanted else "the statement has no $1"
+        raise CallError("wrong_parameters", f"{text}, and {len(parameters)} values were sent.", "Send one for each.")
 
 
 def _shorten(found: Rows, columns: Sequence[Column], cut: int) -> tuple[int, ...]:

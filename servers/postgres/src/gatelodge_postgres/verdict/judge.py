@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from gatelodge_core.errors import CallError
 
 from gatelodge_postgres.connect.session import Session
-from gatelodge_postgres.verdict.facts import Facts, Name, gather, statement_words
+from gatelodge_postgres.verdict.facts import IMPLIED_OPERATORS, Facts, Name, gather, statement_words
 from gatelodge_postgres.verdict.known import Known, Relation, Routine
 from gatelodge_postgres.verdict.lists import (
     HARMLESS,
@@ -147,8 +147,9 @@ class Judge:
             self._function(name, findings, within)
         for word in sorted(facts.attributes):
             self._attribute(word, facts, findings, within)
-        for schema, word in sorted(facts.operators):
-            self._operator(schema, word, findings, within)
+        types = self._types_in_play(facts)
+        for schema, word in sorted(facts.operators | {("", name) for name in IMPLIED_OPERATORS}):
+            self._operator(schema, word, types, findings, within)
         nodes: list[tuple[str, Node]] = []
         for schema, word in sorted(facts.types):
             nodes += self._type(schema, word, findings, within)
@@ -177,8 +178,22 @@ class Judge:
             found = [one for one in found if not one.own]
         self._routines("function", word, found, findings, within)
 
-    def _operator(self, schema: str, word: str, findings: _Findings, within: str) -> None:
+    def _types_in_play(self, facts: Facts) -> frozenset[int]:
+        """Types outside of PostgreSQL's own that values of the statement can have."""
+        known = self.known
+        found = [one.types for name in facts.relations for one in self._meant(name)]
+        found += [one.types for _, word in facts.functions for one in known.routines[word]]
+        found += [one.types for word in facts.attributes for one in known.routines[word]]
+        return frozenset[int]().union(*found, [one.oid for _, word in facts.types for one in known.types[word]])
+
+    def _meant(self, name: Name) -> list[Relation]:
+        schema, word = name
+        return [one for one in self.known.relations[word] if (one.schema == schema if schema else one.visible)]
+
+    def _operator(self, schema: str, word: str, types: frozenset[int], findings: _Findings, within: str) -> None:
+        """Check the operators of a name; one for a user's type is meant only where a value of it can be."""
         found = [one for one in self.known.operators[word] if not schema or one.schema == schema]
+        found = [one for one in found if not one.types or one.types & types]
         self._routines("operator", word, found, findings, within)
 
     def _routines(self, kind: str, word: str, found: list[Routine], findings: _Findings, within: str) -> None:
@@ -208,12 +223,9 @@ class Judge:
 
     def _relation(self, name: Name, findings: _Findings, within: str) -> list[tuple[str, Node]]:
         """Check a relation; the queries of views that users made, to be judged too."""
-        schema, word = name
-        found = [
-            one for one in self.known.relations[word] if (one.schema == schema if schema else one.visible)
-        ]  # one that isn't there is PostgreSQL's to report
         nodes: list[tuple[str, Node]] = []
-        for one in found:
+        # One that isn't there is PostgreSQL's to report.
+        for one in self._meant(name):
             if one.oid in findings.relations:
                 continue
             findings.relations[one.oid] = one

@@ -12,6 +12,8 @@ from gatelodge_postgres.verdict.facts import IMPLIED_OPERATORS, Facts
 SECONDS = 30.0
 """How long an answer is believed. A function that turns volatile meanwhile still runs in a read-only transaction."""
 MAX_NAMES = 20_000
+FIRST_OWN = 16384
+"""The first OID that is not of the system's own making."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Routine:
         unary: Whether one argument is enough, so that ``value.name`` can call it.
         extension: That it belongs to; empty for PostgreSQL's own and the users'.
         own: Whether a user made it.
+        types: Types outside of PostgreSQL's own: of an operator's operands, or what a function returns.
     """
 
     schema: str
@@ -31,6 +34,7 @@ class Routine:
     unary: bool
     extension: str
     own: bool
+    types: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +45,13 @@ class Type:
         schema: Where it is.
         volatile: Whether reading it from text, or a cast from or to it, calls a volatile function.
         checks: What a domain's checks say, as SQL.
+        oid: In ``pg_type``.
     """
 
     schema: str
     volatile: bool
     checks: tuple[str, ...]
+    oid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class Relation:
         visible: Whether it is meant where no schema is given.
         definition: Of a view that a user made, as SQL.
         oid: In ``pg_class``.
+        types: Of its columns, those outside of PostgreSQL's own; of an array, also that of its elements.
     """
 
     schema: str
@@ -67,6 +74,7 @@ class Relation:
     visible: bool
     definition: str
     oid: int
+    types: frozenset[int]
 
 
 _LOOKUP: LiteralString = """
@@ -76,12 +84,12 @@ SELECT
       a.aggfinalfn::oid, a.aggcombinefn::oid, a.aggserialfn::oid, a.aggdeserialfn::oid, a.aggmtransfn::oid,
       a.aggminvtransfn::oid, a.aggmfinalfn::oid) WHERE a.aggfnoid = p.oid AND part.provolatile = 'v'),
     p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1, coalesce(e.extname, ''),
-    e.oid IS NULL AND p.oid >= 16384))
+    e.oid IS NULL AND p.oid >= 16384, json_build_array(p.prorettype::int8)))
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
   LEFT JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
   LEFT JOIN pg_extension e ON e.oid = d.refobjid WHERE p.proname = ANY ($1::name[])),
  (SELECT json_agg(json_build_array(o.oprname, n.nspname, p.provolatile = 'v', false, coalesce(e.extname, ''),
-    e.oid IS NULL))
+    e.oid IS NULL, json_build_array(o.oprleft::int8, o.oprright::int8)))
   FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace JOIN pg_proc p ON p.oid = o.oprcode
   LEFT JOIN pg_depend d ON d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e'
   LEFT JOIN pg_extension e ON e.oid = d.refobjid WHERE o.oid >= 16384 AND o.oprname = ANY ($2::name[])),
@@ -90,14 +98,16 @@ SELECT
     OR EXISTS (SELECT FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc
       WHERE t.oid IN (c.casttarget, c.castsource) AND c.oid >= 16384 AND p.provolatile = 'v'),
     coalesce((SELECT json_agg(pg_get_expr(k.conbin, 0)) FROM pg_constraint k
-      WHERE k.contypid = t.oid AND k.contype = 'c'), '[]')))
+      WHERE k.contypid = t.oid AND k.contype = 'c'), '[]'), t.oid::int8))
   FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
   WHERE t.typname = ANY ($3::name[]) AND (t.oid >= 16384
     OR EXISTS (SELECT FROM pg_cast c WHERE t.oid IN (c.casttarget, c.castsource) AND c.oid >= 16384))),
  (SELECT json_agg(json_build_array(c.relname, n.nspname, c.relkind, pg_table_is_visible(c.oid),
     CASE WHEN c.relkind = 'v' AND c.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend d
       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-    THEN pg_get_viewdef(c.oid) ELSE '' END, c.oid::int8))
+    THEN pg_get_viewdef(c.oid) ELSE '' END, c.oid::int8, coalesce((SELECT json_agg(DISTINCT t.o::int8) FROM pg_attribute a
+      JOIN pg_type y ON y.oid = a.atttypid, unnest(ARRAY[y.oid, y.typelem, y.typbasetype]) AS t(o)
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND t.o >= 16384), '[]')))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 't') AND c.relname = ANY ($4::name[]))
 """
@@ -147,14 +157,17 @@ class Known:
         self.operators |= {name: [] for name in wanted[1]}
         self.types |= {name: [] for name in wanted[2]}
         self.relations |= {name: [] for name in wanted[3]}
-        for name, *rest in routines:
-            self.routines[name].append(Routine(*rest))
-        for name, *rest in operators:
-            self.operators[name].append(Routine(*rest))
-        for name, schema, volatile, checks in types:
-            self.types[name].append(Type(schema, volatile, tuple(checks)))
-        for name, schema, kind, visible, definition, oid in relations:
-            self.relations[name].append(Relation(schema, name, kind, visible, definition, oid))
+        for rows, table in ((routines, self.routines), (operators, self.operators)):
+            for name, schema, volatile, unary, extension, own, oids in rows:
+                table[name].append(Routine(schema, volatile, unary, extension, own, _own(oids)))
+        for name, schema, volatile, checks, oid in types:
+            self.types[name].append(Type(schema, volatile, tuple(checks), oid))
+        for name, schema, kind, visible, definition, oid, oids in relations:
+            self.relations[name].append(Relation(schema, name, kind, visible, definition, oid, _own(oids)))
+
+
+def _own(oids: list[int]) -> frozenset[int]:
+    return frozenset(oid for oid in oids if oid >= FIRST_OWN)
 
 
 def _missing(names: set[str], table: dict[str, Any]) -> list[str]:

@@ -1,0 +1,127 @@
+"""A schema in few words: its relations with columns, keys and comments, within a budget."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gatelodge_postgres.catalog.ddl import ident
+from gatelodge_postgres.catalog.find import schema_named
+from gatelodge_postgres.catalog.objects import RELATIONS, listed
+from gatelodge_postgres.catalog.relations import Attribute, Described, relations
+from gatelodge_postgres.connect.session import Session
+from gatelodge_postgres.verdict.judge import Judge
+
+BUDGET = 14_000
+"""Characters: about 4,000 tokens."""
+MOST = 200
+"""Relations that are looked at; more never fit."""
+MOST_COLUMNS = 60
+"""Columns of one relation that are shown."""
+MOST_TYPES = 30
+_COMMENT = 100
+_KEY = re.compile(r"FOREIGN KEY \((?P<own>[^()]+)\) REFERENCES (?P<target>[^()]+)\((?P<their>[^()]+)\)")
+_KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A schema.
+
+    Args:
+        name: Its name.
+        text: What is in it.
+        shown: Relations in the text.
+        total: Relations in the schema.
+    """
+
+    name: str
+    text: str
+    shown: int
+    total: int
+
+
+async def outline(session: Session, judge: Judge, schema: str) -> Outline:
+    """A schema's relations, in the order of their names, as many as fit.
+
+    Raises:
+        CallError: ``not_found``.
+        psycopg.Error: The catalog can't be read.
+    """
+    name, comment = await schema_named(session, judge, schema)
+    page = await listed(session, judge.rules, kinds=RELATIONS, schema=name, limit=MOST)
+    items = [item for item in page.items if item.readable and not judge.closed(item.schema, item.name)]
+    total = page.total - (len(page.items) - len(items))
+    found = await relations(session, [item.oid for item in items], frozenset(("columns", "constraints")))
+    types = await listed(session, judge.rules, kinds=["type"], schema=name, limit=MOST_TYPES)
+    lines = [f"schema {ident(name)}" + (f" -- {_flat(comment)}" if comment else "")]
+    lines += [f"{ident(item.name)}: {item.more}" for item in types.items]
+    if types.cursor:
+        lines.append(f"... {types.total - len(types.items)} more types")
+    used = sum(map(len, lines))
+    shown = 0
+    for item in items:
+        text = _relation(found[item.oid]) if item.oid in found else ""
+        if not text:
+            continue
+        if shown and used + len(text) > BUDGET:
+            break
+        lines.append(text)
+        used += len(text)
+        shown += 1
+    return Outline(name, "\n".join(lines), shown, total)
+
+
+def _relation(one: Described) -> str:
+    keys = {constraint: kind for constraint, kind, _ in one.constraints}
+    primary = _columns_of(one, "p")
+    unique = {tuple(words) for words in _all_columns_of(one, "u")}
+    references: dict[str, str] = {}
+    rest: list[str] = []
+    for constraint, kind, text in one.constraints:
+        found = _KEY.match(text)
+        own = [word.strip() for word in found["own"].split(",")] if found else []
+        if found and len(own) == 1:
+            references[own[0]] = f"{found['target'].strip()}.{found['their']}"
+        elif kind == "f" or (kind == "u" and len(_words(text)) > 1):
+            rest.append(text)
+        del keys[constraint]
+    columns = [_column(column, primary, unique, references) for column in one.columns[:MOST_COLUMNS]]
+    left = len(one.columns) - MOST_COLUMNS
+    columns += [f"... {left} more columns"] if left > 0 else []
+    columns += [f"PRIMARY KEY ({', '.join(primary)})"] if len(primary) > 1 else []
+    words = f"{_KINDS.get(one.kind, 'relation')} {ident(one.name)} ({', '.join([*columns, *rest])})"
+    notes = [f"~{one.rows:.0f} rows"] if one.kind in "rpm" and one.rows > 0 else []
+    notes += [f"{one.child_count} partitions"] if one.child_count else []
+    notes += [_flat(one.comment)] if one.comment else []
+    return f"{words} -- {'; '.join(notes)}" if notes else words
+
+
+def _column(column: Attribute, primary: list[str], unique: set[tuple[str, ...]], references: dict[str, str]) -> str:
+    name = ident(column.name)
+    words = [name, column.type]
+    if [name] == primary:
+        words.append("PK")
+    elif column.required:
+        words.append("NOT NULL")
+    words += ["UNIQUE"] if (name,) in unique else []
+    words += [f"-> {references[name]}"] if name in references else []
+    return " ".join(words) + (f" /* {_flat(column.comment)} */" if column.comment else "")
+
+
+def _columns_of(one: Described, kind: str) -> list[str]:
+    return next(iter(_all_columns_of(one, kind)), [])
+
+
+def _all_columns_of(one: Described, kind: str) -> list[list[str]]:
+    return [_words(text) for _, which, text in one.constraints if which == kind]
+
+
+def _words(text: str) -> list[str]:
+    inside = re.search(r"\(([^()]*)\)", text)
+    return [word.strip() for word in inside[1].split(",")] if inside else []
+
+
+def _flat(text: str) -> str:
+    line = " ".join(text.replace("*/", "* /").split())
+    return line if len(line) <= _COMMENT else f"{line[:_COMMENT]}…"
