@@ -18,8 +18,11 @@ from gatelodge_core.declare import Declarations
 from gatelodge_core.settings import PREFIX, LodgeSettings
 from gatelodge_filesystem.server import declarations as filesystem
 from gatelodge_filesystem.settings import FilesystemSettings
+from gatelodge_postgres.server import OFFERED as POSTGRES
+from gatelodge_postgres.settings import PostgresSettings
 from gatelodge_websearch.server import declarations as websearch
 from gatelodge_websearch.settings import WebsearchSettings
+from pydantic import SecretStr
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,6 +44,7 @@ def servers() -> list[Documented]:
             FilesystemSettings,
             filesystem(FilesystemSettings(roots=["/anywhere"])),
         ),
+        Documented(ROOT / "servers/postgres/README.md", PostgresSettings, POSTGRES),
         Documented(ROOT / "servers/websearch/README.md", WebsearchSettings, websearch(WebsearchSettings())),
     ]
 
@@ -62,8 +66,11 @@ def settings_table(model: type[LodgeSettings]) -> str:
     shared = set(LodgeSettings.model_fields)
     for name, info in model.model_fields.items():
         flag = f"`--{name.replace('_', '-')}`" if name != model.positional else "arguments"
+        if info.annotation is SecretStr or (info.json_schema_extra or {}) == {"flag": False}:
+            flag = "-"
         default = info.get_default(call_default_factory=True, validated_data={})
-        shown = f"`{default}`" if default not in ("", [], None) else "-"
+        empty = default in ("", [], {}, None) or isinstance(default, SecretStr)
+        shown = "-" if empty else f"`{default}`"
         variable = f"{PREFIX}{name.upper()}" if name in shared else f"{PREFIX}{model.server.upper()}_{name.upper()}"
         rows.append(f"| `{name}` (`{variable}`) | {flag} | {info.description} | {shown} |")
     return "\n".join(rows)

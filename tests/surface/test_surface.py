@@ -17,6 +17,9 @@ import pytest
 from gatelodge_core.declare import Declarations
 from gatelodge_filesystem.server import build, declarations
 from gatelodge_filesystem.settings import FilesystemSettings
+from gatelodge_postgres.server import build as build_postgres
+from gatelodge_postgres.server import declarations as declare_postgres
+from gatelodge_postgres.settings import PostgresSettings
 from gatelodge_websearch.server import build as build_websearch
 from gatelodge_websearch.server import declarations as declare_websearch
 from gatelodge_websearch.settings import WebsearchSettings
@@ -27,8 +30,17 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 UPDATE = os.environ.get("GATELODGE_UPDATE_SURFACE") == "1"
 
-TOKENS = {"filesystem": 4500, "websearch": 1800}
+TOKENS = {"filesystem": 4500, "postgres": 6000, "postgres core": 2000, "websearch": 1800}
 """The most that a server's tools/list may cost, in tokens of about four characters."""
+
+
+ALL_OF_POSTGRES: dict[str, Any] = {
+    "databases": {"one": {"url": "postgresql://127.0.0.1:1/one"}, "two": {"url": "postgresql://127.0.0.1:1/two"}},
+    "allow_write": True,
+    "allow_admin": True,
+}
+"""Every tool, each with its argument for several databases."""
+CORE_OF_POSTGRES: dict[str, Any] = {"url": "postgresql://127.0.0.1:1/one", "tools": ["core"]}
 
 
 def surface(base: Path) -> dict[str, list[dict[str, Any]]]:
@@ -36,13 +48,22 @@ def surface(base: Path) -> dict[str, list[dict[str, Any]]]:
     (base / "root").mkdir()
     filesystem = build(FilesystemSettings(roots=[str(base / "root")], state_dir=str(base / "state")))
     websearch = build_websearch(WebsearchSettings(state_dir=str(base / "state")))
+    postgres = [
+        build_postgres(PostgresSettings.model_validate({"state_dir": str(base / "state"), **given}))
+        for given in (ALL_OF_POSTGRES, CORE_OF_POSTGRES)
+    ]
 
     async def listed(mcp: MCPServer[Any]) -> list[dict[str, Any]]:
         async with Client(mcp, cache=None) as client:
             found = await client.list_tools()
             return [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in found.tools]
 
-    found = {"filesystem": anyio.run(listed, filesystem.mcp), "websearch": anyio.run(listed, websearch.mcp)}
+    found = {
+        "filesystem": anyio.run(listed, filesystem.mcp),
+        "postgres": anyio.run(listed, postgres[0].mcp),
+        "postgres core": anyio.run(listed, postgres[1].mcp),
+        "websearch": anyio.run(listed, websearch.mcp),
+    }
     filesystem.domain.close()
     websearch.domain.close()
     return found
@@ -55,6 +76,8 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
 
 def test_every_tool_looks_as_it_was_agreed(listed: dict[str, list[dict[str, Any]]]) -> None:
     for server, tools in listed.items():
+        if server == "postgres core":
+            continue  # a part of what is kept already
         folder = HERE / server
         folder.mkdir(exist_ok=True)
         expected = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.json")}
@@ -91,9 +114,12 @@ def test_every_tool_keeps_the_rules_that_all_tools_keep(listed: dict[str, list[d
     names: set[str] = set()
     offered: dict[str, Declarations[Any]] = {
         "filesystem": declarations(FilesystemSettings(roots=["/x"])),
+        "postgres": declare_postgres(PostgresSettings.model_validate(ALL_OF_POSTGRES)),
         "websearch": declare_websearch(WebsearchSettings()),
     }
     for server, tools in listed.items():
+        if server not in offered:
+            continue
         for tool in tools:
             name = tool["name"]
             assert name not in names
