@@ -17,11 +17,15 @@ PROGRAM = Program(
 
 
 def main() -> NoReturn:
-    """Serve the configured databases, or print the recipe of a role that only reads."""
+    """Serve the configured databases, print the recipe of a role that only reads, or remove the demo's database."""
     if sys.argv[1:2] == ["grant-sql"]:
         from gatelodge_postgres.grant import run as grant  # noqa: PLC0415 - a command of its own
 
         sys.exit(grant(sys.argv[2:]))
+    if sys.argv[1:2] == ["remove-demo"]:
+        from gatelodge_postgres.demo.remove import run as remove  # noqa: PLC0415 - a command of its own
+
+        sys.exit(remove(sys.argv[2:]))
     run(PROGRAM)
 
 

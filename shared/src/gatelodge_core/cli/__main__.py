@@ -13,7 +13,7 @@ from importlib.metadata import version
 COMMANDS = {
     "approve": ("gatelodge_core.cli.approve", "Say yes or no to a call that waits for you."),
     "audit": ("gatelodge_core.audit.cli", "Look into the journal of all calls, and prove that nobody changed it."),
-    "demo": ("gatelodge_core.cli.demo", "Show what the servers do, in a scratch folder that is removed again."),
+    "demo": ("gatelodge_core.cli.demo", "Show what the servers do, on files and a database that are removed again."),
     "doctor": ("gatelodge_core.cli.doctor", "Look at what confines the servers, and at their journal."),
     "policy": ("gatelodge_core.cli.policy", "Show the policy, and test what it says of a call."),
 }

@@ -60,7 +60,8 @@ WITH named AS (
  SELECT * FROM fitting WHERE (schema, name, oid::int8) > ($6, $7, $8::int8) ORDER BY schema, name, oid::int8 LIMIT $9::int
 )
 SELECT (SELECT count(*)::int8 FROM fitting), schema, name, oid::int8, kind, more, rows,
- CASE WHEN $10::bool AND catalog = 'pg_class' AND kind NOT IN ('view', 'foreign_table') THEN pg_total_relation_size(oid) END,
+ CASE WHEN $10::bool AND catalog = 'pg_class' AND kind NOT IN ('view', 'foreign_table', 'sequence')
+   THEN nullif(pg_total_relation_size(oid), 0) END,
  CASE WHEN $10::bool THEN left(obj_description(oid, catalog::name), 120) END,
  catalog <> 'pg_class' OR kind = 'sequence' OR has_any_column_privilege(oid, 'SELECT')
 FROM page ORDER BY schema, name, oid::int8

@@ -106,17 +106,19 @@ def grant_sql(database: str, schemas: list[str], role: str = "gatelodge_ro") -> 
             "-- Repeat with FOR ROLE OWNER for each role that makes tables there.",
             f"ALTER DEFAULT PRIVILEGES IN SCHEMA {quoted(schema)} GRANT SELECT ON TABLES TO {name};",
         ]
-    functions = (
-        "pg_sleep(float8), pg_sleep_for(interval), pg_sleep_until(timestamptz), lo_from_bytea(oid, bytea), "
-        "lo_create(oid), lo_creat(int), pg_notify(text, text), pg_logical_emit_message(bool, text, text), "
-        "pg_logical_emit_message(bool, text, bytea), pg_advisory_lock(bigint), pg_advisory_lock(int, int), "
-        "pg_advisory_lock_shared(bigint), pg_advisory_lock_shared(int, int), pg_try_advisory_lock(bigint), "
-        "pg_try_advisory_lock(int, int), pg_advisory_xact_lock(bigint), pg_advisory_xact_lock(int, int)"
-    )
     lines += [
         "-- Functions that everybody may call by default, though they leave something behind or wait. Other roles that",
-        "-- need them must be granted them again.",
-        f"REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC;",
+        "-- need them must be granted them again. By name, since their arguments differ from version to version.",
+        "DO $$",
+        "DECLARE found regprocedure;",
+        "BEGIN",
+        "  FOR found IN SELECT oid FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND (proname IN",
+        "    ('pg_sleep', 'pg_sleep_for', 'pg_sleep_until', 'lo_from_bytea', 'lo_create', 'lo_creat', 'pg_notify',",
+        "    'pg_logical_emit_message') OR proname ~ '^pg_(try_)?advisory_(xact_)?lock')",
+        "  LOOP",
+        "    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', found);",
+        "  END LOOP;",
+        "END $$;",
         f"ALTER ROLE {name} SET default_transaction_read_only = on;",
         f"ALTER ROLE {name} SET statement_timeout = '15s';",
         f"ALTER ROLE {name} SET idle_in_transaction_session_timeout = '30s';",

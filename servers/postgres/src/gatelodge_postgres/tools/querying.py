@@ -105,7 +105,7 @@ def _header(reader: Reader, answer: Answer, skip: int) -> list[str]:
 def _columns(reader: Reader, answer: Answer) -> str:
     """Names, types and origins; a table that all columns come from is named once."""
     origins = [reader.names.origin(column) for column in answer.columns]
-    tables = {origin[:2] for origin in origins if origin is not None}
+    tables = {origin[:2] if origin is not None else None for origin in origins}
     words: list[str] = []
     for number, (column, origin) in enumerate(zip(answer.columns, origins, strict=True)):
         word = f"{column.name} {reader.names.type(column.oid)}"
@@ -114,7 +114,8 @@ def _columns(reader: Reader, answer: Answer) -> str:
         elif origin is not None and origin[2] != column.name:
             word += f" = {origin[2]}"
         words.append(word + (" (masked)" if number in answer.prepared.masked else ""))
-    table = f"; from {'.'.join(next(iter(tables)))}" if len(tables) == 1 else ""
+    common = next(iter(tables)) if len(tables) == 1 else None
+    table = f"; from {'.'.join(common)}" if common is not None else ""
     return f"columns: {', '.join(words)}{table}"
 
 

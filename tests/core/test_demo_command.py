@@ -1,0 +1,100 @@
+"""``gatelodge demo``: files, then a database where one can be had; and nothing is left of either."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import psutil
+import pytest
+from gatelodge_core.cli import demo_database, demo_files, demo_session
+from gatelodge_core.cli.__main__ import main
+from gatelodge_core.errors import SettingsError
+
+
+@pytest.fixture
+def scratch() -> Generator[Path]:
+    """Where temporary files go; whoever runs the database can get there, as in /tmp."""
+    with tempfile.TemporaryDirectory(prefix="gl-demo-") as folder:
+        Path(folder).chmod(0o1777)
+        yield Path(folder)
+
+
+def replace_server(patch: pytest.MonkeyPatch, folder: Path, text: str, status: int) -> None:
+    """Put a program in the place of the PostgreSQL server, which says something on stderr and ends."""
+    path = folder / "server"
+    path.write_text(f"#!{sys.executable}\nimport sys\nsys.stderr.write({text!r})\nsys.exit({status})\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def found(name: str, extra: str) -> str:
+        return str(path)
+
+    patch.setattr(demo_database, "command", found)
+
+
+def test_it_tells_both_stories_and_leaves_nothing(scratch: Path) -> None:
+    command = [sys.executable, "-m", "gatelodge_core.cli", "demo", "--allow-root"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": str(scratch)}
+    )
+    assert done.returncode == 0, done.stderr
+    files, _, database = done.stdout.partition("--- A database ---")
+    assert "outside_roots" in files
+    assert "Left out" not in database
+    for told in (
+        "orders, ~15.5k rows",
+        "Björn Kaya,DE,12,4603.43",
+        "IGNORE ALL PREVIOUS INSTRUCTIONS",
+        "! refused: this statement is not run: DROP",
+        "! several_statements",
+        "function pg_sleep is volatile",
+        "Hash Join",
+        "The person is asked by the host, and says yes:",
+        "> apply_change",
+        "$ gatelodge audit verify",
+    ):
+        assert told in database, database
+    assert database.count("0 defects") == 1
+    # Servers share a folder for their private ones, which are gone.
+    assert [name for _, folders, files in os.walk(scratch) for name in (*folders, *files)] in ([], [f"gatelodge-{os.getuid()}"])  # fmt: skip
+    assert not [one for one in psutil.process_iter(["cmdline"]) if str(scratch) in " ".join(one.info["cmdline"] or [])]
+
+
+def test_where_there_is_no_server_it_says_so_and_all_is_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(name: str, extra: str) -> str:
+        raise SettingsError(f"{name} is not installed. Install it with: uv pip install 'gatelodge[{extra}]'")
+
+    monkeypatch.setattr(demo_database, "command", missing)
+    monkeypatch.setattr(demo_files, "run", lambda: None)
+    assert main(["demo"]) == 0
+    told = capsys.readouterr().out
+    assert "Left out: gatelodge-postgres is not installed. Install it with: uv pip install 'gatelodge[demo]'" in told
+
+
+def test_where_no_database_can_be_had_the_servers_reason_is_shown(
+    monkeypatch: pytest.MonkeyPatch, scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = "gatelodge-postgres: --demo as root: no.\nGive --allow-root.\n"
+    replace_server(monkeypatch, scratch, reason, 2)
+    assert demo_database.run(allow_root=False) == "--demo as root: no. Give --allow-root."
+    assert "Launching" not in capsys.readouterr().out
+
+
+def test_a_server_that_fails_is_a_failure_of_the_demo(monkeypatch: pytest.MonkeyPatch, scratch: Path) -> None:
+    replace_server(monkeypatch, scratch, "broken\n", 1)
+    with pytest.raises(demo_session.Unexpected, match="ended with status 1"):
+        demo_database.run(allow_root=True)
+
+
+def test_help_says_what_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["demo", "--help"])
+    assert left.value.code == 0
+    assert "--allow-root" in capsys.readouterr().out
