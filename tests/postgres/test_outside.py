@@ -107,10 +107,9 @@ def test_the_helper_answers_many_requests_at_once_and_ends_with_us(tmp_path: Pat
         async def one() -> None:
             found.append(await outside.password("db")())
 
-        async with outside.life():
-            async with anyio.create_task_group() as group:
-                for _ in range(20):
-                    group.start_soon(one)
+        async with outside.life(), anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(one)
         assert found == ["secret"] * 20
         assert outside._helper.returncode == 0  # pyright: ignore[reportPrivateUsage] - whether it was waited for
         with pytest.raises(CallError, match="helper process has ended"):
@@ -180,7 +179,7 @@ def fake(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "bin").mkdir()
     (tmp_path / "log").mkdir()
     program = tmp_path / "bin" / "ssh"
-    program.write_text(f"#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / 'fake_ssh.py'} \"$@\"\n")
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / "fake_ssh.py"} "$@"\n')
     program.chmod(0o755)
     return {
         "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -213,9 +212,7 @@ def test_a_database_behind_ssh_is_reached_through_a_tunnel(scram: Bed, tmp_path:
         assert len(starts(fake)) == 2
 
 
-def test_a_unix_socket_behind_ssh_is_reached_through_a_tunnel(
-    scram: Bed, tmp_path: Path, fake: dict[str, str]
-) -> None:
+def test_a_unix_socket_behind_ssh_is_reached_through_a_tunnel(scram: Bed, tmp_path: Path, fake: dict[str, str]) -> None:
     fake["GATELODGE_POSTGRES_MAIN_URL"] = scram.url(user=USER, password=None, over="socket")
     with process(tmp_path, env=fake) as wire:
         assert "\n1\n" in wire.text("run_query", sql="SELECT 1 AS a")

@@ -85,6 +85,10 @@ def unreachable(name: str, reason: str) -> CallError:
     hint = "Check that it runs and that its address is right; the next call tries again."
     if "does not support SSL" in line:
         hint = "Add sslmode=disable to its URL if the network up to it is trusted, or switch TLS on in the server."
+    elif "client certificate" in line or "certificate authentication" in line:
+        hint = "The person must give sslcert and sslkey in its URL, a certificate of the role's own."
+    elif "connection slots" in line or "too many c" in line:
+        hint = "The server has no connection left; try again later, or lower pool_size where many servers share it."
     elif "password" in line or "authentication" in line:
         hint = "The person must correct its user or password."
     elif "certificate" in line:

@@ -31,6 +31,15 @@ def deparsed(kind: str, node: Node) -> str:
         raise CallError("not_supported", "a part of the statement can't be written as SQL.", "Simplify it.") from None
 
 
+def tidy(sql: str) -> str:
+    """A statement of ours with quotes around only those names that need them."""
+    try:
+        found = statement(sql)
+        return deparsed(found.kind, found.node)
+    except CallError:
+        return sql
+
+
 def expression_text(node: Node) -> str:
     """SQL of an expression's tree.
 

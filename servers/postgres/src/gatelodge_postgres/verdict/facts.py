@@ -71,7 +71,7 @@ def _with(clause: Node, scope: frozenset[str], left: list[tuple[str, Any, frozen
 
 
 def _note(name: str, node: Node, scope: frozenset[str], facts: Facts) -> None:
-    if name.endswith("Stmt") and name not in ("SelectStmt", "RawStmt"):
+    if name.endswith("Stmt") and name[0].isupper() and name not in ("SelectStmt", "RawStmt"):
         facts.refused.append(statement_words(name))
     if node.get("intoClause"):
         facts.refused.append("SELECT INTO")
@@ -80,11 +80,12 @@ def _note(name: str, node: Node, scope: frozenset[str], facts: Facts) -> None:
     for key in ("operName", "useOp"):
         if key in node:
             facts.operators.add(_name(node[key]))
+    if "relname" in node:
+        # A RangeVar; as the target of a statement it stands under another key.
+        table = (str(node.get("schemaname", "")), str(node["relname"]))
+        if table[0] or table[1] not in scope:
+            facts.relations.add(table)
     match name:
-        case "RangeVar":
-            table = (str(node.get("schemaname", "")), str(node.get("relname", "")))
-            if table[0] or table[1] not in scope:
-                facts.relations.add(table)
         case "FuncCall":
             facts.functions.add(_name(node.get("funcname", [])))
         case "A_Expr":

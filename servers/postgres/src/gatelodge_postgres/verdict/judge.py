@@ -37,6 +37,7 @@ class Rules:
         allow_functions: Globs over ``schema.function``, allowed whatever they declare.
         deny_relations: Globs over ``schema.relation`` never read.
         allow_relations: If there are any, others aren't read.
+        foreign: Whether foreign tables are read.
         values_kept: Whether parts of the catalog that hold columns' values are closed, since columns are masked.
     """
 
@@ -44,6 +45,7 @@ class Rules:
     allow_functions: tuple[str, ...] = ()
     deny_relations: tuple[str, ...] = ()
     allow_relations: tuple[str, ...] = ()
+    foreign: bool = False
     values_kept: bool = False
 
 
@@ -87,7 +89,7 @@ def _advice(reasons: tuple[str, ...]) -> str:
     text = " ".join(reasons)
     if "volatile" in text:
         return "If the function only reads, the person can declare it STABLE, or allow it with allow_functions."
-    if "allow_functions" in text:
+    if "allow_functions" in text or "allow_foreign" in text:
         return ""
     if "is not read here" in text:
         return "Use list_objects to see what may be read."
@@ -206,6 +208,9 @@ class Judge:
                 findings.reasons[f"{name} runs a text as SQL{where}"] = None
             elif one.volatile and not _harmless(word, one):
                 findings.reasons[f"{kind} {name} is volatile: it may change something{where}"] = None
+            elif one.definer and one.own:
+                reason = f"{kind} {name} runs with its owner's rights, and is not in allow_functions{where}"
+                findings.reasons[reason] = None
             elif self.rules.strict and one.own:
                 findings.reasons[f"{kind} {name} is a user's, and not in allow_functions{where}"] = None
 
@@ -231,6 +236,11 @@ class Judge:
             findings.relations[one.oid] = one
             if reason := self.closed(one.schema, one.name, direct=not within):
                 findings.reasons[f"{reason}{f' (in {within})' if within else ''}"] = None
+            if one.foreign and not self.rules.foreign:
+                where = f" (in {within})" if within else ""
+                findings.reasons[
+                    f"{one.schema}.{one.name} reaches another server or a file, and allow_foreign is off{where}"
+                ] = None
             if one.definition:
                 inside = f"view {one.schema}.{one.name}"
                 try:
@@ -248,13 +258,13 @@ class Judge:
             direct: Whether the caller names it, rather than a view that is allowed itself.
         """
         full = f"{schema}.{name}"
-        if schema == "pg_catalog" and name in SECRET_RELATIONS:
+        system = schema in ("pg_catalog", "information_schema")
+        if system and name in SECRET_RELATIONS:
             return f"{name} holds secrets and is not read here"
-        if schema == "pg_catalog" and name in VALUE_RELATIONS and self.rules.values_kept:
-            return f"{name} holds values of masked columns and is not read here"
+        if system and name in VALUE_RELATIONS and (self.rules.values_kept or self.rules.strict):
+            return f"{name} holds values of columns that are kept, and is not read here"
         if any(fnmatchcase(full, glob) for glob in self.rules.deny_relations):
             return f"{full} is not read here, by deny_relations"
-        system = schema in ("pg_catalog", "information_schema")
         allowed = self.rules.allow_relations
         if direct and allowed and not system and not any(fnmatchcase(full, glob) for glob in allowed):
             return f"{full} is not read here, as it is not in allow_relations"

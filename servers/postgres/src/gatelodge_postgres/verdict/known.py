@@ -27,6 +27,7 @@ class Routine:
         extension: That it belongs to; empty for PostgreSQL's own and the users'.
         own: Whether a user made it.
         types: Types outside of PostgreSQL's own: of an operator's operands, or what a function returns.
+        definer: Whether it runs with its owner's rights.
     """
 
     schema: str
@@ -35,6 +36,7 @@ class Routine:
     extension: str
     own: bool
     types: frozenset[int]
+    definer: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Relation:
         definition: Of a view that a user made, as SQL.
         oid: In ``pg_class``.
         types: Of its columns, those outside of PostgreSQL's own; of an array, also that of its elements.
+        foreign: Whether reading it, or one of its partitions or children, reaches another server or a file.
     """
 
     schema: str
@@ -75,6 +78,7 @@ class Relation:
     definition: str
     oid: int
     types: frozenset[int]
+    foreign: bool
 
 
 _LOOKUP: LiteralString = """
@@ -84,12 +88,12 @@ SELECT
       a.aggfinalfn::oid, a.aggcombinefn::oid, a.aggserialfn::oid, a.aggdeserialfn::oid, a.aggmtransfn::oid,
       a.aggminvtransfn::oid, a.aggmfinalfn::oid) WHERE a.aggfnoid = p.oid AND part.provolatile = 'v'),
     p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1, coalesce(e.extname, ''),
-    e.oid IS NULL AND p.oid >= 16384, json_build_array(p.prorettype::int8)))
+    e.oid IS NULL AND p.oid >= 16384, json_build_array(p.prorettype::int8), p.prosecdef))
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
   LEFT JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
   LEFT JOIN pg_extension e ON e.oid = d.refobjid WHERE p.proname = ANY ($1::name[])),
  (SELECT json_agg(json_build_array(o.oprname, n.nspname, p.provolatile = 'v', false, coalesce(e.extname, ''),
-    e.oid IS NULL, json_build_array(o.oprleft::int8, o.oprright::int8)))
+    e.oid IS NULL, json_build_array(o.oprleft::int8, o.oprright::int8), p.prosecdef))
   FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace JOIN pg_proc p ON p.oid = o.oprcode
   LEFT JOIN pg_depend d ON d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e'
   LEFT JOIN pg_extension e ON e.oid = d.refobjid WHERE o.oid >= 16384 AND o.oprname = ANY ($2::name[])),
@@ -107,7 +111,10 @@ SELECT
       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     THEN pg_get_viewdef(c.oid) ELSE '' END, c.oid::int8, coalesce((SELECT json_agg(DISTINCT t.o::int8) FROM pg_attribute a
       JOIN pg_type y ON y.oid = a.atttypid, unnest(ARRAY[y.oid, y.typelem, y.typbasetype]) AS t(o)
-      WHERE a.attrelid = c.oid AND a.attnum > 0 AND t.o >= 16384), '[]')))
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND t.o >= 16384), '[]'),
+    c.relkind = 'f' OR c.relhassubclass AND EXISTS (WITH RECURSIVE below(oid) AS (SELECT c.oid UNION
+      SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.oid)
+      SELECT FROM below b JOIN pg_class k ON k.oid = b.oid WHERE k.relkind = 'f')))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 't') AND c.relname = ANY ($4::name[]))
 """
@@ -158,12 +165,12 @@ class Known:
         self.types |= {name: [] for name in wanted[2]}
         self.relations |= {name: [] for name in wanted[3]}
         for rows, table in ((routines, self.routines), (operators, self.operators)):
-            for name, schema, volatile, unary, extension, own, oids in rows:
-                table[name].append(Routine(schema, volatile, unary, extension, own, _own(oids)))
+            for name, schema, volatile, unary, extension, own, oids, definer in rows:
+                table[name].append(Routine(schema, volatile, unary, extension, own, _own(oids), definer))
         for name, schema, volatile, checks, oid in types:
             self.types[name].append(Type(schema, volatile, tuple(checks), oid))
-        for name, schema, kind, visible, definition, oid, oids in relations:
-            self.relations[name].append(Relation(schema, name, kind, visible, definition, oid, _own(oids)))
+        for name, schema, kind, visible, definition, oid, oids, foreign in relations:
+            self.relations[name].append(Relation(schema, name, kind, visible, definition, oid, _own(oids), foreign))
 
 
 def _own(oids: list[int]) -> frozenset[int]:

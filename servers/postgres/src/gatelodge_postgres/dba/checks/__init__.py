@@ -1,0 +1,1 @@
+"""What is looked at to tell whether a database is sound; one function for each check."""
