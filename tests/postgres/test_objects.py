@@ -203,6 +203,15 @@ async def test_plans_are_shown_with_findings(seeded: Called, system_home: Home) 
     assert "Index Scan" not in after
 
 
+async def test_a_plan_for_any_parameters_needs_none(seeded: Called) -> None:
+    sql = "SELECT * FROM app.victim WHERE id = $1"
+    text = await seeded.text("explain_query", sql=sql)
+    assert "id = $1" in text
+    assert "id = $1" in await seeded.text("explain_query", sql=sql, params=["3"], generic=True)
+    assert "id = 3" in await seeded.text("explain_query", sql=sql, params=["3"])
+    assert "params" in await seeded.error("explain_query", sql=sql, analyze=True)
+
+
 async def test_explaining_judges_like_running(seeded: Called) -> None:
     for sql in ("DELETE FROM app.victim", "SELECT pg_sleep(9)", "EXPLAIN SELECT 1", "SELECT 1; SELECT 2"):
         assert await seeded.error("explain_query", sql=sql, analyze=True)

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
 from mcp.server.caching import CacheHint
+from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.lowlevel.server import Server
 from mcp.server.mcpserver import Context, MCPServer
@@ -21,16 +23,28 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts.base import Prompt
 from mcp.shared.exceptions import MCPError
 from mcp.shared.uri_template import UriTemplate
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, Completion, InputRequiredResult, PromptReference, ResourceTemplate
+from mcp_types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    Completion,
+    InputRequiredResult,
+    ListResourcesResult,
+    PaginatedRequestParams,
+    PromptReference,
+    Resource,
+    ResourceTemplate,
+    ServerCapabilities,
+)
 from pydantic import AnyUrl
 
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.declare import ANY_TYPE, Content, Declarations, PromptDeclaration, ResourceDeclaration
-from gatelodge_core.effects import Nature
+from gatelodge_core.effects import PUBLIC, Label, Nature
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import Step
 from gatelodge_core.guard.chain import Guard
 from gatelodge_core.guard.wire import sendable, sendable_json
+from gatelodge_core.lists import Listed, Lists
 from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.subscriptions import Subscriptions, Watch
 from gatelodge_core.tools import LodgeTool, bound, question, unexpected
@@ -44,6 +58,8 @@ MAX_COMPLETIONS = 100
 
 LIST_TTL_MS = 60_000
 """How long a host may keep our lists; they change only when the server restarts."""
+VARYING_TTL_MS = 5_000
+"""The same of a list that varies: a host that listens is told before."""
 
 
 _MIME_TYPE = ContextVar("gatelodge_mime_type", default="")
@@ -112,6 +128,8 @@ class Lodge(Generic[D]):
         profile: What the process may reach; None where the kernel is not asked.
         start: Called with the level of confinement reached, before anything is served; opens what must be open.
         watch: Starts the watch of a resource; without it there are no subscriptions.
+        lists: Where the list of resources comes from, after those that are declared, if it varies.
+        selector_loop: Whether its domain needs an event loop that watches plain sockets; matters on Windows alone.
         life: Entered before the first request and left after the last; for pools and journals.
     """
 
@@ -125,6 +143,8 @@ class Lodge(Generic[D]):
     start: Callable[[str], None] | None = None
     life: Callable[[], AbstractAsyncContextManager[None]] | None = None
     watch: Watch | None = None
+    lists: Lists | None = None
+    selector_loop: bool = False
     _subscriptions: Subscriptions | None = field(init=False, default=None)
     _natures: dict[str, Nature] = field(init=False, default_factory=dict[str, Nature])
     _prompts: dict[str, tuple[frozenset[str], frozenset[str]]] = field(
@@ -148,7 +168,7 @@ class Lodge(Generic[D]):
             cache_hints={
                 "tools/list": hint,
                 "prompts/list": hint,
-                "resources/list": hint,
+                "resources/list": hint if self.lists is None else CacheHint(ttl_ms=VARYING_TTL_MS, scope="private"),
                 "resources/templates/list": hint,
             },
             middleware=[Guard(self, self.steps, self.hidden)],
@@ -158,9 +178,12 @@ class Lodge(Generic[D]):
         for resource in self.declarations.resources.values():
             self._add_resource(resource)
         self._add_completions()
-        if self.watch is not None:
-            self._subscriptions = Subscriptions(self.watch)
+        if self.watch is not None or self.lists is not None:
+            self._subscriptions = Subscriptions(self.watch, self.lists.watch if self.lists else None)
             self._subscriptions.register(self.lowlevel)
+            self._declare_changes()
+        if self.lists is not None:
+            self.lowlevel.add_request_handler("resources/list", PaginatedRequestParams, self._list)
 
     @property
     def server(self) -> str:
@@ -171,6 +194,11 @@ class Lodge(Generic[D]):
     def lowlevel(self) -> Server[Any]:
         """The SDK's low-level server, for our own transports."""
         return self.mcp._lowlevel_server  # pyright: ignore[reportPrivateUsage] - the SDK's own docs use it so
+
+    @property
+    def list_varies(self) -> bool:
+        """Whether the list of resources is another from time to time."""
+        return self.lists is not None
 
     def drain(self) -> None:
         """End what would stay open for as long as its clients like: listen streams."""
@@ -187,10 +215,57 @@ class Lodge(Generic[D]):
 
     def resource(self, uri: str) -> str:
         """The declared name of the resource or template that a URI belongs to; the URI if there is none."""
+        found = self._declared(uri)
+        return found.name if found else uri
+
+    def yields(self, uri: str) -> Label:
+        """The label of what a resource holds."""
+        found = self._declared(uri)
+        return found.yields if found else PUBLIC
+
+    def _declared(self, uri: str) -> ResourceDeclaration | None:
         for declaration in self.declarations.resources.values():
-            if UriTemplate.parse(declaration.uri).match(uri) is not None:
-                return declaration.name
-        return uri
+            if _template(declaration.uri).match(uri) is not None:
+                return declaration
+        return None
+
+    def _declare_changes(self) -> None:
+        """Say in the capabilities what is told of, and no more: the SDK takes all for told once anything is."""
+        derived = self.lowlevel.get_capabilities
+
+        def get_capabilities(*args: Any, **kwargs: Any) -> ServerCapabilities:
+            found = derived(*args, **kwargs)
+            for capability, changes in (
+                (found.tools, False),
+                (found.prompts, False),
+                (found.resources, self.list_varies),
+            ):
+                if capability is not None:
+                    capability.list_changed = changes
+            if found.resources is not None:
+                found.resources.subscribe = self.watch is not None
+            return found
+
+        vars(self.lowlevel)["get_capabilities"] = get_capabilities
+
+    async def _list(self, ctx: ServerRequestContext[Any, Any], params: PaginatedRequestParams) -> ListResourcesResult:
+        """A page of the list of resources, those declared first.
+
+        Raises:
+            MCPError: The cursor is none.
+        """
+        assert self.lists is not None
+        assert self._subscriptions is not None
+        # Before the list is made: a change in between is then told of, rather than missed.
+        await self._subscriptions.listed(ctx)
+        try:
+            page = await self.lists.page(params.cursor or "")
+        except CallError as error:
+            raise MCPError(INVALID_PARAMS, sendable(str(error))) from None
+        declared = [] if params.cursor else await self.mcp.list_resources()
+        return ListResourcesResult(
+            resources=[*declared, *map(_resource, page.resources)], next_cursor=page.cursor or None
+        )
 
     def _add_prompt(self, declaration: PromptDeclaration) -> None:
         function = bound(declaration.function, self.domain)
@@ -261,6 +336,17 @@ class Lodge(Generic[D]):
 
         if self.declarations.completers:
             self.mcp.completion()(complete)
+
+
+@lru_cache(maxsize=256)
+def _template(uri: str) -> UriTemplate:
+    return UriTemplate.parse(uri)
+
+
+def _resource(item: Listed) -> Resource:
+    name, title = sendable(item.name), sendable(item.title)
+    description = sendable(item.description) or None
+    return Resource(uri=item.uri, name=name, title=title or None, description=description, mime_type=item.mime_type)
 
 
 def rendered(result: object) -> str | list[Any] | InputRequiredResult:

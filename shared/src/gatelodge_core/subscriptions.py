@@ -1,8 +1,11 @@
-"""Subscriptions to resources, for both protocol eras over one source of changes.
+"""Subscriptions to resources and to their list, for both protocol eras over one source of changes.
 
 2026-07-28 listens by ``subscriptions/listen``, whose response is the stream; the 2025 revisions subscribe one URI at a
 time by ``resources/subscribe``, which the SDK's MCPServer doesn't register. Here both count as watchers of a URI: the
 first starts the watch, the last one's end stops it. Everything is bounded: URIs a session, URIs in all, streams.
+
+The list is watched like a URI. The 2025 revisions have no way to ask for that, so a session is told once it has asked for
+the list: before, it holds nothing that could be out of date.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import anyio
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourcesListChanged, ResourceUpdated
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -28,9 +31,11 @@ from mcp_types import (
     SubscriptionsListenResult,
     UnsubscribeRequestParams,
 )
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.wire import sendable
+from gatelodge_core.lists import Stop
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +45,23 @@ IN_ALL = 256
 """URIs that are watched at once."""
 STREAMS = 64
 """Listen streams open at once."""
+_STATE = "gatelodge.subscriptions"
+"""Key in a connection's state: what it watches."""
 SEND_SECONDS = 10.0
 """How long one notification may take to leave; a host that doesn't read is then passed over."""
 
-Stop = Callable[[], None]
+THE_LIST = ""
+"""What stands for the list among the watched; no URI is empty."""
+
 Watch = Callable[[str, Callable[[], None]], Awaitable[Stop]]
 """(URI, called in the event loop after a change) -> ends the watch. Raises `CallError` for what can't be watched."""
+WatchList = Callable[[Callable[[], None]], Awaitable[Stop]]
+"""The same for the list; see `lists.Lists.watch`."""
 
 
 @dataclass
 class _Watched:
-    """One URI that somebody watches."""
+    """One URI, or the list, that somebody watches."""
 
     stop: Stop | None = None
     streams: int = 0
@@ -64,11 +75,13 @@ class Subscriptions:
     """All subscriptions of one server.
 
     Args:
-        watch: Starts the watch of a URI.
+        watch: Starts the watch of a URI; None if none can be.
+        watch_list: Starts the watch of the list; None if it never changes.
     """
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch | None, watch_list: WatchList | None = None) -> None:
         self._watch = watch
+        self._watch_list = watch_list
         self._bus = InMemorySubscriptionBus()
         self._listen = ListenHandler(self._bus, max_subscriptions=STREAMS)
         self._watched: dict[str, _Watched] = {}
@@ -78,8 +91,9 @@ class Subscriptions:
     def register(self, server: Server[Any]) -> None:
         """Take the methods of both eras on."""
         server.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self.listen)
-        server.add_request_handler("resources/subscribe", SubscribeRequestParams, self.subscribe)
-        server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self.unsubscribe)
+        if self._watch is not None:
+            server.add_request_handler("resources/subscribe", SubscribeRequestParams, self.subscribe)
+            server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self.unsubscribe)
 
     def drain(self) -> None:
         """End all listen streams in good order; a stream kept open would hold up the end of an HTTP server."""
@@ -93,10 +107,12 @@ class Subscriptions:
         Raises:
             MCPError: More URIs than a stream may watch.
         """
-        asked = list(dict.fromkeys(params.notifications.resource_subscriptions or ()))
+        asked = [uri for uri in dict.fromkeys(params.notifications.resource_subscriptions or ()) if uri != THE_LIST]
         if len(asked) > PER_SESSION:
             raise MCPError(INVALID_PARAMS, f"too_many_subscriptions: a stream may watch {PER_SESSION} URIs.")
         held: list[str] = []
+        if params.notifications.resources_list_changed:
+            asked.append(THE_LIST)
         try:
             for uri in asked:
                 try:
@@ -104,13 +120,13 @@ class Subscriptions:
                     held.append(uri)
                 except CallError as error:
                     logger.info("not watched: %s", error)
-            # Lists never change while the server runs, so nothing but resources is promised.
+            # Tools and prompts are the same for as long as the server runs, so nothing else is promised.
             honoured = params.notifications.model_copy(
                 update={
-                    "resource_subscriptions": held,
+                    "resource_subscriptions": [uri for uri in held if uri != THE_LIST],
                     "tools_list_changed": None,
                     "prompts_list_changed": None,
-                    "resources_list_changed": None,
+                    "resources_list_changed": True if THE_LIST in held else None,
                 }
             )
             return await self._listen(ctx, params.model_copy(update={"notifications": honoured}))
@@ -129,27 +145,55 @@ class Subscriptions:
         connection = _connection(ctx)
         if not connection.has_standalone_channel:
             raise MCPError(INVALID_REQUEST, "no_session: subscriptions need a session; this server keeps none.")
-        mine: set[str] = connection.state.setdefault("gatelodge.subscriptions", set[str]())
-        if uri in mine:
+        mine = self._of(connection)
+        if not uri or uri in mine:
             return EmptyResult()
-        if len(mine) >= PER_SESSION:
+        if len(mine - {THE_LIST}) >= PER_SESSION:
             raise MCPError(INVALID_PARAMS, f"too_many_subscriptions: a session may watch {PER_SESSION} URIs.")
-        if not mine and "gatelodge.teardown" not in connection.state:
-            connection.state["gatelodge.teardown"] = True
+        try:
+            await self._join(connection, uri)
+        except CallError as error:
+            raise MCPError(INVALID_PARAMS, sendable(str(error)), {"uri": uri}) from None
+        return EmptyResult()
+
+    async def listed(self, ctx: ServerRequestContext[Any, Any]) -> None:
+        """Tell the session that asks for the list of its changes from now on, if it is of the 2025 revisions."""
+        connection = _connection(ctx)
+        legacy = ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS
+        if self._watch_list is None or not legacy or not connection.has_standalone_channel:
+            return
+        if THE_LIST not in self._of(connection):
+            try:
+                await self._join(connection, THE_LIST)
+            except CallError as error:
+                logger.info("the list is not watched: %s", error)
+
+    def _of(self, connection: Connection) -> set[str]:
+        """What a connection watches; it is let go of when the connection ends."""
+        mine: set[str] | None = connection.state.get(_STATE)
+        if mine is None:
+            mine = connection.state[_STATE] = set[str]()
             connection.exit_stack.callback(self._forget, connection, mine)
+        return mine
+
+    async def _join(self, connection: Connection, uri: str) -> None:
+        """Let a connection watch a URI that it doesn't yet.
+
+        Raises:
+            CallError: It can't be watched.
+        """
+        mine = self._of(connection)
         mine.add(uri)
         try:
             (await self._hold(uri)).sessions[id(connection)] = connection
-        except BaseException as error:
+        except BaseException:
             mine.discard(uri)
-            if isinstance(error, CallError):
-                raise MCPError(INVALID_PARAMS, sendable(str(error)), {"uri": uri}) from None
             raise
-        return EmptyResult()
 
     async def unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:
         """End what `subscribe` began; for any other URI nothing happens."""
-        self._drop(_connection(ctx), str(params.uri))
+        if params.uri:
+            self._drop(_connection(ctx), str(params.uri))
         return EmptyResult()
 
     def _forget(self, connection: Connection, mine: set[str]) -> None:
@@ -157,7 +201,7 @@ class Subscriptions:
             self._drop(connection, uri)
 
     def _drop(self, connection: Connection, uri: str) -> None:
-        mine: set[str] = connection.state.get("gatelodge.subscriptions", set[str]())
+        mine = self._of(connection)
         entry = self._watched.get(uri)
         if uri in mine and entry is not None and entry.sessions.pop(id(connection), None) is not None:
             mine.discard(uri)
@@ -171,18 +215,32 @@ class Subscriptions:
         """
         entry = self._watched.get(uri)
         if entry is None:
-            if len(self._watched) >= IN_ALL:
+            if uri != THE_LIST and len(self._watched) >= IN_ALL:
                 raise CallError("too_many_subscriptions", f"{IN_ALL} URIs are watched already.")
             entry = self._watched[uri] = _Watched()
         entry.users += 1
         try:
             async with entry.lock:
                 if entry.stop is None:
-                    entry.stop = await self._watch(uri, lambda: self._changed(uri))
+                    entry.stop = await self._begun(uri)
         except BaseException:
             self._let_go(uri)
             raise
         return entry
+
+    async def _begun(self, uri: str) -> Stop:
+        """The watch itself.
+
+        Raises:
+            CallError: It can't be watched.
+        """
+        if uri == THE_LIST:
+            if self._watch_list is None:
+                raise CallError("not_supported", "the list never changes.")
+            return await self._watch_list(lambda: self._changed(uri))
+        if self._watch is None:
+            raise CallError("not_supported", "resources can't be watched here.")
+        return await self._watch(uri, lambda: self._changed(uri))
 
     def _let_go(self, uri: str) -> None:
         entry = self._watched[uri]
@@ -206,10 +264,13 @@ class Subscriptions:
             if entry is None:
                 continue
             if entry.streams:
-                await self._bus.publish(ResourceUpdated(uri))
+                await self._bus.publish(ResourceUpdated(uri) if uri != THE_LIST else ResourcesListChanged())
             for connection in list(entry.sessions.values()):
                 with anyio.move_on_after(SEND_SECONDS) as scope:
-                    await connection.send_resource_updated(uri)
+                    if uri == THE_LIST:
+                        await connection.send_resource_list_changed()
+                    else:
+                        await connection.send_resource_updated(uri)
                 if scope.cancelled_caught:
                     logger.warning("a host does not read its notifications; one is left out")
 

@@ -16,6 +16,9 @@ GROUPS = ("core", "dev", "dba", "write", "admin")
 DEFAULT = "default"
 """The name of the one database that needs none."""
 
+RESERVED = ("results",)
+"""Names that mean something else where a database's could stand, in URIs of resources."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _OWN = re.compile(r"([A-Z][A-Z0-9_]*?)_(WRITE_URL|URL|DESCRIPTION|PASSWORD_COMMAND|SSH|ROLE)")
 _PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@|\bpassword\s*=", re.IGNORECASE)
@@ -52,7 +55,9 @@ class PostgresSettings(LodgeSettings):
         json_schema_extra={"flag": False},
     )
     demo: bool = Field(default=False, description="Serve a small generated shop database of its own.")
-    allow_root: bool = Field(default=False, description="With --demo as root: let it create a system user.")
+    allow_root: bool = Field(
+        default=False, description="With --demo as root outside a container: let the user nobody run the database."
+    )
     tools: Texts = Field(
         default_factory=lambda: ["core", "dev", "dba"],
         description=f"Tools offered, by group: {', '.join(GROUPS)}.",
@@ -85,6 +90,9 @@ class PostgresSettings(LodgeSettings):
     allow_relations: Texts = Field(
         default_factory=list[str], description="If given, only tables and views that match one of these globs are read."
     )
+    allow_foreign: bool = Field(
+        default=False, description="Read foreign tables, which reach other servers, files or programs."
+    )
     mask_columns: Texts = Field(
         default_factory=list[str], description="A glob of columns whose values are masked, for example *.users.email."
     )
@@ -98,6 +106,12 @@ class PostgresSettings(LodgeSettings):
     connect_seconds: float = Field(default=10, ge=1, le=60, description="The longest a connection may take.")
     pool_size: int = Field(default=4, ge=1, le=50, description="Connections to each database.")
     export_mb: int = Field(default=256, ge=1, le=100_000, description="The largest export.")
+    catalog_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=3600,
+        description="While a host listens: how often to look for new or changed tables; 0 only when this server changes some.",
+    )
     export_minutes: int = Field(default=60, ge=1, le=10_080, description="How long an export is kept.")
 
     @model_validator(mode="before")
@@ -141,6 +155,8 @@ class PostgresSettings(LodgeSettings):
         for name, database in given.items():
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name[:40]!r} is no name: lower-case letters, digits and _, at most 40")
+            if name in RESERVED:
+                raise ValueError(f"{name!r} can't name a database: pg://{name} is something else")
             try:
                 shlex.split(database.password_command)
             except ValueError as error:
@@ -161,10 +177,16 @@ class PostgresSettings(LodgeSettings):
             found[DEFAULT] = DatabaseSettings(url=self.url, write_url=self.write_url)
         for text in self.connect:
             name, separator, url = text.partition("=")
-            if not separator or not _NAME.fullmatch(name) or "://" not in url:
+            if not separator or not _NAME.fullmatch(name) or name in RESERVED or "://" not in url:
                 name, url = DEFAULT, text
             found[name] = DatabaseSettings(url=SecretStr(url), write_url=self.write_url)
-        return {**found, **self.databases}
+        for name, given in self.databases.items():
+            known = found.get(name)
+            if known is not None and not given.url.get_secret_value():
+                # Its URL was given by itself, and the rest, such as DEFAULT_SSH, by name.
+                given = given.model_copy(update={"url": known.url})  # noqa: PLW2901 - the same, completed
+            found[name] = given
+        return found
 
     def secrets(self) -> dict[str, str]:
         """The secrets among the settings: URLs and the passwords in them."""

@@ -1,7 +1,7 @@
 """One call on its way through the lodge, and the steps it walks.
 
-A step takes the call and the next step, and never reaches back. Tools, resources, prompts and completions all walk
-the same way.
+A step takes the call and the next step, and never reaches back. Tools, resources, prompts, completions and lists that
+vary all walk the same way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.effects import Nature
 
-Kind = Literal["tool", "resource", "prompt", "completion"]
+Kind = Literal["tool", "resource", "prompt", "completion", "list"]
 Transport = Literal["stdio", "http", "memory"]
 
 
@@ -67,7 +67,7 @@ class Call:
 
     Args:
         kind: Which of the primitives is used.
-        name: The tool's or prompt's name, or the resource's URI.
+        name: The tool's or prompt's name, the resource's URI, or of a list its method.
         arguments: As the caller sent them; validated only by the tool itself.
         nature: What the tool does, from its declaration. Reading, for everything that isn't a tool.
         scope: The scope that the call needs, such as ``filesystem:read``.

@@ -1,6 +1,6 @@
 """The lodge's place in the SDK: one middleware that turns a message into a `Call` and walks it through the steps.
 
-Everything that isn't a call (handshake, lists, pings, notifications) passes; only its unexpected errors are masked.
+Everything that isn't a call (handshake, fixed lists, pings, notifications) passes; only its unexpected errors are masked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from gatelodge_core.auth.principal import CALLER, Principal, local_user
-from gatelodge_core.effects import READ, Nature
+from gatelodge_core.effects import READ, Label, Nature
 from gatelodge_core.guard.call import Call, Kind, Next, Outcome, Step
 from gatelodge_core.guard.channel import MessageChannel
 from gatelodge_core.guard.limits import LimitError
@@ -39,11 +39,11 @@ _KINDS: dict[str, tuple[Kind, str]] = {
     "prompts/get": ("prompt", "name"),
     "completion/complete": ("completion", "ref"),
 }
-
+LIST = "resources/list"
+"""A call where the list varies: its backend is asked, and what it names was written by others."""
 
 MAX_LISTENED = 65
 """Resources of one listen request that are judged: one more than a stream may watch, so that too many are told of."""
-_MAY = Outcome({})
 
 
 class Directory(Protocol):
@@ -64,6 +64,15 @@ class Directory(Protocol):
 
     def resource(self, uri: str) -> str:
         """The declared name of the resource or template that a URI belongs to; the URI if there is none."""
+        ...
+
+    def yields(self, uri: str) -> Label:
+        """The label of what a resource holds."""
+        ...
+
+    @property
+    def list_varies(self) -> bool:
+        """Whether the list of resources is another from time to time."""
         ...
 
 
@@ -91,7 +100,7 @@ class Guard:
                 return self._listed(await call_next(ctx), self._principal(ctx))
             if ctx.method == "subscriptions/listen" and ctx.request_id is not None:
                 return await call_next(await self._permitted(ctx))
-            if ctx.method not in _KINDS or ctx.request_id is None:
+            if not self._is_call(ctx.method) or ctx.request_id is None:
                 return await call_next(ctx)
             return (await self._walk(ctx, call_next)).result
         except LimitError as error:
@@ -113,6 +122,9 @@ class Guard:
                 INTERNAL_ERROR, f"Internal error. Reference {reference} finds the details in the server's log."
             ) from None
 
+    def _is_call(self, method: str) -> bool:
+        return method in _KINDS or (method == LIST and self._directory.list_varies)
+
     async def _walk(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> Outcome:
         channel = MessageChannel(ctx)
         call = self._describe(ctx, channel)
@@ -127,35 +139,46 @@ class Guard:
         return await self._along(arrive)(call)
 
     async def _permitted(self, ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[Any, Any]:
-        """A listen request with those resources alone that the caller may read.
+        """A listen request with those resources alone that the caller may read, and the list if that may be asked for.
 
-        Each is judged as a read of its own; the stream itself is open for as long as the client likes, and no call.
+        Each is judged as a call of its own; the stream itself is open for as long as the client likes, and no call.
         """
+        # What is watched, is watched in the caller's name.
+        CALLER.set(self._principal(ctx))
         params = dict(ctx.params or {})
         wanted: object = params.get("notifications")
         if not isinstance(wanted, Mapping):
             return ctx
-        asked = cast("Mapping[str, Any]", wanted).get("resourceSubscriptions")
-        if not isinstance(asked, list):
-            return ctx
+        notifications = dict(cast("Mapping[str, Any]", wanted))
+        if self._directory.list_varies and notifications.get("resourcesListChanged") is True:
+            notifications["resourcesListChanged"] = await self._may(replace(ctx, method=LIST, params={}))
+        asked = notifications.get("resourceSubscriptions")
+        if isinstance(asked, list):
+            notifications["resourceSubscriptions"] = [
+                str(uri)
+                for uri in cast("list[object]", asked)[:MAX_LISTENED]
+                if await self._may(replace(ctx, method="resources/read", params={**params, "uri": uri}))
+            ]
+        return replace(ctx, params={**params, "notifications": notifications})
+
+    async def _may(self, ctx: ServerRequestContext[Any, Any]) -> bool:
+        """Whether a call would be made, which isn't."""
+        arrived = False
 
         async def arrive(_: Call) -> Outcome:
-            return _MAY
+            nonlocal arrived
+            arrived = True
+            return Outcome({})
 
-        allowed: list[str] = []
-        for uri in cast("list[object]", asked)[:MAX_LISTENED]:
-            reading = replace(ctx, method="resources/read", params={**params, "uri": uri})
-            call = self._describe(reading, MessageChannel(reading))
-            try:
-                # A question can't be put here: what needs one is left out.
-                if await self._along(arrive)(call) is _MAY:
-                    allowed.append(str(uri))
-            except LimitError:
-                raise
-            except MCPError as error:
-                logger.info("not listened to: %s", error)
-        notifications = {**cast("Mapping[str, Any]", wanted), "resourceSubscriptions": allowed}
-        return replace(ctx, params={**params, "notifications": notifications})
+        try:
+            # A question can't be put here: what needs one does not arrive.
+            await self._along(arrive)(self._describe(ctx, MessageChannel(ctx)))
+        except LimitError:
+            raise
+        except MCPError as error:
+            logger.info("not listened to: %s", error)
+            return False
+        return arrived
 
     def _along(self, way: Next) -> Next:
         """All steps, and then `way`."""
@@ -178,14 +201,20 @@ class Guard:
             MCPError: INVALID_PARAMS, for an unknown tool or prompt, or arguments a prompt doesn't have.
         """
         params = ctx.params or {}
-        kind, key = _KINDS[ctx.method]
-        name, arguments = _subject(kind, params.get(key), params)
+        if ctx.method == LIST:
+            kind, name = "list", LIST
+            arguments: Mapping[str, Any] = {"cursor": params["cursor"]} if params.get("cursor") else {}
+        else:
+            kind, key = _KINDS[ctx.method]
+            name, arguments = _subject(kind, params.get(key), params)
         nature = Nature(READ)
         if kind == "tool":
             declared = self._directory.tool(name)
             if declared is None:
                 raise MCPError(INVALID_PARAMS, f"Unknown tool: {name[:80]}")
             nature = declared
+        elif kind == "resource":
+            nature = Nature(READ, yields=self._directory.yields(name))
         elif kind == "prompt":
             self._check_prompt(name, arguments)
         assert ctx.request_id is not None

@@ -260,7 +260,14 @@ def _wrapped(block: Any, source: str, nonce: str) -> Any:
         return block
     fields = cast("dict[str, Any]", block)
     text: object = fields.get("text")
-    return {**fields, "text": wrap(text, source, nonce)} if isinstance(text, str) else fields
+    if not isinstance(text, str) or not _is_prose(str(fields.get("mimeType") or "")):
+        return fields
+    return {**fields, "text": wrap(text, source, nonce)}
+
+
+def _is_prose(mime_type: str) -> bool:
+    """Whether a text is read by a model alone: a program that takes a resource's JSON or CSV would fail on an envelope."""
+    return not mime_type or (mime_type.startswith("text/") and not mime_type.startswith("text/csv"))
 
 
 def _masked(value: object, depth: int = 0) -> bool:

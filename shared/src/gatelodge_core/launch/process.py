@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -9,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 from anyio.abc import TaskGroup
@@ -58,7 +59,14 @@ def run(lodge: Lodge[object], wire: Wire | None, http: HttpOptions | None, *, re
     gc.freeze()
     # A SIGINT in the moment before our handler is in place.
     with contextlib.suppress(KeyboardInterrupt):
-        anyio.run(_serve, lodge, wire, service)
+        anyio.run(_serve, lodge, wire, service, backend_options=_loop(lodge))
+
+
+def _loop(lodge: Lodge[object]) -> dict[str, Any]:
+    """Which event loop: on Windows the usual one can't watch the sockets that some drivers bring along."""
+    if sys.platform == "win32" and lodge.selector_loop:
+        return {"loop_factory": asyncio.SelectorEventLoop}
+    return {}
 
 
 def _enter(lodge: Lodge[object], *, serving: bool, required: bool) -> str:

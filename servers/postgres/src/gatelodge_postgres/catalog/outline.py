@@ -73,23 +73,22 @@ async def outline(session: Session, judge: Judge, schema: str) -> Outline:
 
 
 def _relation(one: Described) -> str:
-    keys = {constraint: kind for constraint, kind, _ in one.constraints}
-    primary = _columns_of(one, "p")
-    unique = {tuple(words) for words in _all_columns_of(one, "u")}
+    primary = [word for _, kind, text in one.constraints if kind == "p" for word in _words(text)]
+    unique: set[str] = set()
     references: dict[str, str] = {}
-    rest: list[str] = []
-    for constraint, kind, text in one.constraints:
-        found = _KEY.match(text)
-        own = [word.strip() for word in found["own"].split(",")] if found else []
-        if found and len(own) == 1:
-            references[own[0]] = f"{found['target'].strip()}.{found['their']}"
-        elif kind == "f" or (kind == "u" and len(_words(text)) > 1):
+    rest: list[str] = [f"PRIMARY KEY ({', '.join(primary)})"] if len(primary) > 1 else []
+    for _, kind, text in one.constraints:
+        key = _KEY.match(text) if kind == "f" else None
+        own = _words(text)
+        if key and len(own) == 1:
+            references[own[0]] = f"{key['target'].strip()}.{key['their']}"
+        elif kind == "u" and len(own) == 1:
+            unique.add(own[0])
+        elif kind in "fu":
             rest.append(text)
-        del keys[constraint]
     columns = [_column(column, primary, unique, references) for column in one.columns[:MOST_COLUMNS]]
     left = len(one.columns) - MOST_COLUMNS
     columns += [f"... {left} more columns"] if left > 0 else []
-    columns += [f"PRIMARY KEY ({', '.join(primary)})"] if len(primary) > 1 else []
     words = f"{_KINDS.get(one.kind, 'relation')} {ident(one.name)} ({', '.join([*columns, *rest])})"
     notes = [f"~{one.rows:.0f} rows"] if one.kind in "rpm" and one.rows > 0 else []
     notes += [f"{one.child_count} partitions"] if one.child_count else []
@@ -97,24 +96,16 @@ def _relation(one: Described) -> str:
     return f"{words} -- {'; '.join(notes)}" if notes else words
 
 
-def _column(column: Attribute, primary: list[str], unique: set[tuple[str, ...]], references: dict[str, str]) -> str:
+def _column(column: Attribute, primary: list[str], unique: set[str], references: dict[str, str]) -> str:
     name = ident(column.name)
     words = [name, column.type]
     if [name] == primary:
         words.append("PK")
     elif column.required:
         words.append("NOT NULL")
-    words += ["UNIQUE"] if (name,) in unique else []
+    words += ["UNIQUE"] if name in unique else []
     words += [f"-> {references[name]}"] if name in references else []
     return " ".join(words) + (f" /* {_flat(column.comment)} */" if column.comment else "")
-
-
-def _columns_of(one: Described, kind: str) -> list[str]:
-    return next(iter(_all_columns_of(one, kind)), [])
-
-
-def _all_columns_of(one: Described, kind: str) -> list[list[str]]:
-    return [_words(text) for _, which, text in one.constraints if which == kind]
 
 
 def _words(text: str) -> list[str]:

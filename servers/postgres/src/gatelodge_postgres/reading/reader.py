@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -23,6 +24,9 @@ from gatelodge_postgres.verdict.judge import Judge, Verdict
 from gatelodge_postgres.verdict.known import SECONDS
 from gatelodge_postgres.verdict.parse import Statement, statement
 
+_STALE = ("undefined_table", "undefined_column", "undefined_function", "invalid_column_reference", "datatype_mismatch")
+"""Errors that can come of a catalog that has changed since it was asked."""
+_PARAMETER = re.compile(r"\$\d")
 MAX_PLANS = 512
 MAX_KEPT = 8192
 """Characters of a statement whose preparation is remembered."""
@@ -114,6 +118,8 @@ class Reader:
         self.judge = judge
         self.caps = caps
         self.names = Names()
+        self.forgotten: Callable[[], None] = lambda: None
+        """Called when the catalog seems to have changed; must not block."""
         self._plans: OrderedDict[str, tuple[float, Prepared]] = OrderedDict()
 
     def forget(self) -> None:
@@ -121,6 +127,7 @@ class Reader:
         self._plans.clear()
         self.judge.known.forget()
         self.names.forget()
+        self.forgotten()
 
     async def query(
         self, sql: str, parameters: Sequence[object], *, rows: int, size: int, skip: int = 0, seconds: float = 0
@@ -144,8 +151,8 @@ class Reader:
         async def work(session: Session) -> Answer:
             try:
                 return await self._query(session, sql, parameters, Wanted(rows, size, skip, limit), begun)
-            except psycopg.Error as error:
-                if error.sqlstate in ("42P10", "0A000", "42P11", "42703", "42P01", "42804", "42883"):
+            except CallError as error:
+                if error.code in _STALE:
                     self.forget()
                 raise
 
@@ -176,7 +183,8 @@ class Reader:
             alone, explained = statement(sql), False
         expected = None
         try:
-            if self.caps.max_cost and not explained:
+            # Without values there is nothing to plan for yet; whether the statement wants some, the description tells.
+            if self.caps.max_cost and not explained and (parameters or not _PARAMETER.search(alone.text)):
                 description, expected = await cost.described_and_estimated(session, alone.text, parameters)
             else:
                 description = await describe(session, alone.text)

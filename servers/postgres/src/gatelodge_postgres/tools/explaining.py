@@ -13,8 +13,10 @@ from pydantic import Field
 
 from gatelodge_postgres.connect.session import Session, decoded
 from gatelodge_postgres.dba.hypothetical import hypothetical
+from gatelodge_postgres.dba.plans import planned
 from gatelodge_postgres.errors import told
 from gatelodge_postgres.reading.plans import Plan, findings, tree
+from gatelodge_postgres.reading.reader import Prepared
 from gatelodge_postgres.sources import Sources
 from gatelodge_postgres.tools.arguments import Connection, Params, Sql, TimeoutMs
 from gatelodge_postgres.tools.querying import DATA, seconds
@@ -46,27 +48,20 @@ async def explain_query(
         made = await source.reader.prepare(session, sql, params)
         if made.explained:
             raise CallError("invalid_arguments", "sql begins with EXPLAIN.", "Send the statement alone.")
-        values = params or [None] * len(made.description.parameters)
-        generically = generic or (bool(made.description.parameters) and not params)
-        if generically and session.version < 160000:
-            raise CallError("invalid_arguments", "plans for any parameters need PostgreSQL 16.", "Give params.")
+        unknown = len(made.description.parameters) if generic or not params else 0
+        if analyze and unknown:
+            raise CallError("invalid_arguments", f"the statement has {unknown} parameters.", "Give params to run it.")
 
-        async def plan(*, measured: bool) -> Plan:
-            options = ["FORMAT JSON", "VERBOSE false"]
-            options += ["ANALYZE", "BUFFERS", "TIMING"] if measured else []
-            options += ["GENERIC_PLAN"] if generically else []
-            session.tainted = True
-            try:
-                result = await session.extended(f"EXPLAIN ({', '.join(options)}) {made.sql}", values)
-            except psycopg.Error as error:
-                raise told(error, sql=sql, prefix=len(f"EXPLAIN ({', '.join(options)}) ") - made.offset) from None
-            return cast("dict[str, Any]", json.loads(decoded(result.get_value(0, 0) or b"[]"))[0])
+        async def plan() -> Plan:
+            if unknown:
+                return {"Plan": await planned(session, made.sql, unknown)}
+            return await _explained(session, made, sql, params, measured=analyze)
 
-        before = await plan(measured=analyze)
+        before = await plan()
         if not hypothetical_indexes:
             return _shown(before)
-        await hypothetical(session, hypothetical_indexes)
-        after = await plan(measured=False)
+        await hypothetical(session, hypothetical_indexes, source.reader)
+        after = await plan()
         was, now = before["Plan"]["Total Cost"], after["Plan"]["Total Cost"]
         change = f"cost {was:.2f} without and {now:.2f} with the hypothetical indexes"
         return f"{change} ({(now - was) / max(was, 0.01):+.0%})\n\n{_shown(after)}"
@@ -74,6 +69,16 @@ async def explain_query(
     return await ticking(
         progress, "the plan is made", source.database.run(work, seconds=seconds(source, timeout_ms), sql=sql)
     )
+
+
+async def _explained(session: Session, made: Prepared, sql: str, params: list[Any], *, measured: bool) -> Plan:
+    head = f"EXPLAIN ({'FORMAT JSON, ANALYZE, BUFFERS, TIMING' if measured else 'FORMAT JSON'}) "
+    session.tainted = True
+    try:
+        result = await session.extended(head + made.sql, params)
+    except psycopg.Error as error:
+        raise told(error, sql=sql, prefix=len(head) - made.offset) from None
+    return cast("Plan", json.loads(decoded(result.get_value(0, 0) or b"[]"))[0])
 
 
 def _shown(plan: Plan) -> str:
