@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -11,9 +12,9 @@ from gatelodge_core.auth.principal import CALLER, Principal
 from gatelodge_core.errors import CallError
 from gatelodge_postgres.changing.changer import changes_of
 from gatelodge_postgres.changing.tokens import Tokens
-from gatelodge_postgres.server import places
+from gatelodge_postgres.server import places, sources_of
 from gatelodge_postgres.settings import PostgresSettings
-from gatelodge_postgres.sources import Source, Sources
+from gatelodge_postgres.sources import Sources
 from gatelodge_postgres.tools.changing import apply_change, preview_change
 
 from tests.postgres.seed import Home
@@ -83,9 +84,11 @@ def settings_of(home: Home, *, role: str = WRITER, **given: Any) -> PostgresSett
 async def writing(home: Home, *, role: str = WRITER, **given: Any) -> AsyncGenerator[Writing]:
     """Write mode on a seeded database, with a role of one's choice."""
     settings = settings_of(home, role=role, **given)
-    sources = Sources({name: Source(name, place, settings) for name, place in places(settings).items()})
-    async with sources.life():
-        yield Writing(sources)
+    with tempfile.TemporaryDirectory() as state:
+        settings = settings.model_copy(update={"state_dir": state})
+        sources = sources_of(settings, places(settings))
+        async with sources.life():
+            yield Writing(sources)
 
 
 MAKER = "app_maker"

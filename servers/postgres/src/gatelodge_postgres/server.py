@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import replace
-from functools import partial, wraps
+from functools import partial
 from importlib.metadata import version
-from typing import Any, TypeVar, get_type_hints
 
-from gatelodge_core.declare import Declarations, PromptDeclaration, ToolDeclaration, merged, read_only
+from gatelodge_core.declare import Declarations, merged, read_only
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.keeper import Keeper
 from gatelodge_core.sandbox import profiles
 from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.server import Identity, Lodge
 
+from gatelodge_postgres.choosing import choosing, told
 from gatelodge_postgres.completing import completing
 from gatelodge_postgres.connect.target import parse
 from gatelodge_postgres.demo import with_demo
+from gatelodge_postgres.dev.exports import Exports
 from gatelodge_postgres.leading import lead
 from gatelodge_postgres.listing import Listing
 from gatelodge_postgres.prompts import prompts
@@ -30,10 +30,15 @@ from gatelodge_postgres.subjects import effect, subjects
 from gatelodge_postgres.tools.activity import activity
 from gatelodge_postgres.tools.admin import admin
 from gatelodge_postgres.tools.changing import write
+from gatelodge_postgres.tools.comparing import comparing
 from gatelodge_postgres.tools.explaining import explaining
+from gatelodge_postgres.tools.exporting import exporting
 from gatelodge_postgres.tools.health import health
 from gatelodge_postgres.tools.objects import objects
+from gatelodge_postgres.tools.profiling import profiling
 from gatelodge_postgres.tools.querying import querying
+from gatelodge_postgres.tools.schema_search import searching
+from gatelodge_postgres.tools.typing_code import typing_code
 from gatelodge_postgres.tools.workload import workload
 
 INSTRUCTIONS = (
@@ -49,6 +54,7 @@ CHANGING = (
 
 GROUPED: dict[str, Declarations[Sources]] = {
     "core": merged([objects, querying, explaining, resources, prompts, completing]),
+    "dev": merged([searching, profiling, exporting, typing_code, comparing]),
     "dba": merged([workload, health, activity]),
     "admin": admin,
     "write": write,
@@ -64,35 +70,7 @@ def declarations(settings: PostgresSettings) -> Declarations[Sources]:
     groups += ["admin"] if settings.allow_admin else []
     chosen = {tool for name in groups for tool in GROUPED.get(name, Declarations[Sources]()).tools}
     offered = OFFERED.chosen(lambda tool: tool.name in chosen and (not settings.read_only or read_only(tool)))
-    if len(settings.all_databases()) <= 1:
-        offered = replace(
-            offered,
-            tools={name: without_connection(tool) for name, tool in offered.tools.items()},
-            prompts={name: without_connection(prompt) for name, prompt in offered.prompts.items()},
-        )
-    return offered
-
-
-Called = TypeVar("Called", ToolDeclaration, PromptDeclaration)
-
-
-def without_connection(tool: Called) -> Called:
-    """A tool or prompt that doesn't take ``connection``: with one database it would only be one more thing to get wrong."""
-    signature = inspect.signature(tool.function)
-    if "connection" not in signature.parameters:
-        return tool
-    hints = get_type_hints(tool.function, include_extras=True)
-    function = tool.function
-
-    @wraps(function)
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        return await function(*args, **kwargs)
-
-    del call.__wrapped__
-    call.__annotations__ = {name: hint for name, hint in hints.items() if name != "connection"}
-    kept = [parameter for name, parameter in signature.parameters.items() if name != "connection"]
-    vars(call)["__signature__"] = signature.replace(parameters=kept)
-    return replace(tool, function=call)
+    return choosing(offered, list(settings.all_databases()))
 
 
 def places(settings: PostgresSettings) -> dict[str, Place]:
@@ -115,6 +93,16 @@ def places(settings: PostgresSettings) -> dict[str, Place]:
     return found
 
 
+def sources_of(settings: PostgresSettings, reached: dict[str, Place]) -> Sources:
+    """The domain: every database, and where large results are kept."""
+    exports = Exports(
+        os.path.join(settings.state_path, "postgres", "exports"),
+        settings.export_mb * 1024 * 1024,
+        settings.export_minutes * 60,
+    )
+    return Sources({name: Source(name, place, settings) for name, place in reached.items()}, exports)
+
+
 def profile(settings: PostgresSettings, reached: dict[str, Place]) -> Profile:
     """What the process may reach: the databases' ports and sockets, certificates, its state."""
     targets = [one for place in reached.values() for one in (place.target, place.write_target) if one is not None]
@@ -122,6 +110,10 @@ def profile(settings: PostgresSettings, reached: dict[str, Place]) -> Profile:
     sockets = {folder for target in targets for folder in target.sockets}
     read = {path for target in targets for path in target.files}
     return profiles.postgres(sorted(ports), settings.state_path, read=sorted(read), sockets=sorted(sockets))
+
+
+def _instructions(settings: PostgresSettings) -> str:
+    return INSTRUCTIONS + (f" {CHANGING}" if settings.allow_write else "") + told(settings.all_databases())
 
 
 def _nothing() -> None:
@@ -135,20 +127,20 @@ def build(settings: PostgresSettings) -> Lodge[Sources]:
         SettingsError: A setting or the state directory can't be used.
         JournalError: No journal can be kept.
     """
+    close: Callable[[], None] = _nothing
+    if settings.demo:
+        settings, close = with_demo(settings)
     identity = Identity(
         "postgres",
         "Gatelodge PostgreSQL",
         "Reads PostgreSQL databases, and changes them only as previewed and confirmed.",
-        f"{INSTRUCTIONS} {CHANGING}" if settings.allow_write else INSTRUCTIONS,
+        _instructions(settings),
         version("gatelodge-postgres"),
     )
-    close: Callable[[], None] = _nothing
-    if settings.demo:
-        settings, close = with_demo(settings)
     reached = places(settings)
     offered = declarations(settings)
     helper = lead(reached)
-    sources = Sources({name: Source(name, place, settings) for name, place in reached.items()})
+    sources = sources_of(settings, reached)
     keeper = Keeper(settings, identity, offered, subjects=partial(subjects, sources), effect=partial(effect, sources))
     listing = Listing(sources, settings.catalog_seconds)
 

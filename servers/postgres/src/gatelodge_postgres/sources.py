@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatelodge_core.errors import CallError
 
 from gatelodge_postgres.connect.database import READ_WRITE, Database, Timeouts
-from gatelodge_postgres.connect.pool import Password, Pool
+from gatelodge_postgres.connect.pool import Password, Pool, Ready
 from gatelodge_postgres.connect.privileges import Audit, audit
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.connect.target import Target
+from gatelodge_postgres.dev.exports import Exports
 from gatelodge_postgres.reading.masks import Masks
 from gatelodge_postgres.reading.reader import Caps, Reader
 from gatelodge_postgres.settings import DatabaseSettings, PostgresSettings
@@ -34,12 +35,14 @@ class Place:
         target: Where it reads.
         write_target: Where it changes; None if it doesn't.
         password: Asked for the password of each connection.
+        ready: Awaited before each connection.
     """
 
     settings: DatabaseSettings
     target: Target
     write_target: Target | None = None
     password: Password | None = None
+    ready: Ready | None = None
 
 
 class Source:
@@ -64,6 +67,7 @@ class Source:
             seconds=settings.connect_seconds,
             sessions="prefer-standby",
             password=place.password,
+            ready=place.ready,
         )
         self.database = Database(
             name, pool, timeouts, description=place.settings.description, role=place.settings.role, gate=self._admit
@@ -74,6 +78,7 @@ class Source:
             allow_functions=tuple(settings.allow_functions),
             deny_relations=tuple(settings.deny_relations),
             allow_relations=tuple(settings.allow_relations),
+            foreign=settings.allow_foreign,
             values_kept=bool(settings.mask_columns),
         )
         caps = Caps(settings.value_chars, settings.max_cost, self.masks, judged=settings.judge == "parsed")
@@ -86,6 +91,7 @@ class Source:
                 seconds=settings.connect_seconds,
                 sessions="read-write",
                 password=place.password,
+                ready=place.ready,
             )
             self.writer = Database(name, write_pool, timeouts, role=place.settings.role, begin=READ_WRITE)
 
@@ -122,7 +128,7 @@ class Source:
 
 def strict(rules: Rules) -> Rules:
     """The same rules, with functions of users only where they are allowed: a superuser's reach further than they say."""
-    return Rules(True, rules.allow_functions, rules.deny_relations, rules.allow_relations, rules.values_kept)
+    return replace(rules, strict=True)
 
 
 class Sources:
@@ -130,10 +136,12 @@ class Sources:
 
     Args:
         sources: By name, in the order given.
+        exports: Results that were too large for an answer.
     """
 
-    def __init__(self, sources: Mapping[str, Source]) -> None:
+    def __init__(self, sources: Mapping[str, Source], exports: Exports) -> None:
         self._sources = dict(sources)
+        self.exports = exports
 
     @property
     def all(self) -> list[Source]:
@@ -160,8 +168,9 @@ class Sources:
 
     @contextlib.asynccontextmanager
     async def life(self) -> AsyncGenerator[None]:
-        """The life of all pools."""
+        """The life of all pools, and of the exports."""
         async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self.exports.life())
             for source in self._sources.values():
                 await stack.enter_async_context(source.life())
             yield

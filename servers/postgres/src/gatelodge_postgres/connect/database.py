@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 READ_ONLY: LiteralString = "BEGIN READ ONLY"
 READ_WRITE: LiteralString = "BEGIN"
+CONFLICT = "serialization_failure"
+PAUSE = 0.25
+"""Seconds before what a replica gave up runs once more."""
 MAX_ROLE_BYTES = 63
 """PostgreSQL cuts longer names, and a cut name could be another caller's."""
 
@@ -108,15 +111,14 @@ class Database:
                 self._open = True
             return await work(session)
 
-        lease = Lease(self._pool, opening, gated, limit, keep)
-        task = lease.start()
         try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            with anyio.CancelScope(shield=True):
-                await lease.stop("cancelled")
-            raise
-        return lease.result(sql)
+            return await _leased(Lease(self._pool, opening, gated, limit, keep), sql)
+        except CallError as error:
+            if error.code != CONFLICT or self._begin != READ_ONLY:
+                raise
+            # A replica had to remove what the query still looked at, and often more in the same moment.
+            await asyncio.sleep(PAUSE)
+            return await _leased(Lease(self._pool, opening, gated, limit, keep), sql)
 
     def _opening(self, seconds: float) -> Callable[[int], LiteralString]:
         """The text that begins a transaction. Everything in it ends with the transaction, as poolers need."""
@@ -155,3 +157,14 @@ class Database:
             raise CallError("no_role", "this caller has no role in the database.", "The person must make one.")
         quoted = name.replace('"', '""')
         return [f'SET LOCAL ROLE "{quoted}"']
+
+
+async def _leased(lease: Lease[T], sql: str) -> T:
+    task = lease.start()
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True):
+            await lease.stop("cancelled")
+        raise
+    return lease.result(sql)

@@ -29,9 +29,23 @@ T = TypeVar("T")
 GRACE = 0.5
 """Seconds that the server's own timeout has to speak before we cancel."""
 CANCEL_SECONDS = 2.0
+"""How long we try to cancel; then the connection is given up."""
+AGAIN_SECONDS = 0.1
 END_SECONDS = 3.0
 BEGIN_SECONDS = 5.0
 """The longest that the first message on a connection may take: one that slept through its peer's end hangs there."""
+_AS_NEW: tuple[LiteralString, ...] = (
+    "CLOSE ALL",
+    "SET SESSION AUTHORIZATION DEFAULT",
+    "RESET ALL",
+    "DEALLOCATE ALL",
+    "UNLISTEN *",
+    "SELECT pg_catalog.pg_advisory_unlock_all()",
+    "DISCARD PLANS",
+    "DISCARD TEMP",
+    "DISCARD SEQUENCES",
+)
+"""What DISCARD ALL does, which itself can't share a message with others."""
 _IN_TRANSACTION = (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
 
 
@@ -69,6 +83,8 @@ class Lease(Generic[T]):
     def start(self) -> asyncio.Task[T]:
         """Begin to run; the task ends in any case, soon after `stop` at the latest."""
         self._task = asyncio.create_task(self._run())
+        # Nobody asks what became of the work of a call that was cancelled.
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._task
 
     async def stop(self, why: str) -> None:
@@ -76,25 +92,28 @@ class Lease(Generic[T]):
         await asyncio.wait({self._halt(why)})
 
     def _halt(self, why: str) -> asyncio.Task[None]:
-        """Begin to stop, once; what `_end` must know is known when this returns."""
+        """Begin to stop, once; nothing more is sent for the work."""
         if self._stopping is None:
-            loop = asyncio.get_running_loop()
             self._why = why
             if self._session is not None and not self._ending:
                 self._session.stopped = True
-                self._cancelling = loop.create_task(_cancel(self._session.connection))
-            self._stopping = loop.create_task(self._stopped())
+            self._stopping = asyncio.create_task(self._stop())
         return self._stopping
 
-    async def _stopped(self) -> None:
-        task = self._task
+    async def _stop(self) -> None:
+        task, session = self._task, self._session
         assert task is not None
-        if self._session is None:
+        if session is None:
             task.cancel()  # it waits for a connection
-        elif self._cancelling is not None:
-            await asyncio.wait({self._cancelling})
-            await asyncio.wait({task}, timeout=CANCEL_SECONDS)
-            if not task.done():
+        else:
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + CANCEL_SECONDS
+            while not self._ending and not task.done() and loop.time() < deadline:
+                self._cancelling = loop.create_task(_cancel(session.connection))
+                await asyncio.wait({self._cancelling})
+                # A backend that had yet to read the statement knows nothing of a cancel that came before.
+                await asyncio.wait({task}, timeout=AGAIN_SECONDS)
+            if not self._ending and not task.done():
                 logger.warning("a server does not answer to a cancel; its connection is given up")
                 task.cancel()
         await asyncio.wait({task}, timeout=END_SECONDS)
@@ -179,39 +198,49 @@ class Lease(Generic[T]):
             again = False
 
     async def _open(self, session: Session) -> None:
+        status = session.connection.pgconn.parameter_status
+        # Bytes that are no UTF-8 would be refused on their way to us; nothing converts them.
+        raw = "; SET LOCAL client_encoding='SQL_ASCII'" if status(b"server_encoding") == b"SQL_ASCII" else ""
         try:
-            await session.constant(self._opening(0 if self._pool.plain else session.version))
+            await session.constant(self._opening(0 if self._pool.plain else session.version) + raw)
         except (InvalidParameterValue, UndefinedObject):
             if self._pool.plain:
                 raise
             # Some servers lack a setting of their version, as on systems that can't tell whether a client is there.
             await session.constant("ROLLBACK")
-            await session.constant(self._opening(0))
+            await session.constant(self._opening(0) + raw)
             self._pool.plain = True
 
     async def _end(self, session: Session, *, keep: bool) -> None:
-        """End the transaction and give the connection back: as new, or closed."""
+        """End the transaction and give the connection back: as new, or closed.
+
+        Raises:
+            CallError: It was to be committed, and was not, or nobody knows.
+            psycopg.Error: PostgreSQL refused the commit.
+            Stopped: The call ended before the commit, so there was none.
+        """
         connection = session.connection
         self._ending = True
+        committing = False
         try:
             if self._cancelling is not None:
                 # It must not meet what we send next, nor what the connection's next user does.
                 await asyncio.wait({self._cancelling})
             stopped, session.stopped = session.stopped, False
-            if connection.pgconn.transaction_status not in (*_IN_TRANSACTION, pq.TransactionStatus.IDLE):
+            status = connection.pgconn.transaction_status
+            if status not in (*_IN_TRANSACTION, pq.TransactionStatus.IDLE):
                 connection.pgconn.finish()  # in the middle of a message: nothing more can be said on it
             async with asyncio.timeout(END_SECONDS):
-                if keep and not stopped:
+                if keep and not stopped and status == pq.TransactionStatus.INTRANS:
+                    committing = True
                     await session.constant("COMMIT")
-                elif connection.pgconn.transaction_status in _IN_TRANSACTION:
-                    await session.constant("ROLLBACK")
-                for sql in session.afterwards:
-                    await session.constant(sql)
-                if session.tainted and connection.pgconn.status == pq.ConnStatus.OK:
-                    await session.constant("DISCARD ALL")
+                    committing = keep = False
+                await self._clean(session)
         except (psycopg.Error, TimeoutError) as error:
             connection.pgconn.finish()
-            if keep:
+            if committing:
+                if isinstance(error, psycopg.Error) and not is_lost(error):
+                    raise
                 text = "the connection was lost at the commit: whether the change was made is not known."
                 raise CallError("unknown_outcome", text, "Look whether it was, before anything is repeated.") from error
         except BaseException:
@@ -219,6 +248,23 @@ class Lease(Generic[T]):
             raise
         finally:
             await self._pool.give_back(connection)
+        if keep:
+            # Rolled back instead; without a word, the caller would take it for done.
+            raise Stopped
+
+    async def _clean(self, session: Session) -> None:
+        """Leave nothing behind. In one message: behind a pooler, the next one could be answered by another backend."""
+        pgconn = session.connection.pgconn
+        if pgconn.status != pq.ConnStatus.OK:
+            return
+        last: list[LiteralString] = []
+        if pgconn.transaction_status in _IN_TRANSACTION:
+            last.append("ROLLBACK")
+        last.extend(session.afterwards)
+        if session.tainted:
+            last.extend(_AS_NEW)
+        if last:
+            await session.constant("; ".join(last))
 
     async def _drop(self, connection: Connection) -> None:
         connection.pgconn.finish()

@@ -39,7 +39,7 @@ _KEEPALIVE = {
 }
 
 Password = Callable[[], Awaitable[str]]
-Ready = Callable[[], Awaitable[None]]
+Ready = Callable[[], Awaitable[str]]
 _Place = asyncio.Future[Connection | None]
 """What a waiting call gets: a connection, or None for the right to make one."""
 
@@ -53,7 +53,8 @@ class Pool:
         seconds: The longest that one may take to be had.
         sessions: What ``target_session_attrs`` asks of a host, if the target doesn't say.
         password: Asked for the password of each new connection.
-        ready: Awaited before each new connection; raises `CallError` if the way to the database isn't there.
+        ready: Awaited before each new connection, and again when that failed: what the way to the database complained of
+            since. Raises `CallError` if there is none.
     """
 
     def __init__(
@@ -182,8 +183,18 @@ class Pool:
         return connection
 
     async def _connected(self) -> Connection:
-        if self._ready is not None:
-            await self._ready()
+        if self._ready is None:
+            return await self._connect()
+        await self._ready()
+        try:
+            return await self._connect()
+        except psycopg.OperationalError as error:
+            # It may have broken in that very moment, and be there again.
+            if said := await self._ready():
+                raise unreachable(self.target.name, f"{error} ({said})") from None
+            return await self._connect()
+
+    async def _connect(self) -> Connection:
         parameters = dict(self._parameters)
         if self._password is not None:
             parameters["password"] = await self._password()

@@ -6,6 +6,7 @@ protocol, which would run several, carries only texts of our own: `constant` tak
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ MAX_NOTICES = 20
 MAX_NOTICE = 300
 _INTERVAL = 5.0
 """Seconds after which waiting looks up by itself; the socket wakes it long before."""
+_COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 _BOOL, _INTS, _FLOATS, _JSON = 16, (20, 21, 23, 26), (700, 701), (114, 3802)
 
 
@@ -175,26 +177,52 @@ class Session:
         """What the server answers to the message just sent."""
         pgconn = self.connection.pgconn
         # Not through the connection: interrupted, that would try to cancel by itself, and wait for it.
-        results = await waiting.wait_async(generators.execute(pgconn), pgconn.socket, interval=_INTERVAL)
+        results = await waiting.wait_async(_gathered(pgconn), pgconn.socket, interval=_INTERVAL)
         return _checked(pgconn, results)
+
+
+def _gathered(pgconn: pq.abc.PGconn) -> PQGen[list[pq.abc.PGresult]]:
+    """Send what lies ready, and collect all results."""
+    results: list[pq.abc.PGresult] = []
+    try:
+        yield from generators.send(pgconn)
+        while (result := (yield from generators.fetch(pgconn))) is not None:
+            results.append(result)
+            if result.status in _COPY:
+                break
+    except psycopg.OperationalError:
+        if not _has_failed(results):
+            raise  # else the server said why, before it closed the connection
+    return results
+
+
+def _has_failed(results: list[pq.abc.PGresult]) -> bool:
+    return any(result.status == pq.ExecStatus.FATAL_ERROR for result in results)
 
 
 def _collected(pgconn: pq.abc.PGconn) -> PQGen[list[pq.abc.PGresult]]:
     """Send what lies ready, and collect a result for each statement up to the end of the pipeline."""
-    while pgconn.flush():
-        if (yield waiting.Wait.RW) & waiting.Ready.R:
-            pgconn.consume_input()
     results: list[pq.abc.PGresult] = []
-    while True:
-        while pgconn.is_busy():
-            yield waiting.Wait.R
-            pgconn.consume_input()
-        result = pgconn.get_result()
-        if result is None:
-            continue  # between the statements
-        if result.status == pq.ExecStatus.PIPELINE_SYNC:
-            return results
-        results.append(result)
+    try:
+        while pgconn.flush():
+            if (yield waiting.Wait.RW) & waiting.Ready.R:
+                pgconn.consume_input()
+        while True:
+            while pgconn.is_busy():
+                yield waiting.Wait.R
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:
+                if pgconn.status != pq.ConnStatus.OK:
+                    raise psycopg.OperationalError("the connection is lost")
+                continue  # between the statements
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                return results
+            results.append(result)
+    except psycopg.OperationalError:
+        if not _has_failed(results):
+            raise
+    return results
 
 
 def _describing(pgconn: pq.abc.PGconn) -> Callable[[], None]:
@@ -205,7 +233,7 @@ def _checked(pgconn: pq.abc.PGconn, results: list[pq.abc.PGresult]) -> list[pq.a
     for result in results:
         if result.status == pq.ExecStatus.FATAL_ERROR:
             raise error_from_result(result, encoding="utf-8")
-        if result.status in (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH):
+        if result.status in _COPY:
             # The connection is in another mode now, and useless for anything else.
             pgconn.finish()
             raise CallError("not_supported", "COPY has no place here.", "Use export_query for large results.")
@@ -269,6 +297,16 @@ def decoded(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """As ``backslashreplace`` does, for text inside JSON."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "".join(f"\\\\x{byte:02x}" for byte in error.object[error.start : error.end]), error.end
+
+
+_ESCAPED = "gatelodge-postgres-json"
+codecs.register_error(_ESCAPED, _escaped)
+
+
 def _value(raw: bytes | None, kind: int) -> Any:
     if raw is None:
         return None
@@ -279,5 +317,5 @@ def _value(raw: bytes | None, kind: int) -> Any:
     if kind in _FLOATS:
         return float(raw)
     if kind in _JSON:
-        return json.loads(raw)
+        return json.loads(raw.decode("utf-8", _ESCAPED))
     return decoded(raw)

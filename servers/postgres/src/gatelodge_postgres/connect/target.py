@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 PORT = 5432
+_SOCKETS = "/var/run/postgresql"
 _FILES = ("sslcert", "sslkey", "sslrootcert", "sslcrl", "passfile")
 _HOME_FILES = (".pgpass", ".postgresql")
 
@@ -23,10 +25,12 @@ class Target:
     Args:
         name: What callers call it.
         parameters: libpq's, with environment and service file already applied.
+        label: What people are shown of it, where the parameters don't tell.
     """
 
     name: str
     parameters: dict[str, Any]
+    label: str = ""
 
     @property
     def hosts(self) -> list[str]:
@@ -42,7 +46,7 @@ class Target:
     @property
     def sockets(self) -> list[str]:
         """Folders of Unix sockets."""
-        return [host or "/var/run/postgresql" for host in self.hosts if not host or host.startswith(("/", "@"))]
+        return [host or _SOCKETS for host in self.hosts if not host or host.startswith(("/", "@"))]
 
     @property
     def local(self) -> bool:
@@ -60,14 +64,29 @@ class Target:
     @property
     def shown(self) -> str:
         """Host, port and database, for people; no user, no password."""
+        if self.label:
+            return self.label
         places = ",".join(
             f"{host or self.sockets[0]}:{port}" for host, port in zip(self.hosts, self.ports, strict=False)
         )
         return f"{places}/{self.parameters.get('dbname') or self.parameters.get('user') or ''}"
 
-    def through(self, port: int) -> Target:
-        """The same database behind a tunnel on this machine; certificates are still checked for its own name."""
-        return replace(self, parameters={**self.parameters, "hostaddr": "127.0.0.1", "port": str(port)})
+    @property
+    def places(self) -> list[str]:
+        """Each host with its port, or its Unix socket, as ``ssh -L`` takes them."""
+        places: list[str] = []
+        for host, port in zip(self.hosts, self.ports, strict=False):
+            if not host or host.startswith("/"):
+                places.append(f"{host or _SOCKETS}/.s.PGSQL.{port}")
+            else:
+                places.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        return places
+
+    def through(self, ports: Sequence[int]) -> Target:
+        """The same database behind tunnels on this machine, one a host; certificates are checked for its own name."""
+        moved = {"hostaddr": ",".join("127.0.0.1" for _ in ports), "port": ",".join(map(str, ports))}
+        names = str(self.parameters.get("host") or ",".join(self.hosts))
+        return replace(self, parameters={**self.parameters, "host": names, **moved}, label=self.shown)
 
 
 def parse(name: str, url: str) -> Target:
@@ -110,5 +129,6 @@ def _defaults(service: str) -> dict[str, str]:
             if before is not None:
                 os.environ["PGSERVICE"] = before
     keep = ("host", "hostaddr", "port", "dbname", "user", "password", "passfile", "target_session_attrs", *_FILES)
-    found = {item.keyword.decode(): (item.val or b"").decode() for item in options}
+    # libpq's own defaults come along; they say nothing of what was meant, and would hide our own.
+    found = {item.keyword.decode(): (item.val or b"").decode() for item in options if item.val != item.compiled}
     return {key: found[key] for key in dict.fromkeys((*keep, "sslmode")) if found.get(key)}

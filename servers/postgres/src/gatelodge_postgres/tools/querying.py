@@ -61,7 +61,7 @@ async def run_query(
     max_bytes: Annotated[int, Field(ge=1_000, le=4_000_000)] = 64_000,
     timeout_ms: TimeoutMs = 0,
     format: Format = "csv",  # noqa: A002 - the word callers know
-    cursor: str = "",
+    cursor: Annotated[str, Field(description="From the line MORE of an answer.")] = "",
     connection: Connection = "",
 ) -> str:
     """Run a read-only SQL query; rows as text after a header with columns, types, origins, and how to get more."""

@@ -42,11 +42,11 @@ HARMLESS_IN = {
 }
 """The same of extensions."""
 
-_SECRET_RELATIONS = """
+_CLOSED = """
 pg_authid pg_shadow pg_user_mapping pg_user_mappings pg_subscription pg_largeobject pg_hba_file_rules pg_ident_file_mappings
 pg_file_settings pg_statistic pg_statistic_ext_data user_mapping_options _pg_user_mappings
 """
-SECRET_RELATIONS = frozenset(_SECRET_RELATIONS.split())
+SECRET_RELATIONS = frozenset(_CLOSED.split())
 """Parts of the catalog that hold passwords, connection strings, or contents."""
 
 VALUE_RELATIONS = frozenset(("pg_stats", "pg_stats_ext", "pg_stats_ext_exprs"))

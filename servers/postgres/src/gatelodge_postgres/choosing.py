@@ -1,0 +1,60 @@
+"""The argument ``connection``: which of several databases is meant. With one there is no such argument."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import wraps
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+from gatelodge_core.declare import Declarations, PromptDeclaration, ToolDeclaration
+from pydantic import Field
+
+from gatelodge_postgres.settings import DatabaseSettings
+
+D = TypeVar("D")
+Declared = TypeVar("Declared", ToolDeclaration, PromptDeclaration)
+
+ARGUMENT = "connection"
+
+
+def choosing(offered: Declarations[D], names: Sequence[str]) -> Declarations[D]:
+    """The same declarations, each naming the databases there are, or without the argument where there is one."""
+    return replace(
+        offered,
+        tools={name: _choosing(tool, names) for name, tool in offered.tools.items()},
+        prompts={name: _choosing(prompt, names) for name, prompt in offered.prompts.items()},
+    )
+
+
+def told(databases: Mapping[str, DatabaseSettings]) -> str:
+    """The databases in a sentence, for a server's instructions; nothing where there is one without a description."""
+    described = [f"{name} ({given.description})" if given.description else name for name, given in databases.items()]
+    if len(described) == 1 and not any(given.description for given in databases.values()):
+        return ""
+    return f" Databases: {', '.join(described)}."
+
+
+def _choosing(declared: Declared, names: Sequence[str]) -> Declared:
+    function = declared.function
+    signature = inspect.signature(function)
+    if ARGUMENT not in signature.parameters:
+        return declared
+    hints = get_type_hints(function, include_extras=True)
+
+    @wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        return await function(*args, **kwargs)
+
+    del call.__wrapped__
+    parameters = dict(signature.parameters)
+    if len(names) > 1:
+        hints[ARGUMENT] = Annotated[str, Field(description=f"One of: {', '.join(names)}.")]
+        parameters[ARGUMENT] = parameters[ARGUMENT].replace(annotation=hints[ARGUMENT])
+    else:
+        # It would only be one more thing to get wrong.
+        del hints[ARGUMENT], parameters[ARGUMENT]
+    call.__annotations__ = hints
+    vars(call)["__signature__"] = signature.replace(parameters=list(parameters.values()))
+    return replace(declared, function=call)

@@ -1,0 +1,1 @@
+"""What a developer looks for: names and join paths, what columns hold, exports, code for types, differences."""

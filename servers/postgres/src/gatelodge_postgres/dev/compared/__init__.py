@@ -1,0 +1,1 @@
+"""Two schemas beside each other, and a draft of what would make one like the other."""

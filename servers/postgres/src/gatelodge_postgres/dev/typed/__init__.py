@@ -1,0 +1,1 @@
+"""Code for the types of tables, in several languages."""
