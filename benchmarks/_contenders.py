@@ -17,7 +17,7 @@ from benchmarks._table import Sample
 from benchmarks._wire import Driver, Era
 from tests.clients.install import HERE, InstallError, find_node
 
-Kind = Literal["gatelodge", "reference"]
+Kind = Literal["gatelodge", "reference", "dbhub", "server-postgres"]
 REFERENCE = "@modelcontextprotocol/server-filesystem"
 
 
@@ -58,9 +58,9 @@ class Live:
         return min(wanted, schema.get("maximum", wanted))
 
 
-def gatelodge_command() -> list[str]:
+def gatelodge_command(name: str = "gatelodge-filesystem") -> list[str]:
     """The installed script, started as a host does."""
-    return [str(Path(sys.executable).parent / "gatelodge-filesystem")]
+    return [str(Path(sys.executable).parent / name)]
 
 
 def reference_command() -> list[str] | None:

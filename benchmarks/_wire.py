@@ -166,6 +166,11 @@ class Driver:
                 raise WireError(f"an answer to nothing that was asked: {line[:200]!r}")
         return [answers[index] for index in range(len(requests))]
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     def cpu(self) -> float:
         """Processor seconds of the process so far, with the children it has waited for; the kernel counts in 10 ms."""
         times = self._watched.cpu_times()
