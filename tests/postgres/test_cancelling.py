@@ -211,7 +211,7 @@ def test_a_cancelled_call_that_waits_for_a_connection_leaves_its_place_to_the_ne
                 group.start_soon(gives_up)
                 group.start_soon(waits)
                 # Who waits can't be seen from outside.
-                waits_now = called.sources.pick().database._pool._waiting  # pyright: ignore[reportPrivateUsage]
+                waits_now = called.sources.pick().database._pool._pool._waiting  # pyright: ignore[reportPrivateUsage]
                 await soon(lambda: len(waits_now) == 2)
                 waiting.cancel()
                 holding.cancel()

@@ -375,14 +375,18 @@ def test_an_idle_connection_is_closed_after_a_while_and_an_old_one_is_not_used_a
     own: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
+        monkeypatch.setattr(pools, "IDLE", 0.2)
         async with server(tmp_path, own.url(user=USER)) as called:
-            monkeypatch.setattr(pools, "IDLE", 0.2)
             await works(called)
             assert len(own.backends("postgres")) == 1
             await soon(lambda: not own.backends("postgres"), 5)
-            monkeypatch.setattr(pools, "LIFETIME", -1.0)
+        monkeypatch.setattr(pools, "IDLE", 300.0)
+        monkeypatch.setattr(pools, "LIFETIME", 0.001)
+        async with server(tmp_path, own.url(user=USER)) as called:
             await works(called)
-            await soon(lambda: not own.backends("postgres"), 5)
+            first = own.backends("postgres")
+            await works(called)
+            assert not set(own.backends("postgres")) & set(first)
 
     anyio.run(main)
 
