@@ -27,7 +27,8 @@ def wide_url(system_bed: Bed) -> Generator[str]:
         admin.execute("CREATE SCHEMA app")
         admin.execute(
             "DO $$ BEGIN FOR i IN 1..2000 LOOP EXECUTE format('CREATE TABLE app.t%s (id int PRIMARY KEY, a text, "
-            "b numeric, c timestamptz)', lpad(i::text, 4, '0')); END LOOP; END $$"
+            "b numeric, c timestamptz)', lpad(i::text, 4, '0')); "
+            "IF i % 200 = 0 THEN COMMIT; END IF; END LOOP; END $$"
         )
         admin.execute("COMMENT ON TABLE app.t0001 IS 'the very first'")
     yield system_bed.url("wide", "postgres", PASSWORD)

@@ -12,26 +12,31 @@ from gatelodge_postgres.reading.describe import BYTEA, Column
 MASK = "[masked]"
 
 
-def wrapped(sql: str, columns: Sequence[Column], cut: int, masked: frozenset[int] = frozenset()) -> tuple[str, int]:
-    """The statement that gives the same rows with values of `cut` + 1 characters at most.
+def wrapping(columns: Sequence[Column], cut: int, masked: frozenset[int] = frozenset()) -> tuple[str, str]:
+    """What to put before and behind a SELECT, so that it gives the same rows with values of `cut` + 1 characters at most.
 
     Args:
-        sql: One SELECT without a semicolon at its end.
         columns: What it gives, by its description.
         cut: Characters of a value; one more tells that there is more.
         masked: Numbers of columns whose values are to be masked.
-
-    Returns:
-        The text, and how many characters stand before `sql` in it.
     """
     if not columns:
-        return sql, 0
+        return "", ""
     names = [f"c{number}" for number in range(len(columns))]
-    parts = [_part(column, f"q.{name}", cut, masked=number in masked) for number, (column, name) in enumerate(zip(columns, names, strict=True))]  # fmt: skip
+    parts = [
+        _part(column, f"q.{name}", cut, masked=number in masked)
+        for number, (column, name) in enumerate(zip(columns, names, strict=True))
+    ]
     # The parts are our own, of numbers and fixed words; the caller's text is judged, and sent as one statement.
     head = f"SELECT {', '.join(parts)} FROM (\n"  # noqa: S608
     # On a line of its own, since the text can end with a comment.
-    return f"{head}{sql}\n) q({', '.join(names)})", len(head)
+    return head, f"\n) q({', '.join(names)})"
+
+
+def wrapped(sql: str, columns: Sequence[Column], cut: int, masked: frozenset[int] = frozenset()) -> tuple[str, int]:
+    """A SELECT without a semicolon at its end in its `wrapping`, and how many characters stand before it."""
+    head, tail = wrapping(columns, cut, masked)
+    return f"{head}{sql}{tail}", len(head)
 
 
 def _part(column: Column, name: str, cut: int, *, masked: bool) -> str:
@@ -40,5 +45,7 @@ def _part(column: Column, name: str, cut: int, *, masked: bool) -> str:
     if not column.wide:
         return name
     if column.oid == BYTEA:
-        return f"'\\x' OPERATOR(pg_catalog.||) pg_catalog.encode(pg_catalog.substring({name}, 1, {cut // 2}), 'hex')"
+        return (
+            f"'\\x' OPERATOR(pg_catalog.||) pg_catalog.encode(pg_catalog.substring({name}, 1, {cut // 2 + 1}), 'hex')"
+        )
     return f'pg_catalog."left"({name}::pg_catalog.text, {cut + 1})'

@@ -6,7 +6,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import psycopg
 from gatelodge_core.errors import CallError
@@ -15,11 +15,11 @@ from gatelodge_postgres.connect.database import Database
 from gatelodge_postgres.connect.session import Session, decoded
 from gatelodge_postgres.errors import told
 from gatelodge_postgres.reading import cost
-from gatelodge_postgres.reading.describe import Column, Description, Names, describe
+from gatelodge_postgres.reading.describe import BYTEA, Column, Description, Names, describe
 from gatelodge_postgres.reading.fetch import DECLARE, Changed, Rows, fetch
 from gatelodge_postgres.reading.masks import Masks
 from gatelodge_postgres.reading.near import near
-from gatelodge_postgres.reading.project import wrapped
+from gatelodge_postgres.reading.project import wrapping
 from gatelodge_postgres.verdict.judge import Judge, Verdict
 from gatelodge_postgres.verdict.known import SECONDS
 from gatelodge_postgres.verdict.parse import Statement, statement
@@ -28,8 +28,11 @@ _STALE = ("undefined_table", "undefined_column", "undefined_function", "invalid_
 """Errors that can come of a catalog that has changed since it was asked."""
 _PARAMETER = re.compile(r"\$\d")
 MAX_PLANS = 512
-MAX_KEPT = 8192
-"""Characters of a statement whose preparation is remembered."""
+MAX_WRAPPINGS = 8
+SMALL = 0.01
+"""Part of `max_cost` below which a shape's cost is believed for other constants, as long as its preparation is."""
+LEAST = 64
+"""Characters that a value may have in any case."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Prepared:
         description: What it gives.
         masked: Numbers of its columns that are masked.
         explained: Whether it stands in an EXPLAIN, which no cursor takes.
+        expected: What the planner expected of it, or of another statement of its shape; None if it wasn't asked.
+        remembered: Whether it was found of another statement of its shape.
     """
 
     verdict: Verdict | None
@@ -68,6 +73,23 @@ class Prepared:
     description: Description
     masked: frozenset[int]
     explained: bool
+    expected: cost.Estimate | None = None
+    remembered: bool = False
+    _wrappings: dict[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]], compare=False)
+
+    @property
+    def wide(self) -> int:
+        """How many of its columns have no fixed size."""
+        return sum(column.wide for column in self.description.columns)
+
+    def wrapping(self, cut: int) -> tuple[str, str]:
+        """What stands before and behind it, so that values have `cut` characters at most."""
+        found = self._wrappings.get(cut)
+        if found is None:
+            if len(self._wrappings) > MAX_WRAPPINGS:
+                self._wrappings.clear()
+            found = self._wrappings[cut] = wrapping(self.description.columns, cut, self.masked)
+        return found
 
 
 @dataclass(frozen=True)
@@ -120,7 +142,8 @@ class Reader:
         self.names = Names()
         self.forgotten: Callable[[], None] = lambda: None
         """Called when the catalog seems to have changed; must not block."""
-        self._plans: OrderedDict[str, tuple[float, Prepared]] = OrderedDict()
+        self._plans: OrderedDict[bytes, tuple[float, Prepared]] = OrderedDict()
+        """By shape: when, and what was found."""
 
     def forget(self) -> None:
         """Believe nothing of the catalog that was found before: it has changed."""
@@ -168,37 +191,67 @@ class Reader:
             CallError: It is refused, or too expensive.
             psycopg.Error: It can't be described.
         """
-        now = time.monotonic()
-        known = self._plans.get(sql)
-        if known is not None and now - known[0] < SECONDS:
-            self._plans.move_to_end(sql)
-            return known[1]
+        whole = statement(sql)
+        known = self._remembered(whole)
+        if known is not None:
+            if not self._cheap(known, rows):
+                await self._price(session, sql, whole, parameters, rows)
+            return known
+        return await self._prepare(session, sql, whole, parameters, rows)
+
+    def _remembered(self, whole: Statement) -> Prepared | None:
+        """What was found of a statement of the same shape, for this one."""
+        known = self._plans.get(whole.shape)
+        if known is None or time.monotonic() - known[0] >= SECONDS:
+            return None
+        self._plans.move_to_end(whole.shape)
+        made = known[1]
+        verdict = None if made.verdict is None else replace(made.verdict, statement=whole)
+        return replace(made, verdict=verdict, sql=whole.text, offset=whole.start, remembered=True)
+
+    def _cheap(self, known: Prepared, rows: int) -> bool:
+        """Whether a statement of that shape cost so little that other constants won't make it too expensive."""
+        return not self.caps.max_cost or (
+            known.expected is not None and known.expected.of(rows) <= self.caps.max_cost * SMALL
+        )
+
+    async def _price(
+        self, session: Session, sql: str, whole: Statement, parameters: Sequence[object], rows: int
+    ) -> None:
+        if not parameters and _PARAMETER.search(whole.text):
+            return  # without values there is nothing to plan for yet
+        try:
+            cost.check(await cost.estimate(session, whole.text, parameters), self.caps.max_cost, rows)
+        except psycopg.Error as error:
+            raise self._told(error, sql, whole, parameters) from None
+
+    async def _prepare(
+        self, session: Session, sql: str, whole: Statement, parameters: Sequence[object], rows: int
+    ) -> Prepared:
         verdict = None
         if self.caps.judged:
-            verdict = await self.judge.judge(session, sql)
+            verdict = await self.judge.judge_statement(session, whole)
             verdict.check()
             self.caps.masks.check(verdict)
-            alone, explained = verdict.statement, verdict.explained
-        else:
-            alone, explained = statement(sql), False
+        explained = verdict is not None and verdict.explained
         expected = None
         try:
-            # Without values there is nothing to plan for yet; whether the statement wants some, the description tells.
-            if self.caps.max_cost and not explained and (parameters or not _PARAMETER.search(alone.text)):
-                description, expected = await cost.described_and_estimated(session, alone.text, parameters)
+            # Whether the statement wants values that weren't sent, its description tells.
+            if self.caps.max_cost and not explained and (parameters or not _PARAMETER.search(whole.text)):
+                description, expected = await cost.described_and_estimated(session, whole.text, parameters)
             else:
-                description = await describe(session, alone.text)
+                description = await describe(session, whole.text)
         except psycopg.Error as error:
-            raise self._told(error, sql, alone, parameters) from None
+            raise self._told(error, sql, whole, parameters) from None
         await self.names.learn(session, description)
         masked = self.caps.masks.masked(description.columns, self.names)
         if expected is not None:
             cost.check(expected, self.caps.max_cost, rows)
-        made = Prepared(verdict, alone.text, alone.start, description, masked, explained)
-        if len(sql) <= MAX_KEPT:
-            self._plans[sql] = (now, made)
-        if len(self._plans) > MAX_PLANS:
-            self._plans.popitem(last=False)
+        made = Prepared(verdict, whole.text, whole.start, description, masked, explained, expected)
+        if not explained:
+            self._plans[whole.shape] = (time.monotonic(), made)
+            if len(self._plans) > MAX_PLANS:
+                self._plans.popitem(last=False)
         return made
 
     def _told(self, error: psycopg.Error, sql: str, alone: Statement, parameters: Sequence[object]) -> Exception:
@@ -211,46 +264,47 @@ class Reader:
     async def _query(
         self, session: Session, sql: str, parameters: Sequence[object], wanted: Wanted, begun: float
     ) -> Answer:
-        known = self._plans.get(sql)
         made = await self.prepare(session, sql, parameters, wanted.rows + wanted.skip)
         _check_count(made, parameters)
         if made.explained:
             found = await self._explained(session, made, parameters)
         else:
             try:
-                # What was remembered is checked in the same breath.
-                remembered = known is not None and known[1] is made
-                found = await self._fetched(session, sql, made, parameters, wanted, check=remembered)
+                found = await self._fetched(session, sql, made, parameters, wanted)
             except Changed:
-                self.forget()
                 await session.constant("CLOSE q")
-                made = await self.prepare(session, sql, parameters, wanted.rows + wanted.skip)
-                found = await self._fetched(session, sql, made, parameters, wanted, check=False)
-        cut = _shorten(found, made.description.columns, self._cut(wanted))
+                whole = statement(sql)
+                self._plans.pop(whole.shape, None)
+                self.names.forget()
+                made = await self._prepare(session, sql, whole, parameters, wanted.rows + wanted.skip)
+                found = await self._fetched(session, sql, made, parameters, wanted)
+        cut = _shorten(found, made.description.columns, self._cut(wanted, made))
         return Answer(made, found, cut, tuple(session.notices), time.monotonic() - begun)
 
-    def _cut(self, wanted: Wanted) -> int:
-        return min(self.caps.value_chars, max(64, wanted.size))
+    def _cut(self, wanted: Wanted, made: Prepared) -> int:
+        """Characters of one value: the wide ones of a row share what an answer may have, and each has some."""
+        return min(self.caps.value_chars, max(LEAST, wanted.size // max(1, made.wide)))
 
     async def _fetched(
-        self, session: Session, sql: str, made: Prepared, parameters: Sequence[object], wanted: Wanted, *, check: bool
+        self, session: Session, sql: str, made: Prepared, parameters: Sequence[object], wanted: Wanted
     ) -> Rows:
-        columns, cut = made.description.columns, self._cut(wanted)
-        text, prefix = wrapped(made.sql, columns, cut, made.masked)
+        cut = self._cut(wanted, made)
+        head, tail = made.wrapping(cut)
         try:
             return await fetch(
                 session,
-                text,
+                f"{head}{made.sql}{tail}",
                 parameters,
-                check=(made.sql, made.description) if check else None,
+                # What was remembered is checked in the same breath.
+                check=(made.sql, made.description) if made.remembered else None,
                 rows=wanted.rows,
                 size=wanted.size,
                 skip=wanted.skip,
                 seconds=wanted.seconds,
-                wide=cut * sum(column.wide for column in columns),
+                wide=cut * made.wide,
             )
         except psycopg.Error as error:
-            raise told(error, sql=sql, prefix=len(DECLARE) + prefix - made.offset) from None
+            raise told(error, sql=sql, prefix=len(DECLARE) + len(head) - made.offset) from None
 
     async def _explained(self, session: Session, made: Prepared, parameters: Sequence[object]) -> Rows:
         session.tainted = True
@@ -269,11 +323,12 @@ def _check_count(made: Prepared, parameters: Sequence[object]) -> None:
 def _shorten(found: Rows, columns: Sequence[Column], cut: int) -> tuple[int, ...]:
     """Cut what is one character too long, and tell in which columns."""
     touched: set[int] = set()
-    wide = [number for number, column in enumerate(columns) if column.wide]
+    # Bytes are cut on the server to whole ones, after the two characters that begin them.
+    limits = [(number, cut + 2 if column.oid == BYTEA else cut) for number, column in enumerate(columns) if column.wide]
     for row in found.rows:
-        for number in wide:
+        for number, limit in limits:
             value = row[number]
-            if value is not None and len(value) > cut:
-                row[number] = f"{value[:cut]}…"
+            if value is not None and len(value) > limit:
+                row[number] = f"{value[:limit]}…"
                 touched.add(number)
     return tuple(sorted(touched))

@@ -27,6 +27,8 @@ from gatelodge_postgres.tools.ticking import ticking
 
 querying = Declarations[Sources]()
 
+TEXT = 25
+"""The OID of text."""
 DATA = PRIVATE | UNTRUSTED
 """What a database holds is its owner's, and written by others."""
 
@@ -77,7 +79,8 @@ async def run_query(
     if answer.rows.more:
         shown = skip + len(answer.rows.rows)
         head.append(f"MORE: cursor={_cursor(shown, sql, params, source)}{_unordered(answer)}")
-    types = [column.oid for column in answer.columns] or [25]
+    # A mask is a text whatever stands behind it.
+    types = [TEXT if number in answer.prepared.masked else column.oid for number, column in enumerate(answer.columns)]
     names = [column.name for column in answer.columns]
     body = text_of(names, types, answer.rows.rows, format)
     return "\n".join(head) + "\n\n" + body

@@ -121,7 +121,14 @@ class Judge:
             CallError: It is no text of exactly one statement.
             psycopg.Error: The catalog can't be read.
         """
-        whole = statement(sql)
+        return await self.judge_statement(session, statement(sql))
+
+    async def judge_statement(self, session: Session, whole: Statement) -> Verdict:
+        """Judge a parsed statement.
+
+        Raises:
+            psycopg.Error: The catalog can't be read.
+        """
         explained, inner, reasons = self._root(whole)
         facts = gather(inner.node, inner.kind)
         findings = _Findings(dict.fromkeys([*reasons, *(f"it holds {word}" for word in facts.refused)]))

@@ -100,7 +100,8 @@ SELECT
  (SELECT json_agg(json_build_array(t.typname, n.nspname,
     EXISTS (SELECT FROM pg_proc p WHERE p.oid = t.typinput AND p.provolatile = 'v')
     OR EXISTS (SELECT FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc
-      WHERE t.oid IN (c.casttarget, c.castsource) AND c.oid >= 16384 AND p.provolatile = 'v'),
+      WHERE (t.oid = c.casttarget OR t.oid = c.castsource AND t.oid >= 16384) AND c.oid >= 16384
+      AND p.provolatile = 'v'),
     coalesce((SELECT json_agg(pg_get_expr(k.conbin, 0)) FROM pg_constraint k
       WHERE k.contypid = t.oid AND k.contype = 'c'), '[]'), t.oid::int8))
   FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
