@@ -22,6 +22,8 @@ SMALL: Mapping[str, str] = {
     "shared_buffers": "24MB",
     "max_connections": "60",
     "max_prepared_transactions": "5",
+    # Some tests make thousands of tables in one transaction.
+    "max_locks_per_transaction": "256",
     "wal_level": "logical",
     # A checkpoint or a vacuum of its own would look like something that a query did.
     "checkpoint_timeout": "1h",

@@ -33,7 +33,7 @@ class Cutter:
         assert task is not None
         self._tasks.add(task)
         if self._shut:
-            await _closed(writer)
+            writer.transport.abort()
             return
         up, down = await asyncio.open_connection(self.home.bed.host, self.home.bed.port)
         answered, muted = asyncio.Event(), asyncio.Event()
@@ -43,6 +43,10 @@ class Cutter:
                 cut = self.at if b"COMMIT" in data else ""
                 if cut:
                     self.at, self._shut = "", self.for_good
+                    if self._shut:
+                        # Another connection would still know what became of it.
+                        for other in self._tasks - {task}:
+                            other.cancel()
                 if cut == "after":
                     muted.set()
                     answered.clear()
@@ -51,11 +55,13 @@ class Cutter:
                 if cut:
                     break
                 down.write(data)
+        except asyncio.CancelledError:
+            pass  # by `end`, or since all are to be cut; asyncio's own callback would complain
         finally:
+            # At once, since nobody waits for this task again.
             back.cancel()
-            await asyncio.gather(back, return_exceptions=True)
-            await _closed(down)
-            await _closed(writer)
+            down.transport.abort()
+            writer.transport.abort()
 
     async def end(self) -> None:
         for task in self._tasks:
@@ -71,12 +77,6 @@ async def _pump(
             answered.set()
             if not muted.is_set():
                 sink.write(data)
-
-
-async def _closed(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with contextlib.suppress(ConnectionError):
-        await writer.wait_closed()
 
 
 @contextlib.asynccontextmanager
