@@ -247,3 +247,25 @@ async def test_invalid_texts_are_refused_before_anything_is_sent(called: Called)
         text = await called.error("run_query", sql=sql)
         assert text.startswith(code), (sql[:40], text)
     assert await called.rows("SELECT 1 AS a") == ['{"a":1}']
+
+
+async def test_without_a_parser_the_start_says_what_is_left_and_server_only_goes_on(
+    bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gatelodge_core.errors import SettingsError
+    from gatelodge_postgres import server as module
+    from gatelodge_postgres.verdict import parse
+
+    def missing(_: str) -> None:
+        raise AssertionError("the parser was used")
+
+    monkeypatch.setattr(module, "has_parser", lambda: False)
+    monkeypatch.setattr(parse, "_statement", missing)
+    parse._again.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(SettingsError, match="--judge server-only"):
+        async with server(tmp_path, bed.url(), allow_superuser=True):
+            pass
+    async with server(tmp_path, bed.url(), allow_superuser=True, judge="server-only") as called:
+        assert await called.rows("SELECT 1 AS a; ") == ['{"a":1}']
+        assert "[42601]" in await called.error("run_query", sql="SELECT 1; SELECT 2")
+        assert "[42" in await called.error("run_query", sql="DELETE FROM pg_class")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, nullcontext
@@ -40,6 +41,9 @@ from gatelodge_postgres.tools.querying import querying
 from gatelodge_postgres.tools.schema_search import searching
 from gatelodge_postgres.tools.typing_code import typing_code
 from gatelodge_postgres.tools.workload import workload
+from gatelodge_postgres.verdict.parse import has_parser
+
+logger = logging.getLogger(__name__)
 
 INSTRUCTIONS = (
     "Query PostgreSQL databases read-only. list_objects finds tables and views, describe_objects tells columns, keys "
@@ -137,6 +141,13 @@ def build(settings: PostgresSettings) -> Lodge[Sources]:
         _instructions(settings),
         version("gatelodge-postgres"),
     )
+    if settings.judge == "parsed" and not has_parser():
+        raise SettingsError(
+            "postgast, PostgreSQL's parser, is not installed and has no package for this platform. --judge server-only goes "
+            "without it: then only the role, the protocol and the read-only transaction hold, so use a role that only reads"
+        )
+    if settings.judge == "server-only":
+        logger.warning("statements are not judged (judge = server-only): role, protocol and transaction alone hold")
     reached = places(settings)
     offered = declarations(settings)
     helper = lead(reached)

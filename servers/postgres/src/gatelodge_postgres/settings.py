@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from gatelodge_core.settings import PREFIX, LodgeSettings, Texts
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -128,6 +128,15 @@ class PostgresSettings(LodgeSettings):
             given = named.get(name, {})
             named[name] = {**(given if isinstance(given, dict) else {}), key: text}
         return {**values, "databases": named} if named else values
+
+    @model_validator(mode="after")
+    def _needs_the_verdict(self) -> Self:
+        """What only the verdict holds can't be asked for without it."""
+        if self.judge == "server-only":
+            for name in ("mask_columns", "deny_relations", "allow_relations", "allow_write"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} needs judge = parsed: without the verdict nothing holds it")
+        return self
 
     @field_validator("tools", mode="after")
     @classmethod

@@ -22,7 +22,7 @@ from gatelodge_postgres.reading.near import near
 from gatelodge_postgres.reading.project import wrapping
 from gatelodge_postgres.verdict.judge import Judge, Verdict
 from gatelodge_postgres.verdict.known import SECONDS
-from gatelodge_postgres.verdict.parse import Statement, statement
+from gatelodge_postgres.verdict.parse import Statement, statement, unjudged
 
 _STALE = ("undefined_table", "undefined_column", "undefined_function", "invalid_column_reference", "datatype_mismatch")
 """Errors that can come of a catalog that has changed since it was asked."""
@@ -191,13 +191,16 @@ class Reader:
             CallError: It is refused, or too expensive.
             psycopg.Error: It can't be described.
         """
-        whole = statement(sql)
+        whole = self._parsed(sql)
         known = self._remembered(whole)
         if known is not None:
             if not self._cheap(known, rows):
                 await self._price(session, sql, whole, parameters, rows)
             return known
         return await self._prepare(session, sql, whole, parameters, rows)
+
+    def _parsed(self, sql: str) -> Statement:
+        return statement(sql) if self.caps.judged else unjudged(sql)
 
     def _remembered(self, whole: Statement) -> Prepared | None:
         """What was found of a statement of the same shape, for this one."""
@@ -273,7 +276,7 @@ class Reader:
                 found = await self._fetched(session, sql, made, parameters, wanted)
             except Changed:
                 await session.constant("CLOSE q")
-                whole = statement(sql)
+                whole = self._parsed(sql)
                 self._plans.pop(whole.shape, None)
                 self.names.forget()
                 made = await self._prepare(session, sql, whole, parameters, wanted.rows + wanted.skip)

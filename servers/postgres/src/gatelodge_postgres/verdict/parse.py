@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any, cast
 
 from gatelodge_core.errors import CallError
@@ -78,6 +79,18 @@ def _statement(sql: str) -> Statement:
     return Statement(kind, node, raw[start:end].decode(), len(raw[:start].decode()), shape)
 
 
+def unjudged(sql: str) -> Statement:
+    """A text as it is, where there is no parser and nothing is judged; PostgreSQL finds what is wrong with it."""
+    raw = _bytes(sql)
+    text = sql.rstrip().rstrip(";")
+    return Statement("SelectStmt", {}, text, 0, hashlib.blake2b(raw, digest_size=16).digest())
+
+
+def has_parser() -> bool:
+    """Whether the parser is installed; some platforms have none."""
+    return find_spec("postgast") is not None
+
+
 def expression(sql: str) -> Node:
     """The tree of an expression, as PostgreSQL prints that of a domain's check.
 
@@ -101,8 +114,11 @@ def _bytes(sql: str) -> bytes:
 
 
 def _parsed(raw: bytes, sql: str) -> tuple[list[Node], bytes]:
-    from postgast import native  # noqa: PLC0415 - 0.1 s that the start doesn't pay
-
+    try:
+        from postgast import native  # noqa: PLC0415 - 0.1 s that the start doesn't pay
+    except ImportError:
+        text = "this needs PostgreSQL's parser, which is not installed here."
+        raise CallError("no_parser", text, "run_query works without it.") from None
     result = native.lib.pg_query_parse(raw)
     try:
         if result.error:
