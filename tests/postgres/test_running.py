@@ -249,6 +249,19 @@ async def test_invalid_texts_are_refused_before_anything_is_sent(called: Called)
     assert await called.rows("SELECT 1 AS a") == ['{"a":1}']
 
 
+async def test_strings_are_read_as_they_are_judged_whatever_the_role_is_set_to(bed: Bed, tmp_path: Path) -> None:
+    with bed.admin() as admin:
+        admin.execute("DROP ROLE IF EXISTS old_style")
+        admin.execute("CREATE ROLE old_style LOGIN PASSWORD 'x'")
+        admin.execute("ALTER ROLE old_style SET standard_conforming_strings = off")
+        admin.execute("ALTER ROLE old_style SET backslash_quote = on")
+    # With the old reading the first string goes on over the quote, and what the parser took for a string is code.
+    sql = r"SELECT '' AS a, ' || current_setting($$port$$) || ' AS b"
+    async with server(tmp_path, bed.url(user="old_style")) as called:
+        (line,) = await called.rows(sql)
+        assert json.loads(line) == {"a": "\\", "b": " || current_setting($$port$$) || "}
+
+
 async def test_without_a_parser_the_start_says_what_is_left_and_server_only_goes_on(
     bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

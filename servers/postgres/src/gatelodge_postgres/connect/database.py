@@ -132,6 +132,8 @@ class Database:
                 f"SET LOCAL lock_timeout={round(self.timeouts.lock * 1000)}",
                 # Between two statements we only compute; much longer means that this process is gone.
                 f"SET LOCAL idle_in_transaction_session_timeout={wait + 5000}",
+                # The verdict reads strings by the standard; a role or database may be set otherwise.
+                "SET LOCAL standard_conforming_strings=on",
                 "SET LOCAL synchronize_seqscans=off",
                 "SET LOCAL intervalstyle='iso_8601'",
                 "SET LOCAL datestyle='ISO'",
