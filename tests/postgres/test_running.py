@@ -256,7 +256,7 @@ async def test_strings_are_read_as_they_are_judged_whatever_the_role_is_set_to(b
         admin.execute("ALTER ROLE old_style SET standard_conforming_strings = off")
         admin.execute("ALTER ROLE old_style SET backslash_quote = on")
     # With the old reading the first string goes on over the quote, and what the parser took for a string is code.
-    sql = r"SELECT '' AS a, ' || current_setting($$port$$) || ' AS b"
+    sql = r"SELECT '\' AS a, ' || current_setting($$port$$) || ' AS b"
     async with server(tmp_path, bed.url(user="old_style")) as called:
         (line,) = await called.rows(sql)
         assert json.loads(line) == {"a": "\\", "b": " || current_setting($$port$$) || "}
