@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from gatelodge_core.errors import NotFound, Protected
+from gatelodge_core.sandbox.credentials import allowing, is_credential
 from gatelodge_core.sandbox.jail import Jail
-from gatelodge_filesystem.credentials import allowing, is_credential
 
 from tests.support.wire import MODERN, Revision, Transport, Wire, connected, python_module
 

@@ -14,7 +14,7 @@ import pytest
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.effects import DESTROY, READ, Effect, Nature, Rule
 from gatelodge_core.guard.admission import AdmissionStep, binding, plain_effect
-from gatelodge_core.guard.call import Call, Outcome
+from gatelodge_core.guard.call import Call, Doubt, Outcome, Subject
 from gatelodge_core.guard.policy import Policy, PolicyRule
 from gatelodge_core.keeper import no_subjects
 from gatelodge_core.store import approvals as approvals_module
@@ -240,3 +240,72 @@ def test_a_code_is_not_guessable_and_easy_to_read(approvals: Approvals) -> None:
     codes = {approvals_module._code() for _ in range(2000)}  # pyright: ignore[reportPrivateUsage] - its own test
     assert len(codes) == 2000
     assert all(len(code) == 9 and not set("AEIOUY01") & set(code) for code in codes)
+
+
+def doubted(approvals: Approvals, asked: Call, doubts: list[Doubt], *rules: PolicyRule) -> tuple[bool, str]:
+    """Whether a call ran that the server has doubts about, and the refusal."""
+    ran: list[bool] = []
+
+    async def tool(_: Call) -> Outcome:
+        ran.append(True)
+        return Outcome({"content": []})
+
+    async def found(_: Call) -> list[Doubt]:
+        return doubts
+
+    async def main() -> Outcome:
+        step = AdmissionStep("toy", Policy(rules), approvals, no_subjects, plain_effect, doubts=found)
+        return await step(asked, tool)
+
+    outcome = anyio.run(main)
+    return bool(ran), text(outcome)
+
+
+UNKNOWN = Doubt(Rule.CONFIRM, "Nobody named evil.example.com.", Subject("evil.example.com"))
+
+
+def test_a_doubt_makes_a_call_stricter_and_never_laxer(approvals: Approvals) -> None:
+    for default, doubt, verdict in itertools.product((READ, DESTROY), Rule, (None, *Rule)):
+        rules = (PolicyRule(verdict, tool="drop_item"),) if verdict else ()
+        ran, refusal = doubted(approvals, call(default), [Doubt(doubt, "The server minds.")], *rules)
+        before = verdict or (Rule.ALLOW if default is READ else Rule.CONFIRM)
+        assert ran is (before is Rule.ALLOW and doubt is Rule.ALLOW)
+        denied = Rule.DENY in (before, doubt)
+        assert ("denied_by_policy" in refusal) is denied
+        assert ("approval_required" in refusal) is (not denied and Rule.CONFIRM in (before, doubt))
+
+
+def test_a_call_in_doubt_is_asked_about_with_every_reason_and_runs_once_approved(approvals: Approvals) -> None:
+    doubts = [UNKNOWN, Doubt(Rule.CONFIRM, "It is long."), Doubt(Rule.ALLOW, "It is fine.")]
+    ran, refusal = doubted(approvals, call(READ), doubts)
+    assert not ran
+    assert "Nobody named evil.example.com. It is long." in refusal
+    assert approvals.decide(refusal.split("gatelodge approve ")[1].split(" ")[0], approved=True)
+    assert doubted(approvals, call(READ), doubts)[0]
+    assert not doubted(approvals, call(READ), doubts)[0]
+    host = FakeHost(can_ask=True, retries=False, says=True)
+    assert doubted(approvals, call(READ, host=host), doubts)[0]
+    assert "Nobody named evil.example.com. It is long." in host.shown[0]
+
+
+@pytest.mark.parametrize(
+    ("rules", "settled"),
+    [
+        ([PolicyRule(Rule.ALLOW, subject="evil.example.com")], True),
+        ([PolicyRule(Rule.ALLOW, subject="*.example.com/**")], True),
+        ([PolicyRule(Rule.ALLOW)], False),
+        ([PolicyRule(Rule.ALLOW, tool="drop_item")], False),
+        ([PolicyRule(Rule.ALLOW, subject="good.example.com")], False),
+        ([PolicyRule(Rule.ALLOW, subject="evil.example.com", tool="other")], False),
+        ([PolicyRule(Rule.ALLOW, subject="evil.example.com", principal="key:*")], False),
+        ([PolicyRule(Rule.CONFIRM, subject="evil.example.com")], False),
+    ],
+)
+def test_only_a_rule_that_allows_a_subject_by_name_settles_a_doubt_about_it(
+    approvals: Approvals, rules: list[PolicyRule], settled: bool
+) -> None:
+    assert doubted(approvals, call(READ), [UNKNOWN], *rules)[0] is settled
+    # One that is settled takes no other along.
+    other = Doubt(Rule.CONFIRM, "Nobody named worse.example.org.", Subject("worse.example.org"))
+    assert not doubted(approvals, call(READ), [UNKNOWN, other], *rules)[0]
+    assert not doubted(approvals, call(READ), [Doubt(Rule.CONFIRM, "Whatever.")], *rules)[0]

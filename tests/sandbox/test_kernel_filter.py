@@ -119,6 +119,12 @@ def test_programs_are_started_only_where_children_are_needed(machine: str, name:
     assert Judge(machine, Calls(children=True))(name) == RET_ALLOW
 
 
+def test_a_process_that_forks_starts_no_program(machine: str) -> None:
+    judge = Judge(machine, Calls(forks=True))
+    assert judge("clone", FORK_FLAGS) == judge("clone", THREAD_FLAGS) == RET_ALLOW
+    assert {judge(name) for name in ("execve", "execveat", "fork", "vfork")} == {REFUSED}
+
+
 def test_threads_are_possible_and_processes_only_where_needed(machine: str) -> None:
     alone, parent = Judge(machine, Calls()), Judge(machine, Calls(children=True))
     assert alone("clone", THREAD_FLAGS) == parent("clone", THREAD_FLAGS) == RET_ALLOW
@@ -128,7 +134,7 @@ def test_threads_are_possible_and_processes_only_where_needed(machine: str) -> N
 
 @pytest.mark.parametrize("bit", [17, 25, 26, 27, 28, 29, 30])
 def test_no_clone_makes_a_namespace(machine: str, bit: int) -> None:
-    for calls in (Calls(), Calls(children=True)):
+    for calls in (Calls(), Calls(children=True), Calls(forks=True)):
         judge = Judge(machine, calls)
         assert judge("clone", THREAD_FLAGS | 1 << bit) == REFUSED
         assert judge("clone", FORK_FLAGS | 1 << bit) == REFUSED

@@ -20,9 +20,9 @@ from gatelodge_core.audit.records import HeaderInfo
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.declare import Declarations
 from gatelodge_core.errors import SettingsError
-from gatelodge_core.guard.admission import AdmissionStep, plain_effect
+from gatelodge_core.guard.admission import AdmissionStep, no_doubts, plain_effect
 from gatelodge_core.guard.audit import Auditor
-from gatelodge_core.guard.call import Call, Step, Subject
+from gatelodge_core.guard.call import Call, Doubt, Step, Subject
 from gatelodge_core.guard.cleansing import Cleanser
 from gatelodge_core.guard.limits import Limits, LimitStep
 from gatelodge_core.guard.policy import Policy, load
@@ -50,6 +50,7 @@ class Keeper:
         declarations: What it offers.
         subjects: What a call acts on, as policies name it.
         effect: What a call would do, in full, for the person who is asked.
+        doubts: What in a call asks for a stricter rule than its tool's default.
 
     Raises:
         SettingsError: The policy or the state folder can't be used.
@@ -63,6 +64,7 @@ class Keeper:
         *,
         subjects: Callable[[Call], Awaitable[list[Subject]]] = no_subjects,
         effect: Callable[[Call], Awaitable[str]] = plain_effect,
+        doubts: Callable[[Call], Awaitable[list[Doubt]]] = no_doubts,
     ) -> None:
         self._identity = identity
         self._natures = {name: tool.nature for name, tool in declarations.tools.items()}
@@ -90,7 +92,7 @@ class Keeper:
             cleanser.outer,
             LimitStep(limits),
             cleanser.inbound,
-            AdmissionStep(identity.server, self.policy, approvals, subjects, effect, cleanser.text),
+            AdmissionStep(identity.server, self.policy, approvals, subjects, effect, cleanser.text, doubts),
             auditor.inner,
             cleanser.inner,
         ]

@@ -51,13 +51,13 @@ asyncio.run(main())
 """
 
 
-def in_a_namespace(*command: str) -> subprocess.CompletedProcess[str] | None:
+def in_a_namespace(*command: str, seconds: float = 60) -> subprocess.CompletedProcess[str] | None:
     """Run in a network of its own; None where that isn't permitted."""
     for flags in ("-n", "-rn"):
         try:
             if subprocess.run(["unshare", flags, "true"], capture_output=True, check=False, timeout=30).returncode == 0:
                 return subprocess.run(
-                    ["unshare", flags, *command], capture_output=True, text=True, check=False, timeout=60
+                    ["unshare", flags, *command], capture_output=True, text=True, check=False, timeout=seconds
                 )
         except FileNotFoundError:
             return None

@@ -6,7 +6,9 @@ import asyncio
 
 import anyio
 import pytest
+from gatelodge_core.errors import CallError
 from gatelodge_core.sandbox.egress import Egress, EgressError, EgressLimits, EgressSettings
+from gatelodge_core.sandbox.egress.names import Target
 
 from tests.sandbox.egress.corpus import ANSWERS, REFUSED
 from tests.sandbox.egress.site import OTHER, PUBLIC, Names, Network, paths, reply, serving
@@ -52,6 +54,29 @@ def test_a_redirect_to_a_bad_place_is_refused_before_anything_is_sent(location: 
             assert caught.value.code == code
             assert set(network.tried) == {PUBLIC}
             assert len(site.asked) == (6 if code == "too_many_redirects" else 1)
+
+    anyio.run(main)
+
+
+def test_a_caller_may_refuse_where_a_redirect_leads_before_anything_is_sent_there() -> None:
+    told: list[str] = []
+
+    async def check(target: Target) -> None:
+        told.append(str(target.url))
+        if target.host == "other.example.com":
+            raise CallError("unwanted", "Not there.")
+
+    async def main() -> None:
+        away = paths(index=to("/next"), next=to("http://other.example.com/last"), last=reply(200, b"x"))
+        async with serving(away) as site:
+            names = Names()
+            async with Egress(resolver=names, backend=Network(site)) as egress:
+                with pytest.raises(CallError, match="unwanted"):
+                    await egress.get("http://example.com/", check=check)
+                assert told == ["http://example.com/next", "http://other.example.com/last"]
+                assert "other.example.com" not in names.asked
+                assert [asked.path for asked in site.asked] == ["/", "/next"]
+                assert (await egress.get("http://example.com/")).body == b"x"
 
     anyio.run(main)
 

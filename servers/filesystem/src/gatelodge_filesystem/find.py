@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gatelodge_core.globs import Globs
+from gatelodge_core.sandbox.credentials import Check
 
 from gatelodge_filesystem import cursors
-from gatelodge_filesystem.credentials import Check
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.names import fitting
 from gatelodge_filesystem.walk import Budget, Folder, Walk

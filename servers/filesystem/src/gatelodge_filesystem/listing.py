@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gatelodge_core.globs import Globs
+from gatelodge_core.sandbox.credentials import Check
 
 from gatelodge_filesystem import cursors
-from gatelodge_filesystem.credentials import Check
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.names import cost, shown
 from gatelodge_filesystem.walk import OPEN_FOLDER, Budget, Folder, Walk, below

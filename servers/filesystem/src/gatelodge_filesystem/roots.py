@@ -7,9 +7,8 @@ import sys
 from dataclasses import dataclass
 
 from gatelodge_core.errors import JailError, SettingsError
+from gatelodge_core.sandbox.credentials import Check, is_credential
 from gatelodge_core.sandbox.jail import Jail
-
-from gatelodge_filesystem.credentials import Check, is_credential
 
 _SYSTEM = ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var")
 

@@ -10,11 +10,11 @@ from importlib.metadata import version
 from gatelodge_core.declare import Declarations, merged, read_only
 from gatelodge_core.keeper import Keeper
 from gatelodge_core.sandbox import profiles
+from gatelodge_core.sandbox.credentials import allowing
 from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.server import Identity, Lodge
 
 from gatelodge_filesystem.changes.log import Limits
-from gatelodge_filesystem.credentials import allowing
 from gatelodge_filesystem.prompts import prompts
 from gatelodge_filesystem.resources import resources
 from gatelodge_filesystem.roots import pin

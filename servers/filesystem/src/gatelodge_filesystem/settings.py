@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from gatelodge_core.errors import CallError
+from gatelodge_core.sandbox.credentials import allowing
 from gatelodge_core.settings import LodgeSettings, Texts
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from gatelodge_filesystem.credentials import allowing
 from gatelodge_filesystem.roots import RootSpec, parse_spec
 
 _MODES = ("ro", "rw")

@@ -14,8 +14,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 from gatelodge_core.errors import CallError
+from gatelodge_core.sandbox.credentials import Check
 
-from gatelodge_filesystem.credentials import Check
 from gatelodge_filesystem.ignore import Rules, rules_of
 
 MAX_DEPTH = 100

@@ -39,7 +39,10 @@ def decode(data: bytes, content_type: str = "") -> tuple[str, str]:
             return data.decode(name, "replace"), name
     try:
         return data.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        if error.end == len(data) and error.reason == "unexpected end of data":
+            # Cut in the middle of a character, at a cap.
+            return data[: error.start].decode("utf-8"), "utf-8"
         name = _detected(data[:_SAMPLE])
         return data.decode(name, "replace"), name
 

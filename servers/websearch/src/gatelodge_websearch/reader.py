@@ -17,8 +17,11 @@ from gatelodge_core.sandbox.egress.names import parse
 
 from gatelodge_websearch.charset import decode
 from gatelodge_websearch.html.extract import Extracted, extract
-from gatelodge_websearch.pages import Page, Store
+from gatelodge_websearch.naming import Naming
+from gatelodge_websearch.pages import Page
+from gatelodge_websearch.pdf.reading import PdfReader
 from gatelodge_websearch.robots import Robots
+from gatelodge_websearch.store import Shelf, Store
 
 TYPES = (
     *("text/*", "application/xhtml+xml", "application/xml", "application/json", "application/ld+json"),
@@ -41,9 +44,8 @@ _MAGIC = (
     (b"ID3", "audio/mpeg"),
 )
 _TRACKING = frozenset({"gclid", "fbclid", "msclkid", "dclid", "mc_cid", "mc_eid", "igshid", "yclid", "twclid"})
-_MAX_TEXT = 2_000_000
-_LONG = 1500
-"""Characters of a URL above which it is refused as a likely carrier of data; real pages are below."""
+_MAX_TEXT = 1_200_000
+"""Characters of a page that are looked at; a page of nothing but tags takes some fifty times its size to parse."""
 
 
 class Reader:
@@ -53,22 +55,35 @@ class Reader:
         egress: The way out.
         policy: Which URLs may be asked for, now.
         store: Where pages are kept.
+        naming: Knows which domains may be read.
         cleanser: Knows what may not leave.
+        pdf: Reads PDF files.
         robots: Whether robots.txt is honoured.
         cache_seconds: How long a page is taken from the store without asking.
     """
 
     def __init__(
-        self, egress: Egress, policy: Policy, store: Store, cleanser: Cleanser, *, robots: bool, cache_seconds: int
+        self,
+        egress: Egress,
+        policy: Policy,
+        store: Store,
+        naming: Naming,
+        cleanser: Cleanser,
+        pdf: PdfReader,
+        *,
+        robots: bool,
+        cache_seconds: int,
     ) -> None:
         self._egress = egress
         self._store = store
         self._cleanser = cleanser
-        self._robots = Robots(egress) if robots else None
+        self._pdf = pdf
+        self._naming = naming
+        self._robots = Robots(egress, naming.check) if robots else None
         self._seconds = cache_seconds
-        self._policy = policy
+        self.policy = policy
         self._working = anyio.CapacityLimiter(4)
-        self._reading: dict[tuple[str, bool], anyio.Event] = {}
+        self._reading: dict[tuple[str, str, bool], anyio.Event] = {}
 
     def check_text(self, text: str, what: str) -> None:
         """Refuse to send what holds a secret, or characters that nobody sees.
@@ -96,42 +111,55 @@ class Reader:
         """
         url = without_tracking(url)
         self.check_text(url, "URL")
-        if len(url) > _LONG:
-            raise CallError("bad_url", f"The URL is longer than {_LONG} characters; it was not sent.", "Shorten it.")
-        # One fetch for callers that want the same page at the same time.
-        while (running := self._reading.get((url, include_hidden))) is not None:
+        shelf = self._store.mine()
+        # One fetch for calls of one caller that want the same page at the same time.
+        key = (shelf.owner, url, include_hidden)
+        while (running := self._reading.get(key)) is not None:
             await running.wait()
-        done = self._reading[url, include_hidden] = anyio.Event()
+        done = self._reading[key] = anyio.Event()
         try:
-            return await self._page(url, include_hidden=include_hidden)
+            return await self._page(url, shelf, include_hidden=include_hidden)
         finally:
-            del self._reading[url, include_hidden]
+            del self._reading[key]
             done.set()
 
-    async def _page(self, url: str, *, include_hidden: bool) -> Page:
+    async def _page(self, url: str, shelf: Shelf, *, include_hidden: bool) -> Page:
         # The settings may have changed since a page was kept.
-        parse(url, self._policy)
-        kept = await anyio.to_thread.run_sync(lambda: self._store.page(url, include_hidden=include_hidden))
+        target = parse(url, self.policy)
+        kept = await anyio.to_thread.run_sync(lambda: shelf.page(url, include_hidden=include_hidden))
         if kept is not None and time.time() - kept.fetched < self._seconds:
             return kept
+        await self._naming.check(target)
         await self._ask_robots(url)
         headers = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,text/*;q=0.8,*/*;q=0.5"}
         if kept is not None:
             headers |= {"If-None-Match": kept.etag} if kept.etag else {}
             headers |= {"If-Modified-Since": kept.modified} if kept.modified else {}
-        found = await self._egress.get(url, headers=headers, types=TYPES, cut=True)
+        found = await self._egress.get(url, headers=headers, types=TYPES, cut=True, check=self._naming.check)
         if found.status == 304 and kept is not None:
             made = replace(kept, fetched=time.time())
+            await anyio.to_thread.run_sync(lambda: shelf.keep(made, include_hidden=include_hidden))
         else:
             _check_status(found)
             if _origin(found.url) != _origin(url):
                 await self._ask_robots(found.url)
             media = _media(found)
-            made = await anyio.to_thread.run_sync(
-                lambda: read(url, found, media, include_hidden=include_hidden), limiter=self._working
-            )
-        await anyio.to_thread.run_sync(lambda: self._store.keep(made, include_hidden=include_hidden))
+            pdf = await self._pdf_of(found) if media == "application/pdf" else None
+
+            def read_and_keep() -> Page:
+                page = read(url, found, media, include_hidden=include_hidden, pdf=pdf)
+                shelf.keep(page, include_hidden=include_hidden)
+                return page
+
+            # One way to a thread and back, not two.
+            made = await anyio.to_thread.run_sync(read_and_keep, limiter=self._working)
         return made
+
+    async def _pdf_of(self, found: Fetched) -> Extracted:
+        if found.truncated:
+            raise CallError("too_large", "The PDF is larger than what is read.", "Use another source.")
+        title, text = await self._pdf.text_of(found.body)
+        return Extracted(title, text, "pdf")
 
     async def _ask_robots(self, url: str) -> None:
         if self._robots is not None and urlsplit(url).scheme in ("http", "https"):
@@ -209,22 +237,24 @@ def _known(said: str) -> str:
     return said if said in TYPES or said in (*_HTML, "text/plain", "text/css", "text/csv", "text/markdown") else "text"
 
 
-def read(url: str, found: Fetched, media: str, *, include_hidden: bool) -> Page:
+def read(url: str, found: Fetched, media: str, *, include_hidden: bool, pdf: Extracted | None = None) -> Page:
     """The page in an answer. It runs in a thread: parsing holds a core.
 
-    Raises:
-        CallError: The PDF can't be read, or there is no text.
-    """
-    charset = ""
-    if media == "application/pdf":
-        if found.truncated:
-            raise CallError("too_large", "The PDF is larger than what is read.", "Use another source.")
-        from gatelodge_websearch.pdf import text_of  # noqa: PLC0415 - an extra
+    Args:
+        url: As it was asked for.
+        found: The answer.
+        media: Its checked media type.
+        include_hidden: Keep what the page doesn't show.
+        pdf: What was found in it, if it is a PDF.
 
-        title, text = text_of(found.body)
-        seen = Extracted(title, text, "pdf")
+    Raises:
+        CallError: There is no text.
+    """
+    text = charset = ""
+    if pdf is not None:
+        seen = pdf
     else:
-        text, charset = decode(found.body, found.headers.get("content-type", ""))
+        text, charset = decode(found.body[: 2 * _MAX_TEXT], found.headers.get("content-type", ""))
         if media in _HTML:
             seen = extract(text[:_MAX_TEXT], found.url, include_hidden=include_hidden)
         else:
@@ -248,7 +278,7 @@ def read(url: str, found: Fetched, media: str, *, include_hidden: bool) -> Page:
         language=seen.language,
         published=seen.published,
         hidden=seen.hidden,
-        truncated=found.truncated,
+        truncated=found.truncated or (pdf is None and len(found.body) > _MAX_TEXT and len(text) > _MAX_TEXT),
         etag=found.headers.get("etag", "")[:200],
         modified=found.headers.get("last-modified", "")[:60],
         links=tuple((link.text, link.url) for link in seen.links),

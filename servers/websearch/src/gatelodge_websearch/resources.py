@@ -18,7 +18,7 @@ resources = Declarations[Web]()
 @resources.resource("web://page/{sha}", name="page", mime_type="text/markdown", yields=UNTRUSTED)
 async def page(web: Web, sha: str) -> str:
     """A page that was read, whole, as Markdown."""
-    found = await anyio.to_thread.run_sync(web.store.by_sha, sha)
+    found = await anyio.to_thread.run_sync(web.kept, sha)
     if found is None:
         raise CallError("not_found", "No page with that hash is kept.", "Read it with read_page.")
     return f"{showing.header(found)}\n\n{found.markdown}"
@@ -27,7 +27,7 @@ async def page(web: Web, sha: str) -> str:
 @resources.resource("web://search/{id}", name="search", mime_type="application/json", yields=UNTRUSTED)
 async def search(web: Web, id: str) -> str:  # noqa: A002 - the template's word
     """What a search found."""
-    found = await anyio.to_thread.run_sync(web.store.search, id)
+    found = await anyio.to_thread.run_sync(web.store.mine().search, id)
     if found is None:
         raise CallError("not_found", "No search with that id is kept.", "Search again.")
     return json.dumps(found[1], ensure_ascii=False)
@@ -43,6 +43,7 @@ async def policy(web: Web) -> str:
             "allow_domains": given.allow_domains,
             "deny_domains": given.deny_domains,
             "ports": sorted(given.port_numbers),
+            "strict": given.strict,
             "robots": given.robots,
             "proxy": bool(given.proxy),
         }
@@ -53,11 +54,11 @@ async def policy(web: Web) -> str:
 async def complete_sha(web: Web, value: str, chosen: dict[str, str]) -> list[str]:
     """Hashes of kept pages, newest first."""
     del chosen
-    return await anyio.to_thread.run_sync(web.store.shas, value)
+    return await anyio.to_thread.run_sync(web.store.mine().shas, value)
 
 
 @resources.completer("search", "id")
 async def complete_search(web: Web, value: str, chosen: dict[str, str]) -> list[str]:
     """Ids of kept searches, newest first."""
     del chosen
-    return await anyio.to_thread.run_sync(web.store.search_ids, value)
+    return await anyio.to_thread.run_sync(web.store.mine().search_ids, value)

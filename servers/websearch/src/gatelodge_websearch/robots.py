@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
 import anyio
-from gatelodge_core.sandbox.egress import Egress, EgressError
+from gatelodge_core.errors import CallError
+from gatelodge_core.sandbox.egress import Egress
+from gatelodge_core.sandbox.egress.client import Check
 
 AGENT = "gatelodge"
 _KEPT_SECONDS = 3600.0
@@ -94,10 +96,16 @@ def _fits(pattern: str, path: str) -> bool:
 
 
 class Robots:
-    """Rules of hosts, kept for an hour."""
+    """Rules of hosts, kept for an hour; they are the same for all callers.
 
-    def __init__(self, egress: Egress) -> None:
+    Args:
+        egress: The way out.
+        check: Told where a redirect of robots.txt leads; it raises to refuse.
+    """
+
+    def __init__(self, egress: Egress, check: Check | None = None) -> None:
         self._egress = egress
+        self._check = check
         self._kept: OrderedDict[str, tuple[float, Rules]] = OrderedDict()
 
     async def allows(self, url: str) -> bool:
@@ -117,8 +125,10 @@ class Robots:
 
     async def _ask(self, origin: str) -> Rules:
         try:
-            found = await self._egress.get(f"{origin}/robots.txt", max_bytes=_MAX_BYTES, cut=True, seconds=8)
-        except EgressError as error:
+            found = await self._egress.get(
+                f"{origin}/robots.txt", max_bytes=_MAX_BYTES, cut=True, seconds=8, check=self._check
+            )
+        except CallError as error:
             # What the page itself will be refused for is told there, with its own reason.
             return NOTHING if error.code in ("too_slow", "bad_answer", "bad_encoding") else Rules()
         if found.status >= 500 or found.status == 429:

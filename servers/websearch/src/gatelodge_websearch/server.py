@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from gatelodge_core.declare import Declarations, merged
+from gatelodge_core.effects import PRIVATE
 from gatelodge_core.keeper import Keeper
 from gatelodge_core.sandbox import profiles
 from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.server import Identity, Lodge
 
+from gatelodge_websearch.folders import real
 from gatelodge_websearch.prompts import prompts
 from gatelodge_websearch.resources import resources
 from gatelodge_websearch.settings import WebsearchSettings
-from gatelodge_websearch.subjects import subjects
+from gatelodge_websearch.subjects import doubts, effect, subjects
 from gatelodge_websearch.tools.reading import reading
 from gatelodge_websearch.tools.searching import searching
 from gatelodge_websearch.web import Web, searxng_place
@@ -34,9 +37,14 @@ OFFERED: Declarations[Web] = merged([searching, reading, resources, prompts])
 
 
 def declarations(settings: WebsearchSettings) -> Declarations[Web]:
-    """What the server offers under these settings: all of it, since it only reads."""
-    del settings
-    return OFFERED
+    """What the server offers under these settings: all of it, since it only reads. Files of folders are private."""
+    if not settings.folders:
+        return OFFERED
+    offered = OFFERED.chosen(lambda _: True)
+    for name in ("search_local", "read_page", "find_in_page"):
+        tool = offered.tools[name]
+        offered.tools[name] = replace(tool, nature=replace(tool.nature, yields=tool.nature.yields | PRIVATE))
+    return offered
 
 
 def profile(settings: WebsearchSettings) -> Profile:
@@ -50,6 +58,7 @@ def profile(settings: WebsearchSettings) -> Profile:
         port_text = pair.strip().rpartition(":")[2]
         ports |= {int(port_text)} if port_text.isascii() and port_text.isdigit() else set[int]()
     read = [os.path.abspath(os.path.expanduser(settings.ca_file))] if settings.ca_file else []
+    read += real(settings.folders)
     return profiles.websearch(settings.state_path, ports=sorted(ports), read=read)
 
 
@@ -72,8 +81,18 @@ def build(settings: WebsearchSettings, web: Web | None = None) -> Lodge[Web]:
         version("gatelodge-websearch"),
     )
     domain = web or Web(settings)
+    if web is None:
+        # A confined process can start none.
+        domain.pdf.start()
     offered = declarations(settings)
-    keeper = Keeper(settings, identity, offered, subjects=partial(subjects, domain))
+    keeper = Keeper(
+        settings,
+        identity,
+        offered,
+        subjects=partial(subjects, domain),
+        effect=partial(effect, domain),
+        doubts=partial(doubts, domain),
+    )
 
     @asynccontextmanager
     async def life() -> AsyncGenerator[None]:

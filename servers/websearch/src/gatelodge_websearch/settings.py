@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from gatelodge_core.settings import LodgeSettings
+from gatelodge_core.settings import LodgeSettings, Texts
 from pydantic import Field, SecretStr, field_validator
 
 ENGINES = ("duckduckgo", "mojeek", "brave_html", "startpage", "yahoo", "wikipedia", "searxng", "brave", "tavily")
@@ -22,6 +22,13 @@ class WebsearchSettings(LodgeSettings):
     combine: Literal["first", "all"] = Field(
         default="first", description="Ask the next engine only if one fails (first), or all at once (all)."
     )
+    hedge_seconds: float = Field(
+        default=3,
+        ge=0,
+        le=60,
+        description="With combine=first, also ask the next engine if one takes longer than this, or than it usually does; "
+        "0 for never.",
+    )
     searxng_url: str = Field(default="", description="Base URL of your SearXNG; its settings must allow json.")
     brave_key: SecretStr = Field(default=SecretStr(""), description="Key of the Brave Search API.")
     tavily_key: SecretStr = Field(default=SecretStr(""), description="Key of the Tavily API.")
@@ -34,7 +41,14 @@ class WebsearchSettings(LodgeSettings):
     ports: str = Field(default="80,443", description="Ports that pages may be on, with commas.")
     proxy: str = Field(default="", description="An HTTP proxy for everything; it resolves names itself.")
     ca_file: str = Field(default="", description="Certificate authorities to trust instead of the system's.")
+    strict: bool = Field(
+        default=False, description="Ask the person before a domain is read that no search result or setting has named."
+    )
     robots: Literal["on", "off"] = Field(default="on", description="Whether robots.txt is honoured for reading.")
+    folders: Texts = Field(
+        default_factory=list[str],
+        description="A folder of Markdown, HTML or text files that search_local finds too; it is only read.",
+    )
     cache_seconds: int = Field(default=900, ge=0, description="How long a page or a search is answered from the cache.")
     cache_mb: int = Field(default=64, ge=1, le=4096, description="Size of the page cache.")
 

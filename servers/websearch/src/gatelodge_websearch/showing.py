@@ -12,7 +12,8 @@ from gatelodge_websearch.pages import Page
 from gatelodge_websearch.passages import Passage, pieces, ranked
 
 _HEADING = re.compile(r"^(#{1,6}) (.+)$", re.MULTILINE)
-_LINK = re.compile(r"\[([^\]\n]*)\]\(https?://[^)\s]+\)")
+# Neither part may hold a bracket, as none does that we wrote: else hostile text takes the square of its length.
+_LINK = re.compile(r"\[([^\[\]\n]*)\]\(https?://[^()\[\]\s]+\)")
 _CURSOR = re.compile(r"([0-9a-f]{12})-(\d{1,9})")
 
 
@@ -54,16 +55,13 @@ def sections(markdown: str) -> list[Section]:
         elif found := _HEADING.fullmatch(line):
             marks.append((len(found[1]), found[2], at))
         at += len(line) + 1
-    return [
-        Section(
-            place + 1,
-            level,
-            title,
-            start,
-            next((later for depth, _, later in marks[place + 1 :] if depth <= level), len(markdown)),
-        )
-        for place, (level, title, start) in enumerate(marks)
-    ]
+    ends = [len(markdown)] * len(marks)
+    open_at: list[int] = []
+    for place, (level, _, start) in enumerate(marks):
+        while open_at and marks[open_at[-1]][0] >= level:
+            ends[open_at.pop()] = start
+        open_at.append(place)
+    return [Section(place + 1, level, title, start, ends[place]) for place, (level, title, start) in enumerate(marks)]
 
 
 def section_of(markdown: str, wanted: str) -> Section:

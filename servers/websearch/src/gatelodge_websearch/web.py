@@ -17,9 +17,13 @@ from gatelodge_websearch.engines.gate import Gate
 from gatelodge_websearch.engines.model import Engine
 from gatelodge_websearch.engines.scraped import Scraped
 from gatelodge_websearch.engines.services import Brave, Searxng, Tavily
-from gatelodge_websearch.pages import Page, Store
+from gatelodge_websearch.folders import Folders
+from gatelodge_websearch.naming import Naming
+from gatelodge_websearch.pages import Page
+from gatelodge_websearch.pdf.reading import PdfReader
 from gatelodge_websearch.reader import Reader
 from gatelodge_websearch.settings import WebsearchSettings, words
+from gatelodge_websearch.store import Shelf, Store
 
 USER_AGENT = "gatelodge-websearch/0.1 (reads pages for a person's assistant)"
 MAX_TOKENS = 20_000
@@ -47,11 +51,17 @@ class Web:
         self.services = services or Egress(service_egress(settings), context=_context(settings))
         path = os.path.join(settings.state_path, "websearch", "pages.db")
         self.store = Store(path, settings.cache_mb * 1024 * 1024)
+        self.folders = Folders(settings.folders, os.path.join(settings.state_path, "websearch", "folders.db"))
+        # With a list of domains in the settings, those on it are named, and the others are not read in any case.
+        self.naming = Naming(self.store, strict=settings.strict and not settings.allow_domains)
+        self.pdf = PdfReader(confined=settings.sandbox != "off")
         self.reader = Reader(
             self.egress,
             Policy.of(page_egress(settings)),
             self.store,
+            self.naming,
             self.cleanser,
+            self.pdf,
             robots=settings.robots == "on",
             cache_seconds=settings.cache_seconds,
         )
@@ -62,6 +72,7 @@ class Web:
             combine=settings.combine == "all",
             cache_seconds=settings.cache_seconds,
             denied=words(settings.deny_domains),
+            hedge=settings.hedge_seconds,
         )
 
     def _engines(self) -> list[Engine]:
@@ -85,16 +96,22 @@ class Web:
         return found
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store, and end what parses PDF files."""
         self.store.close()
+        self.folders.close()
+        self.pdf.close()
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self.egress.aclose()
         await self.services.aclose()
 
-    def url(self, page: str) -> str:
+    def url(self, page: str, shelf: Shelf | None = None) -> str:
         """The URL that a tool's argument means: itself, or what a citation id stands for.
+
+        Args:
+            page: The argument.
+            shelf: Of the caller whose id it is; of the call that is being served unless given.
 
         Raises:
             CallError: `unknown_id`, or it is neither.
@@ -107,14 +124,24 @@ class Web:
             )
         if "/" in page or ":" in page or "." in page:
             return page
-        found = self.store.cited(page.strip().lower().lstrip("[").rstrip("]"))
+        name = page.strip().lower().lstrip("[").rstrip("]")
+        found = (shelf or self.store.mine()).cited(name) or self.folders.path(name)
         if not found:
             raise CallError("unknown_id", "No page or result has that id.", "Give its URL, or search again.")
         return found
 
     async def read(self, page: str, *, include_hidden: bool = False) -> Page:
-        """Read a page by URL or citation id; errors as of `Reader.page`."""
-        return await self.reader.page(self.url(page), include_hidden=include_hidden)
+        """Read a page by URL or citation id, or a file of a folder by path or id; errors as of `Reader.page`."""
+        url = self.url(page)
+        if self.folders and "://" not in url:
+            found = await anyio.to_thread.run_sync(self.folders.page, url)
+            if found is not None:
+                return found
+        return await self.reader.page(url, include_hidden=include_hidden)
+
+    def kept(self, sha: str) -> Page | None:
+        """A page that the caller read, or a file of a folder, by the beginning of its hash."""
+        return self.store.mine().by_sha(sha) or self.folders.by_sha(sha)
 
 
 def _key(name: str, value: SecretStr) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import cast
 
-from gatelodge_core.cli import demo_database, demo_files
+from gatelodge_core.cli import demo_database, demo_files, demo_web
 from gatelodge_core.cli.demo_session import Unexpected
 from gatelodge_core.errors import SettingsError
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the demo: files, then a database if one can be had.
+    """Run the demo: files, then a database and the web if their servers are there.
 
     Returns:
         0, or 2 if the filesystem server isn't installed, or 1 if a server did otherwise than the demo says.
@@ -20,7 +21,8 @@ def run(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="gatelodge demo",
         description="A host's session with the filesystem server, on files made for it, and one with the PostgreSQL "
-        "server, on a shop's database made for it, if gatelodge-postgres is installed with its extra `demo`.",
+        "server, on a shop's database made for it, if gatelodge-postgres is installed with its extra `demo`, and one with "
+        "the web search server, on pages that the demo serves itself, if gatelodge-websearch is installed.",
     )
     parser.add_argument(
         "--allow-root",
@@ -31,16 +33,29 @@ def run(argv: Sequence[str]) -> int:
     try:
         demo_files.run()
         print("\n\n--- A database ---\n")
-        left_out = demo_database.run(allow_root=given.allow_root)
+        if left_out := demo_database.run(allow_root=given.allow_root):
+            print(f"Left out: {left_out}")
+        print("\n\n--- The web ---\n")
+        if left_out := demo_web.run():
+            print(f"Left out: {left_out}")
     except SettingsError as error:
         print(f"gatelodge demo: {error}", file=sys.stderr)
         return 2
-    except Unexpected as error:
-        print(f"gatelodge demo: {error}", file=sys.stderr)
+    except (Unexpected, BaseExceptionGroup) as error:
+        cause = _cause(error)
+        if not isinstance(cause, Unexpected):
+            raise
+        print(f"gatelodge demo: {cause}", file=sys.stderr)
         return 1
-    if left_out:
-        print(f"Left out: {left_out}")
     print(
-        "\nNothing is left of it. Next: gatelodge-filesystem ~/some/folder, gatelodge-postgres --demo, or the README."
+        "\nNothing is left of it. Next: gatelodge-filesystem ~/some/folder, gatelodge-postgres --demo, "
+        "gatelodge-websearch, or the README."
     )
     return 0
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What was raised in a session, which comes out of it in groups, one in the other."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error

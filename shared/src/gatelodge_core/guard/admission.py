@@ -19,15 +19,17 @@ from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
 from gatelodge_core.audit.canonical import digest
 from gatelodge_core.effects import Rule
 from gatelodge_core.errors import CallError
-from gatelodge_core.guard.call import Call, Next, Outcome, Subject
+from gatelodge_core.guard.call import Call, Doubt, Next, Outcome, Subject
 from gatelodge_core.guard.cleansing import LARGE
-from gatelodge_core.guard.policy import Policy, Verdict
+from gatelodge_core.guard.policy import Policy, Verdict, stricter
 from gatelodge_core.store.approvals import TTL_SECONDS, Approvals, StoreError
 
 logger = logging.getLogger(__name__)
 
 MAX_SHOWN = 4000
 """Characters of an effect that a host's dialog shows; the rest is named by its digest."""
+
+_RAISED = ", raised by the server"
 
 
 def binding(call: Call, server: str) -> str:
@@ -43,6 +45,11 @@ def binding(call: Call, server: str) -> str:
     )
 
 
+async def no_doubts(_: Call) -> list[Doubt]:
+    """For servers whose tools' defaults hold for every call."""
+    return []
+
+
 class AdmissionStep:
     """Decides whether a call is made.
 
@@ -53,6 +60,7 @@ class AdmissionStep:
         subjects: What a call acts on, as the policy names it; it may look at the domain.
         effect: What a call would do, in full, for the person who is asked.
         clean: Makes that fit to leave; what can't be seen could hide or forge what the person reads.
+        doubts: What in a call asks for a stricter rule than its tool's default.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class AdmissionStep:
         subjects: Callable[[Call], Awaitable[list[Subject]]],
         effect: Callable[[Call], Awaitable[str]],
         clean: Callable[[str], str] = str,
+        doubts: Callable[[Call], Awaitable[list[Doubt]]] = no_doubts,
     ) -> None:
         self._server = server
         self._policy = policy
@@ -70,6 +79,7 @@ class AdmissionStep:
         self._subjects = subjects
         self._effect = effect
         self._clean = clean
+        self._doubts = doubts
         self._by_subject = any(rule.subject for rule in policy.rules)
 
     async def __call__(self, call: Call, way: Next) -> Outcome:
@@ -89,12 +99,29 @@ class AdmissionStep:
             subjects=subjects,
             default=call.nature.default_rule,
         )
+        if verdict.rule is not Rule.DENY:
+            verdict = self._raised(verdict, call, await self._doubts(call))
         call.notes["decision"], call.notes["rule"] = str(verdict.rule), verdict.why
         if verdict.rule is Rule.DENY:
             return self._refuse(call, "denied_by_policy", verdict.reason or "the policy forbids this.", verdict.why)
         if verdict.rule is Rule.ALLOW:
             return await way(call)
         return await self._confirm(call, way, verdict)
+
+    def _raised(self, verdict: Verdict, call: Call, doubts: list[Doubt]) -> Verdict:
+        """The verdict, made stricter by what the policy doesn't settle."""
+        for doubt in doubts:
+            if doubt.subject is not None and self._policy.names(
+                server=self._server,
+                tool=call.target,
+                effect=call.nature.effect,
+                principal=str(call.principal),
+                subject=doubt.subject,
+            ):
+                continue
+            reason = " ".join(dict.fromkeys(filter(None, (verdict.reason, self._clean(doubt.reason)))))
+            verdict = Verdict(stricter(verdict.rule, doubt.rule), verdict.why.removesuffix(_RAISED) + _RAISED, reason)
+        return verdict
 
     async def _confirm(self, call: Call, way: Next, verdict: Verdict) -> Outcome:
         channel = call.channel

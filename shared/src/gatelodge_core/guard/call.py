@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from gatelodge_core.auth.principal import Principal
-from gatelodge_core.effects import Nature
+from gatelodge_core.effects import Nature, Rule
 
 Kind = Literal["tool", "resource", "prompt", "completion", "list"]
 Transport = Literal["stdio", "http", "memory"]
@@ -28,6 +28,21 @@ class Subject:
 
     name: str
     tree: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What a server finds in a call that asks for a stricter rule than the tool's default.
+
+    Args:
+        rule: At least this one.
+        reason: For the person who is asked or refused.
+        subject: A policy rule that allows exactly this by its name settles the doubt; None if no rule can.
+    """
+
+    rule: Rule
+    reason: str
+    subject: Subject | None = None
 
 
 class Channel(Protocol):

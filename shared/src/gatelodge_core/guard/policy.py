@@ -110,6 +110,11 @@ class Verdict:
     reason: str = ""
 
 
+def stricter(one: Rule, other: Rule) -> Rule:
+    """The stricter of two rules."""
+    return max(one, other, key=lambda rule: _STRICTNESS[rule])
+
+
 @dataclass(frozen=True)
 class Policy:
     """All rules, in the order of the file."""
@@ -130,6 +135,16 @@ class Policy:
         if best is None:
             return Verdict(default, f"default for {effect}")
         return Verdict(best.then, str(best), best.reason)
+
+    def names(self, *, server: str, tool: str, effect: Effect, principal: str, subject: Subject) -> bool:
+        """Whether a rule allows a subject by its name; one that names no subject allows all calls, but none of them so."""
+        return any(
+            rule.then is Rule.ALLOW
+            and rule.subject
+            and rule.concerns(server=server, tool=tool, effect=effect, principal=principal)
+            and rule.covers([subject])
+            for rule in self.rules
+        )
 
     def hides(self, *, server: str, tool: str, effect: Effect, principal: str) -> bool:
         """Whether a tool may never be called, whatever its arguments: then it isn't listed."""

@@ -39,6 +39,7 @@ class Calls(NamedTuple):
 
     Args:
         children: Starting other programs; without, there is no fork either, only threads.
+        forks: Copies of itself, but no other program.
         tcp: Making TCP connections.
         udp: Sending UDP, to any address: neither seccomp nor Landlock (below ABI 10) can look at one.
         unix: Connecting to Unix sockets.
@@ -46,6 +47,7 @@ class Calls(NamedTuple):
     """
 
     children: bool = False
+    forks: bool = False
     tcp: bool = False
     udp: bool = False
     unix: bool = False
@@ -70,10 +72,11 @@ def _judgements(calls: Calls) -> Iterator[tuple[str, Body]]:
     refuse: Body = [_bpf.REFUSE]
     # Its flags lie in memory, where a filter can't look; libc then takes clone(2).
     yield "clone3", [(_bpf.RETURN, 0, 0, _bpf.ABSENT)]
-    if calls.children:
+    if calls.children or calls.forks:
         yield "clone", _bpf.refuse_bits(0, _CLONE_NAMESPACES)
     else:
         yield "clone", _bpf.require_bits(0, _CLONE_THREAD, refused=_CLONE_NAMESPACES)
+    if not calls.children:
         for name in ("execve", "execveat", "fork", "vfork"):
             yield name, refuse
     yield "ioctl", _bpf.refuse_values(1, _TERMINAL_IOCTLS)

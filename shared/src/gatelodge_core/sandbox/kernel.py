@@ -26,7 +26,7 @@ from gatelodge_core.sandbox._libc import (
 )
 from gatelodge_core.sandbox.profiles import Profile, loader, python_files
 
-__all__ = ["Confinement", "ConfinementError", "confine", "scrub"]
+__all__ = ["Confinement", "ConfinementError", "confine", "renounce", "scrub"]
 
 _NET_ABI, _TRUNCATE_ABI, _IOCTL_ABI, _SCOPE_ABI, _UNIX_ABI = 4, 3, 5, 6, 9
 
@@ -126,6 +126,21 @@ def confine(profile: Profile) -> Confinement:
     return reached
 
 
+def renounce() -> None:
+    """Give up what confinement left: files, sockets, children. For a forked copy that is about to touch foreign bytes.
+
+    What the kernel lacks was reported by `confine`, which must have been called.
+
+    Raises:
+        OSError: A layer that the kernel has can't be added.
+    """
+    abi = _landlock.abi()
+    if abi:
+        _landlock.enter([], (), min(abi, _landlock.NEWEST))
+    if _seccomp.active():
+        _seccomp.enter(_seccomp.Calls())
+
+
 def _single() -> None:
     """Refuse if there is any other thread; Landlock and the filter would not hold it."""
     try:
@@ -173,6 +188,7 @@ def _lacking(abi: int, profile: Profile) -> list[str]:
 def _filter(profile: Profile) -> list[str]:
     calls = _seccomp.Calls(
         children=profile.execute is not None,
+        forks=profile.forks,
         tcp=bool(profile.connect),
         udp=profile.udp,
         unix=bool(profile.unix),

@@ -30,7 +30,8 @@ class Profile(NamedTuple):
         name: Short, for messages.
         read: Files and folders it may read.
         write: Files and folders it may read and change. Nothing in them can be started.
-        execute: The one program it may start, or None: then it has no child processes at all.
+        execute: The one program it may start, or None: then it has no child processes at all, but by `forks`.
+        forks: Whether it may fork copies of itself, which start no program.
         connect: TCP ports it may connect to, at any address.
         udp: Whether it may send UDP. No kernel before Landlock ABI 10 tells one address from another.
         unix: Unix sockets, or folders with them, that it may connect to. Below Landlock ABI 9 that lets it connect to
@@ -43,6 +44,7 @@ class Profile(NamedTuple):
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     execute: str | None = None
+    forks: bool = False
     connect: tuple[int, ...] = ()
     udp: bool = False
     unix: tuple[str, ...] = ()

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 from gatelodge_core.errors import CallError
+from gatelodge_core.sandbox.credentials import Check
 from gatelodge_core.sandbox.jail import Place, make_directory
 
 from gatelodge_filesystem.archives.reading import CHUNK, Limits, entries
 from gatelodge_filesystem.atomic import TEMPORARY_PREFIX
-from gatelodge_filesystem.credentials import Check
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.walk import OPEN_FOLDER, Budget, Folder, Walk
 

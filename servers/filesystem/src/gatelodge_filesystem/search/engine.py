@@ -11,8 +11,8 @@ import stat
 
 from gatelodge_core.errors import CallError
 from gatelodge_core.globs import Globs
+from gatelodge_core.sandbox.credentials import Check
 
-from gatelodge_filesystem.credentials import Check
 from gatelodge_filesystem.encoding import LINE_END, etag
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.search.matcher import Matcher, matcher, text_of

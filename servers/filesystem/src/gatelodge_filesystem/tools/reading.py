@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 from gatelodge_core.declare import Declarations
 from gatelodge_core.effects import PRIVATE, READ
 from gatelodge_core.errors import CallError, JailError
+from gatelodge_core.sandbox.credentials import SUMMARY
 from pydantic import BaseModel, Field
 
-from gatelodge_filesystem.credentials import SUMMARY
 from gatelodge_filesystem.encoding import count_lines, detect, eol_name, etag, line_ends
 from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.listing import list_folder

@@ -17,7 +17,8 @@ from gatelodge_core.errors import CallError
 from gatelodge_websearch.engines.fusion import Fused, fuse
 from gatelodge_websearch.engines.gate import Gate
 from gatelodge_websearch.engines.model import Ask, Hit, Report
-from gatelodge_websearch.pages import Store
+from gatelodge_websearch.engines.race import Race
+from gatelodge_websearch.store import Store
 
 SECONDS = 20.0
 """For a whole search."""
@@ -49,18 +50,27 @@ class Desk:
         combine: Whether all engines are asked at once, rather than the next only if one fails.
         cache_seconds: How long a search is answered from the store.
         denied: Domains that are never shown.
+        hedge: Seconds after which the next engine is asked too, while one is still to answer; 0 for never.
     """
 
     def __init__(
-        self, gates: Sequence[Gate], store: Store, *, combine: bool, cache_seconds: int, denied: Sequence[str]
+        self,
+        gates: Sequence[Gate],
+        store: Store,
+        *,
+        combine: bool,
+        cache_seconds: int,
+        denied: Sequence[str],
+        hedge: float = 0,
     ) -> None:
+        self._hedge = hedge
         self.gates = list(gates)
         self._store = store
         self._combine = combine
         self._seconds = cache_seconds
         self._denied = tuple(denied)
-        self._running: dict[str, anyio.Event] = {}
-        self._done: dict[str, Found] = {}
+        self._running: dict[tuple[str, str], anyio.Event] = {}
+        self._done: dict[tuple[str, str], Found] = {}
 
     async def search(self, ask: Ask, more: Sequence[str], engines: Sequence[str], seconds: float = SECONDS) -> Found:
         """Search.
@@ -77,24 +87,27 @@ class Desk:
         gates = self._gates(engines)
         key = json.dumps([asdict(ask), list(more), [gate.engine.name for gate in gates]], sort_keys=True)
         name = "s" + hashlib.sha256(key.encode()).hexdigest()[:10]
-        while (running := self._running.get(name)) is not None:
+        shelf = self._store.mine()
+        mine = (shelf.owner, name)
+        while (running := self._running.get(mine)) is not None:
             await running.wait()
-            if name in self._done:
-                return self._done[name]
-        kept = await anyio.to_thread.run_sync(lambda: self._store.search(name))
+            if mine in self._done:
+                return self._done[mine]
+        kept = await anyio.to_thread.run_sync(shelf.search, name)
         if kept is not None and time.time() - kept[0] < self._seconds:
             return _restored(name, kept[1], max(1, round(time.time() - kept[0])))
-        event = self._running[name] = anyio.Event()
+        event = self._running[mine] = anyio.Event()
         try:
             found = await self._made(name, ask, more, gates, anyio.current_time() + seconds)
+            await anyio.to_thread.run_sync(shelf.keep_search, name, _kept(found, ask))
             # For those who wait; they look before anything else runs.
-            self._done[name] = found
+            self._done[mine] = found
             return found
         finally:
-            del self._running[name]
+            del self._running[mine]
             event.set()
             await anyio.lowlevel.cancel_shielded_checkpoint()
-            self._done.pop(name, None)
+            self._done.pop(mine, None)
 
     def _gates(self, engines: Sequence[str]) -> list[Gate]:
         known = {gate.engine.name: gate for gate in self.gates}
@@ -116,9 +129,7 @@ class Desk:
         reports = [report for each in rounds for report in each]
         if not any(report.status in ("ok", "empty") for report in reports):
             raise _failure(reports)
-        found = Found(name, fuse(rounds, ask, self._denied), reports)
-        await anyio.to_thread.run_sync(lambda: self._store.keep_search(name, _kept(found, ask)))
-        return found
+        return Found(name, fuse(rounds, ask, self._denied), reports)
 
     async def _round(self, ask: Ask, gates: Sequence[Gate], deadline: float, reports: list[Report]) -> None:
         if self._combine:
@@ -130,16 +141,7 @@ class Desk:
                 for gate in gates:
                     group.start_soon(one, gate)
             return
-        for place, gate in enumerate(gates):
-            # Each leaves time for those behind it.
-            left = deadline - anyio.current_time()
-            share = (
-                left / (len(gates) - place) if len(gates) - place > 2 else left / 2 if place + 1 < len(gates) else left
-            )
-            report = await gate.ask(ask, anyio.current_time() + share)
-            reports.append(report)
-            if report.status in ("ok", "empty"):
-                return
+        reports += await Race(ask, gates, deadline, self._hedge).run()
 
 
 def _worded(ask: Ask, query: str) -> Ask:

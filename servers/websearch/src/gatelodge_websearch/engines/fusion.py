@@ -5,6 +5,7 @@ Reciprocal rank fusion with k 60 (Cormack, Clarke and Büttcher, 2009). Engines 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from gatelodge_websearch.engines.model import Ask, Hit, Report
 from gatelodge_websearch.reader import without_tracking
 
 _K = 60
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(slots=True)
@@ -46,6 +48,12 @@ def below(url: str, domains: Sequence[str]) -> bool:
     return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
+def _within(published: str, dates: tuple[str, str] | None) -> bool:
+    """Whether a date is in a range, as far as it is known."""
+    day = _DAY.match(published)
+    return dates is None or day is None or dates[0] <= day[0] <= dates[1]
+
+
 def fuse(rounds: Sequence[Sequence[Report]], ask: Ask, denied: Sequence[str]) -> list[Fused]:
     """One list out of the reports of each query, best first; what the filters don't allow is left out."""
     found: dict[str, Fused] = {}
@@ -53,6 +61,8 @@ def fuse(rounds: Sequence[Sequence[Report]], ask: Ask, denied: Sequence[str]) ->
         for report in reports:
             for rank, hit in enumerate(report.hits, 1):
                 if below(hit.url, (*ask.exclude, *denied)) or (ask.include and not below(hit.url, ask.include)):
+                    continue
+                if "time" in report.ignored and not _within(hit.published, ask.dates):
                     continue
                 fused = found.setdefault(canonical(hit.url), Fused(hit))
                 vote = (number, report.provider)

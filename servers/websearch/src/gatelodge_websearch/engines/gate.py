@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable
 
 import anyio
@@ -11,6 +13,12 @@ from gatelodge_websearch.engines.model import Ask, Engine, EngineError, Report
 _OPEN_SECONDS = {"blocked": 600.0, "rate_limited": 60.0, "timeout": 60.0, "error": 30.0}
 _FAILURES = {"blocked": 1, "rate_limited": 1, "timeout": 3, "error": 5}
 """After how many failures of a kind in a row the breaker opens."""
+_TIMED, _ENOUGH = 50, 10
+"""How many answers are timed, and from how many on an engine has a usual time."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Gate:
@@ -29,6 +37,13 @@ class Gate:
         self._reason = ""
         self._probing = False
         self._failures: dict[str, int] = {}
+        self._times: deque[float] = deque(maxlen=_TIMED)
+
+    def usual(self) -> float | None:
+        """The seconds within which 95 of 100 of its answers come; None if there were too few."""
+        if len(self._times) < _ENOUGH:
+            return None
+        return sorted(self._times)[math.ceil(0.95 * len(self._times)) - 1]
 
     def state(self) -> tuple[str, int, str]:
         """Whether the breaker is ``closed``, ``open`` or ``half-open``; seconds until it is tried; why."""
@@ -37,13 +52,20 @@ class Gate:
         left = max(0, round(self._open_until - self._clock()))
         return ("open" if left else "half-open"), left, self._reason
 
-    async def ask(self, ask: Ask, deadline: float) -> Report:
-        """Ask the engine, when it is its turn; whatever happens is a report."""
+    async def ask(self, ask: Ask, deadline: float, overtaken: Callable[[], bool] = _never) -> Report:
+        """Ask the engine, when it is its turn; whatever happens is a report.
+
+        Args:
+            ask: The search.
+            deadline: On the clock.
+            overtaken: Whether a call that is cancelled is so since another engine was quicker: that counts as a timeout.
+        """
         begun = self._clock()
         report = Report(self.engine.name, "ok", provider=self.engine.provider)
-        report.ignored = sorted(ask.filters() - self.engine.honours)
+        ignored = ask.filters() - self.engine.honours
+        report.ignored = sorted({"time" if name.startswith("dates") else name for name in ignored})
         try:
-            await self._asked(ask, deadline, report)
+            await self._asked(ask, deadline, report, overtaken)
         except EngineError as error:
             report.status, report.message = error.status, error.message
             report.retry_after = round(error.retry_after)
@@ -51,12 +73,13 @@ class Gate:
         report.found = len(report.hits)
         return report
 
-    async def _asked(self, ask: Ask, deadline: float, report: Report) -> None:
+    async def _asked(self, ask: Ask, deadline: float, report: Report, overtaken: Callable[[], bool]) -> None:
         if ask.kind not in self.engine.kinds:
             raise EngineError("error", f"It has no {ask.kind}.")
         await self._turn(deadline)
         # After the queue: it may have opened meanwhile.
         probing = self._pass()
+        begun = self._clock()
         try:
             with anyio.fail_after(max(0.01, deadline - self._clock())):
                 answer = await self.engine.search(ask)
@@ -67,9 +90,15 @@ class Gate:
         except EngineError as error:
             self._failed(error)
             raise
+        except anyio.get_cancelled_exc_class():
+            # Otherwise one that never answers would be asked for ever.
+            if overtaken():
+                self._failed(EngineError("timeout", "Another engine was quicker."))
+            raise
         finally:
             if probing:
                 self._probing = False
+        self._times.append(self._clock() - begun)
         self._reason, self._failures = "", {}
         report.hits, report.warnings = answer.hits, answer.warnings
         report.status = "ok" if answer.hits else "empty"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -19,7 +20,7 @@ class Ask:
         query: Words.
         kind: Of results.
         page: From 1.
-        time: ``d``, ``w``, ``m`` or ``y`` for the last day to year; empty for any.
+        time: ``d``, ``w``, ``m`` or ``y`` for the last day to year, or ``2026-01-01..2026-02-01``; empty for any.
         region: ``cc-ll``, such as ``us-en``; empty for any.
         safe: ``on``, ``moderate`` or ``off``.
         include: Domains that results must be in.
@@ -35,10 +36,24 @@ class Ask:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
+    @property
+    def dates(self) -> tuple[str, str] | None:
+        """The first and the last day that results may be of, if a range is asked for."""
+        first, dots, last = self.time.partition("..")
+        return (first, last) if dots else None
+
+    def recent(self, today: datetime.date) -> str:
+        """The ``d``, ``w``, ``m`` or ``y`` for an engine that knows no ranges: the shortest that holds the range, or none."""
+        if self.dates is None:
+            return self.time
+        age = (today - datetime.date.fromisoformat(self.dates[0])).days
+        return next((word for word, days in (("d", 1), ("w", 7), ("m", 30), ("y", 365)) if age < days), "")
+
     def filters(self) -> set[str]:
-        """Names of the filters that are set."""
+        """Names of the filters that are set; a range of dates is one of its own for each kind."""
         given = {
-            "time": self.time,
+            "time": self.time and not self.dates,
+            f"dates of {self.kind}": self.dates,
             "region": self.region,
             "safe_search": self.safe != "moderate",
             "page": self.page > 1,

@@ -6,10 +6,13 @@ has its own HTTP client, which poses as a browser, resolves names by itself and 
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import json
 import re
+import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -36,9 +39,9 @@ class _Kind:
 
 
 KNOWN = {
-    "duckduckgo": _Kind("duckduckgo", "bing", _ALL, frozenset({"web", "news", "images", "videos"})),
+    "duckduckgo": _Kind("duckduckgo", "bing", _ALL | {"dates of web"}, frozenset({"web", "news", "images", "videos"})),
     "mojeek": _Kind("mojeek", "mojeek", _DOMAINS | {"region", "safe_search"}),
-    "brave_html": _Kind("brave", "brave", _ALL),
+    "brave_html": _Kind("brave", "brave", _ALL | {"dates of web"}),
     "startpage": _Kind("startpage", "google", _ALL),
     "yahoo": _Kind("yahoo", "bing", _DOMAINS | {"time"}),
     "wikipedia": _Kind("wikipedia", "wikipedia", frozenset({"region"})),
@@ -72,6 +75,12 @@ class Scraped:
         """Ask it, in a thread; a call that is given up ends by its own timeout."""
         return await anyio.to_thread.run_sync(self._search, ask, abandon_on_cancel=True, limiter=self._threads)
 
+    def _time(self, ask: Ask) -> str:
+        """The time as this engine is told it."""
+        if ask.dates and f"dates of {ask.kind}" in self.honours:
+            return ask.time
+        return ask.recent(datetime.date.today())
+
     def _search(self, ask: Ask) -> Answer:
         errors: Any = importlib.import_module("ddgs.exceptions")
         engine = _made(self._known, ask.kind, self._proxy, self._ca_file)
@@ -80,7 +89,7 @@ class Scraped:
                 ask.with_sites(),
                 region=ask.region or ("us-en" if self._known != "duckduckgo" else "wt-wt"),
                 safesearch=ask.safe,
-                timelimit=ask.time or None,
+                timelimit=self._time(ask) or None,
                 page=ask.page,
             )
         except EngineError:
@@ -128,7 +137,12 @@ def _exact(base: Any, kind: str) -> Any:
     text_result: Any = type("TextResult", (results.TextResult,), {"_normalizers": cleaned})
 
     def build_payload(self: Any, *arguments: Any, **given: Any) -> dict[str, Any]:
+        dates = str(given.get("timelimit") or "") if base.name == "brave" else ""
+        if ".." in dates:
+            given["timelimit"] = None
         payload: dict[str, Any] = base.build_payload(self, *arguments, **given)
+        if ".." in dates:
+            payload["tf"] = dates.replace("..", "to")
         if base.name == "duckduckgo":
             # The site's own form has these names; `l` alone is what ddgs sends.
             payload.pop("l", None)
@@ -180,14 +194,25 @@ def check_status(status: int, retry_after: str = "") -> None:
     Raises:
         EngineError: Unless it is 200.
     """
-    seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
     if status == 200:
         return
+    seconds = _seconds(retry_after)
     if status == 429:
         raise EngineError("rate_limited", "It gets too many requests from here.", seconds)
     if status in (202, 403, 418):
         raise EngineError("blocked", f"It refuses programs, or asks whether we are human (status {status}).", seconds)
     raise EngineError("error", f"It answered with status {status}.", seconds)
+
+
+def _seconds(retry_after: str) -> float:
+    """What a Retry-After says: seconds, or a date (RFC 9110, section 10.2.3); 0 if it is neither."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after[:9])
+    try:
+        when = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return 0.0
+    return max(0.0, when.timestamp() - time.time())
 
 
 def _hit(item: Any) -> Hit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -76,8 +77,8 @@ class Searxng(_Service):
         given: dict[str, Any] = {"q": ask.with_sites(), "format": "json", "pageno": ask.page}
         given["categories"] = {"web": "general"}.get(ask.kind, ask.kind)
         given["safesearch"] = {"off": 0, "moderate": 1, "on": 2}[ask.safe]
-        if ask.time:
-            given["time_range"] = _LONG[ask.time]
+        if recent := ask.recent(datetime.date.today()):
+            given["time_range"] = _LONG[recent]
         if ask.region:
             country, _, language = ask.region.partition("-")
             given["language"] = f"{language}-{country.upper()}"
@@ -100,7 +101,19 @@ class Brave(_Service):
 
     name = "brave"
     provider = "brave"
-    honours = frozenset({"time", "region", "safe_search", "page", "include_domains", "exclude_domains"})
+    honours = frozenset(
+        {
+            "time",
+            "dates of web",
+            "dates of news",
+            "dates of videos",
+            "region",
+            "safe_search",
+            "page",
+            "include_domains",
+            "exclude_domains",
+        }
+    )
     kinds = frozenset({"web", "news", "images", "videos"})
 
     def __init__(self, egress: Egress, key: str, base: str = "") -> None:
@@ -117,7 +130,9 @@ class Brave(_Service):
         given["safesearch"] = {"on": "strict"}.get(ask.safe, ask.safe)
         if ask.kind == "images" and ask.safe == "moderate":
             given["safesearch"] = "strict"
-        if ask.time:
+        if ask.dates:
+            given["freshness"] = "to".join(ask.dates)
+        elif ask.time:
             given["freshness"] = f"p{ask.time}"
         if ask.region:
             country, _, language = ask.region.partition("-")
@@ -138,7 +153,7 @@ class Tavily(_Service):
 
     name = "tavily"
     provider = "tavily"
-    honours = frozenset({"time", "include_domains", "exclude_domains"})
+    honours = frozenset({"time", "dates of web", "dates of news", "include_domains", "exclude_domains"})
     kinds = frozenset({"web", "news"})
     per_second = 2.0
 
@@ -151,7 +166,9 @@ class Tavily(_Service):
         """Ask it."""
         given: dict[str, Any] = {"query": ask.query, "max_results": 20, "search_depth": "basic"}
         given["topic"] = "news" if ask.kind == "news" else "general"
-        if ask.time:
+        if ask.dates:
+            given["start_date"], given["end_date"] = ask.dates
+        elif ask.time:
             given["time_range"] = _LONG[ask.time]
         if ask.include:
             given["include_domains"] = list(ask.include)

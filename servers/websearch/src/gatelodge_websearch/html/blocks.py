@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, cast
 from urllib.parse import urljoin, urlsplit
 
 from gatelodge_websearch.html.dom import Node, content, elements
@@ -25,6 +26,8 @@ _SPACE = re.compile(r"[ \t\r\n\f]+")
 _PERMALINK = frozenset({"¶", "#", "§", "🔗", "\uf0c1"})
 _CELL = 1500
 MAX_BLOCKS = 20_000
+_FILLED = 50
+"""Cells a short row is filled up with at most."""
 _DEPTH = 200
 
 
@@ -48,6 +51,11 @@ class Block:
     level: int = 0
     linked: int = 0
 
+    @property
+    def is_links(self) -> bool:
+        """Whether it is little but links."""
+        return bool(self.plain) and self.linked >= 0.8 * len(self.plain) and self.kind in ("text", "item")
+
 
 class Cutter:
     """Cuts one page.
@@ -65,6 +73,7 @@ class Cutter:
         self._linked = 0
         self._prefix = ""
         self._depth = 0
+        self._numbers: dict[Node, int] = {}
 
     def cut(self, root: Node) -> list[Block]:
         """The blocks of an element."""
@@ -77,9 +86,13 @@ class Cutter:
             self._add(content(node))
             return
         self._add(node.text)
-        for child in elements(node):
-            self._child(node, child, depth)
-            self._add(child.tail)
+        for child in node:
+            if isinstance(cast("object", child.tag), str):
+                if len(self._made) < MAX_BLOCKS:
+                    self._child(node, child, depth)
+                else:
+                    self._add(content(child))
+                self._add(child.tail)
 
     def _child(self, node: Node, child: Node, depth: int) -> None:
         tag = child.tag
@@ -96,7 +109,7 @@ class Cutter:
         elif tag == "table" and is_data(child):
             self._table(child)
         elif tag == "li":
-            before, self._prefix = self._prefix, _marker(child)
+            before, self._prefix = self._prefix, self._marker(child)
             self._walk(child, depth + 1)
             self._flush(child)
             self._prefix = before
@@ -111,6 +124,17 @@ class Cutter:
             # A page that never opens its body has everything in its head, as this parser reads it.
             self._walk(child, depth + 1)
             self._flush(child)
+
+    def _marker(self, item: Node) -> str:
+        parent = item.getparent()
+        if parent is None or parent.tag != "ol":
+            return "-"
+        number = self._numbers.get(parent)
+        if number is None:
+            start = parent.get("start", "1")
+            number = int(start) if start.isascii() and start.isdigit() and len(start) < 7 else 1
+        self._numbers[parent] = number + 1
+        return f"{number}."
 
     def _in_line(self, node: Node, depth: int) -> None:
         tag = node.tag
@@ -147,7 +171,9 @@ class Cutter:
 
     def _add(self, text: str | None) -> None:
         if text:
-            self._inline.append(_SPACE.sub(" ", text))
+            # Most pieces have single spaces alone.
+            odd = "\n" in text or "  " in text or "\t" in text or "\r" in text or "\f" in text
+            self._inline.append(_SPACE.sub(" ", text) if odd else text)
 
     def _flush(self, node: Node) -> None:
         """End the paragraph that was collected."""
@@ -202,13 +228,15 @@ class Cutter:
             self._made.append(Block("text", caption, _words(caption), table))
         if rows:
             wide = max(len(row) for row in rows)
-            filled = [row + [""] * (wide - len(row)) for row in rows]
+            # One long row among many short ones would make a table that is far larger than the page.
+            filled = [row + [""] * min(wide - len(row), _FILLED) for row in rows]
             lines = [f"| {' | '.join(row)} |" for row in filled]
             lines.insert(1, f"|{'---|' * wide}")
             text = "\n".join(lines)
             self._made.append(Block("table", text, _words(" ".join(cell for row in rows for cell in row)), table))
 
 
+@lru_cache(maxsize=4096)
 def absolute(base: str, href: str) -> str:
     """A link's URL in full; empty if it doesn't lead to a page, or has parts that Markdown would misread."""
     href = href.strip()
@@ -273,19 +301,6 @@ def _language(node: Node) -> str:
     return ""
 
 
-def _marker(item: Node) -> str:
-    parent = item.getparent()
-    if parent is None or parent.tag != "ol":
-        return "-"
-    start = parent.get("start", "1")
-    number = int(start) if start.isascii() and start.isdigit() and len(start) < 7 else 1
-    for child in elements(parent):
-        if child is item:
-            break
-        number += child.tag == "li"
-    return f"{number}."
-
-
 def _has_block(node: Node) -> bool:
     return any(inner.tag in _BLOCKS for inner in elements(node.iter()))
 
@@ -307,7 +322,8 @@ def _celled(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-_TARGET = re.compile(r"\]\(\S+?\)")
+# As `absolute` writes URLs; a bracket in between ends the search, which would else take the square of the length.
+_TARGET = re.compile(r"\]\([^\s()]+\)")
 
 
 def _words(text: str) -> str:

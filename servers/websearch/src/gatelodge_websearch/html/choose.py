@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
 from gatelodge_websearch.html.blocks import Block
-from gatelodge_websearch.html.dom import Node
+from gatelodge_websearch.html.dom import Node, inherited
 
 _KEPT = 0.6
 """Share of a block's triples that the mask must hold."""
 _SHORT = 5
+_SENTENCE = 8
+_THIN = 0.5
+"""Share of a page's paragraphs below which a mask may have missed the content."""
 _REGION = 0.85
 _REFERENCE = 0.55
 _FRAME = frozenset({"nav", "footer", "aside", "menu", "button"})
@@ -26,11 +29,20 @@ _FRAME_ROLES = frozenset({"navigation", "banner", "contentinfo", "complementary"
 _FRAME_CLASSES = frozenset({"breadcrumb", "breadcrumbs", "cookie", "footer", "nav", "navbar", "navigation", "pagination", "related", "share", "sharing", "sidebar", "social", "sphinxsidebar", "toc", "newsletter", "promo", "advert", "ads", "comments"})  # fmt: skip
 
 
-def mask(root: Node, url: str) -> str:
+def mask(root: Node, blocks: Sequence[Block], url: str) -> str:
     """Trafilatura's text of a page; empty if it finds none."""
+    found = _extracted(root, url, fast=True)
+    prose = sum(len(block.plain) for block in without_frame(blocks) if block.kind == "text")
+    if len(found) < _THIN * prose:
+        # It may have missed the content; with its fall-backs, which take longer, it asks other ways too.
+        found = max(found, _extracted(root, url, fast=False), key=len)
+    return found
+
+
+def _extracted(root: Node, url: str, *, fast: bool) -> str:
     trafilatura: Any = importlib.import_module("trafilatura")
     found: Any = trafilatura.extract(
-        deepcopy(root), url=url, include_comments=False, include_tables=True, fast=True, with_metadata=False
+        deepcopy(root), url=url, include_comments=False, include_tables=True, fast=fast, with_metadata=False
     )
     return found if isinstance(found, str) else ""
 
@@ -43,19 +55,20 @@ def chosen(blocks: Sequence[Block], seed: str) -> list[Block]:
     if not any(kept):
         return []
     region = _region(blocks, kept)
-    inside = [region is None or _within(block.node, region) for block in blocks]
-    framed = [_framed(block.node, region) for block in blocks]
+    inside = list(map(_within(region), nodes := [block.node for block in blocks]))
+    framed = list(map(_framed(region), nodes))
     if _is_reference(blocks, kept, inside):
         result = [
-            stays or (here and not frame and not _is_links(block))
+            stays or (here and not frame and not block.is_links)
             for block, stays, here, frame in zip(blocks, kept, inside, framed, strict=True)
         ]
     else:
         first, last = kept.index(True), len(kept) - 1 - kept[::-1].index(True)
+        beside = _beside(blocks, kept)
         result = [
             stays
             or (here and not frame and first < place <= last + 1 and block.kind in ("code", "table"))
-            or (here and not frame and first < place < last and block.kind == "heading")
+            or (here and not frame and first < place < last and (block.kind == "heading" or beside(block)))
             for place, (block, stays, here, frame) in enumerate(zip(blocks, kept, inside, framed, strict=True))
         ]
     _with_title(blocks, result)
@@ -64,7 +77,19 @@ def chosen(blocks: Sequence[Block], seed: str) -> list[Block]:
 
 def without_frame(blocks: Sequence[Block]) -> list[Block]:
     """The blocks that no element, role or class name calls a frame: for pages that are too large for the mask."""
-    return [block for block in blocks if not _framed(block.node, None) and not _is_links(block)] or list(blocks)
+    framed = _framed(None)
+    return [block for block in blocks if not block.is_links and not framed(block.node)] or list(blocks)
+
+
+def _beside(blocks: Sequence[Block], kept: Sequence[bool]) -> Callable[[Block], bool]:
+    """Whether a block is a sentence or more that stands in one element with at least two that were kept."""
+    parents = Counter(block.node.getparent() for block, stays in zip(blocks, kept, strict=True) if stays)
+
+    def stands(block: Block) -> bool:
+        sentence = block.kind in ("text", "item") and not block.is_links and len(block.plain.split()) >= _SENTENCE
+        return sentence and parents[block.node.getparent()] >= 2
+
+    return stands
 
 
 def _triples(words: Sequence[str]) -> set[tuple[str, str, str]]:
@@ -97,13 +122,15 @@ def _region(blocks: Sequence[Block], kept: Sequence[bool]) -> Node | None:
     return max(wide, key=lambda found: found[0])[1] if wide else None
 
 
-def _within(node: Node, region: Node) -> bool:
-    return node is region or any(place is region for place in node.iterancestors())
+def _within(region: Node | None) -> Callable[[Node], bool]:
+    """Whether an element is the region or in it; where there is none, all are."""
+    return inherited(lambda place: True if place is region else None, otherwise=region is None)
 
 
-def _framed(node: Node, region: Node | None) -> bool:
-    """Whether something between a block and the region (or the page) calls itself a frame."""
-    for place in (node, *node.iterancestors()):
+def _framed(region: Node | None) -> Callable[[Node], bool]:
+    """Whether an element, or one between it and the region (or the page), calls itself a frame."""
+
+    def own(place: Node) -> bool | None:
         if place is region:
             return False
         if place.tag in _FRAME or place.get("role", "") in _FRAME_ROLES:
@@ -111,11 +138,9 @@ def _framed(node: Node, region: Node | None) -> bool:
         names = place.get("class", "")
         if names and place.tag not in ("body", "html") and not _FRAME_CLASSES.isdisjoint(names.lower().split()):
             return True
-    return False
+        return None
 
-
-def _is_links(block: Block) -> bool:
-    return bool(block.plain) and block.linked >= 0.8 * len(block.plain) and block.kind in ("text", "item")
+    return inherited(own, otherwise=False)
 
 
 def _is_reference(blocks: Sequence[Block], kept: Sequence[bool], inside: Sequence[bool]) -> bool:
@@ -130,6 +155,7 @@ def _is_reference(blocks: Sequence[Block], kept: Sequence[bool], inside: Sequenc
 def _with_title(blocks: Sequence[Block], result: list[bool]) -> None:
     """Add the page's heading if it stands shortly before the content."""
     first = result.index(True)
+    top = min((block.level for block in blocks if block.kind == "heading"), default=1)
     for place in range(max(0, first - 4), first):
-        if blocks[place].kind == "heading" and blocks[place].level == 1:
+        if blocks[place].kind == "heading" and blocks[place].level == top <= 2:
             result[place] = True

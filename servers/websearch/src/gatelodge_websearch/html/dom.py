@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, cast
 
 
@@ -50,8 +51,25 @@ class Node(Protocol):
     def __len__(self) -> int: ...
 
 
+_LARGE = 200_000
+_MAX_ATTRIBUTES = 10_000
+_ATTRIBUTE = r"""[\s/]*+[^\s/>=][^\s/>=]*+(?>\s*+=\s*+(?>"[^"]*+"|'[^']*+'|[^\s>]*+))?"""
+_TAG = re.compile(rf"<!--.*?(?:-->|\Z)|<(script|style|textarea|title)\b.*?(?:</\1|\Z)|<[a-z][^\s/>]*+((?:{_ATTRIBUTE}){{0,{_MAX_ATTRIBUTES}}}+)", re.DOTALL | re.IGNORECASE)  # fmt: skip
+_ATTRIBUTES = re.compile(_ATTRIBUTE)
+
+
+def _crowded(text: str) -> bool:
+    """Whether a tag has so many attributes that the parser, which compares each with all before, takes minutes."""
+    return any(
+        len(found[2] or "") >= 2 * _MAX_ATTRIBUTES and sum(1 for _ in _ATTRIBUTES.finditer(found[2])) >= _MAX_ATTRIBUTES
+        for found in _TAG.finditer(text)
+    )
+
+
 def parse(text: str) -> Node | None:
     """The root of a page, or None if there is nothing in it."""
+    if len(text) > _LARGE and _crowded(text):
+        return None
     html: Any = importlib.import_module("lxml.html")
     parser: Any = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=False)
     # A NUL ends the text for the parser beneath; surrogates can't be encoded.
@@ -86,3 +104,29 @@ def content(node: Node) -> str:
 def elements(nodes: Iterable[Node]) -> list[Node]:
     """Those that are elements; what lxml has for entities has a function for a tag."""
     return [node for node in nodes if isinstance(cast("object", node.tag), str)]
+
+
+def inherited(own: Callable[[Node], bool | None], otherwise: bool) -> Callable[[Node], bool]:
+    """What an element is by itself, or by the nearest one above that is something by itself.
+
+    Args:
+        own: What an element is by itself; None if it leaves that to those above.
+        otherwise: What it is if none above says.
+    """
+    known: dict[Node, bool] = {}
+
+    def verdict(node: Node) -> bool:
+        path: list[Node] = []
+        place: Node | None = node
+        found: bool | None = None
+        while place is not None and found is None:
+            found = known.get(place)
+            if found is None:
+                path.append(place)
+                found = own(place)
+            place = place.getparent()
+        # Kept for all on the way: blocks side by side, far down, would go the whole way up each.
+        known.update(dict.fromkeys(path, otherwise if found is None else found))
+        return known[node]
+
+    return verdict

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from gatelodge_websearch.html.blocks import Block, Cutter, absolute
 from gatelodge_websearch.html.choose import chosen, mask, without_frame
 from gatelodge_websearch.html.dom import Node, content, elements, parse
-from gatelodge_websearch.html.hidden import strip
+from gatelodge_websearch.html.hidden import AFTER, BEFORE, strip
+from gatelodge_websearch.html.manuals import is_manual, of_manual
+from gatelodge_websearch.html.shape import is_twisted
 
 LARGE = 600_000
 """Characters of a page above which it is written without asking trafilatura, which holds a core for seconds then."""
@@ -32,7 +34,7 @@ class Extracted:
     Args:
         title: Its title, or its first heading.
         markdown: Its content.
-        extractor: How the content was found: ``hybrid``, ``dom`` or ``text``.
+        extractor: How the content was found: ``manual``, ``hybrid``, ``dom`` or ``text``.
         language: As the page says, such as ``en``.
         published: A date from its metadata, or empty.
         hidden: Characters that were hidden in it.
@@ -66,17 +68,20 @@ def extract(text: str, url: str, *, include_hidden: bool = False) -> Extracted:
     language = root.get("lang", "")[:20]
     title = next((" ".join(content(node).split()) for node in elements(root.iter("title"))), "")[:300]
     published = _published(root)
+    manual = is_manual(root)
     hidden = strip(root, include_hidden=include_hidden)
     links = _links(root, base)
     blocks = Cutter(base).cut(root)
-    best, extractor = (blocks, "dom") if include_hidden else _best(root, blocks, url, len(text))
+    best, extractor = (blocks, "dom") if include_hidden else _best(root, blocks, url, len(text), manual=manual)
     heading = next((block.text.lstrip("# ") for block in best if block.kind == "heading"), "")
     return Extracted(title or heading, write(best), extractor, language, published, hidden, links)
 
 
-def _best(root: Node, blocks: Sequence[Block], url: str, size: int) -> tuple[Sequence[Block], str]:
-    if size <= LARGE:
-        seed = mask(root, url)
+def _best(root: Node, blocks: Sequence[Block], url: str, size: int, *, manual: bool) -> tuple[Sequence[Block], str]:
+    if manual and (kept := of_manual(root, blocks)):
+        return kept, "manual"
+    if size <= LARGE and not is_twisted(root):
+        seed = mask(root, blocks, url)
         found = chosen(blocks, seed) if seed else []
         # A mask that fits little of the page was made from text that we see otherwise.
         if found and sum(len(block.plain) for block in found) >= 0.6 * len(" ".join(seed.split())):
@@ -97,7 +102,8 @@ def write(blocks: Sequence[Block]) -> str:
             parts.append("\n" if before.kind == block.kind == "item" else "\n\n")
         parts.append(text)
         before = block
-    return "".join(parts)
+    # Pieces beside each other were marked one by one.
+    return "".join(parts).replace(AFTER + BEFORE, "").replace(f"{AFTER} {BEFORE}", " ")
 
 
 def _base(root: Node, url: str) -> str:

@@ -93,7 +93,7 @@ async def read_page(
 
 async def _kept(web: Web, cursor: str) -> Page:
     sha, _ = showing.parse_cursor(cursor)
-    page = await anyio.to_thread.run_sync(lambda: web.store.by_sha(sha))
+    page = await anyio.to_thread.run_sync(web.kept, sha)
     if page is None:
         raise CallError("stale_cursor", "The page that the cursor belongs to is no longer kept.", "Read it anew.")
     return page

@@ -24,7 +24,10 @@ searching = Declarations[Web]()
 
 Query = Annotated[str, Field(min_length=1, max_length=500)]
 Domains = Annotated[list[str], Field(max_length=20)]
-Time = Literal["", "d", "w", "m", "y"]
+Time = Annotated[str, Field(description="d, w, m, y: last day to year; or 2026-01-01..2026-02-01.")]
+_DATES = re.compile(r"(\d{4}-\d\d-\d\d)?\.\.(\d{4}-\d\d-\d\d)?")
+INDEX_SECONDS = 10.0
+"""How long a search waits for the folders' index to be brought up to date."""
 _REGION = re.compile(r"[a-z]{2}-[a-z]{2}")
 _DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
 
@@ -64,7 +67,7 @@ class SearchRecord(BaseModel):
 
 
 class SavedRecord(BaseModel):
-    """A page read before."""
+    """A page read before, or a file."""
 
     id: str
     title: str
@@ -79,6 +82,7 @@ class SavedPagesRecord(BaseModel):
     pages: list[SavedRecord]
     shown: int
     total: int
+    note: str
 
 
 @searching.tool(effect=READ, reach=EXTERNAL, yields=UNTRUSTED)
@@ -89,7 +93,7 @@ async def search_web(
     kind: Kind = "web",
     max_results: Annotated[int, Field(ge=1, le=50)] = 10,
     page: Annotated[int, Field(ge=1, le=10)] = 1,
-    time: Annotated[Time, Field(description="Last day, week, month, year.")] = "",
+    time: Time = "",
     region: Annotated[str, Field(description="Like us-en.")] = "",
     safe_search: Literal["on", "moderate", "off"] = "moderate",
     include_domains: Domains = [],  # noqa: B006
@@ -145,7 +149,28 @@ def _ask(
     for item in (*domains[0], *domains[1]):
         if not _DOMAIN.fullmatch(item):
             raise CallError("invalid_arguments", "a domain is not a plain one.", 'For example ["example.org"].')
-    return Ask(" ".join(query.split()), kind, page, time, region, safe, tuple(domains[0]), tuple(domains[1]))
+    return Ask(" ".join(query.split()), kind, page, _time(time), region, safe, tuple(domains[0]), tuple(domains[1]))
+
+
+def _time(text: str) -> str:
+    """The time of an `Ask`: a range with both its ends."""
+    text = text.strip().lower()
+    if text in ("", "d", "w", "m", "y"):
+        return text
+    found = _DATES.fullmatch(text)
+    today = datetime.date.today().isoformat()
+    first, last = (found[1] or "1970-01-01", found[2] or today) if found and len(text) > 2 else ("", "")
+    try:
+        fine = datetime.date.fromisoformat(first) <= datetime.date.fromisoformat(last)
+    except ValueError:
+        fine = False
+    if not fine:
+        raise CallError(
+            "invalid_arguments",
+            "time is none.",
+            "Send d, w, m, y, or days such as 2026-01-01..2026-02-01 or 2026-01-01..",
+        )
+    return f"{first}..{last}"
 
 
 async def _searched(web: Web, ask: Ask, more: list[str], engines: list[str]) -> Found:
@@ -154,7 +179,7 @@ async def _searched(web: Web, ask: Ask, more: list[str], engines: list[str]) -> 
         web.reader.check_text(text, "query")
     found = await web.desk.search(ask, words, [engine for engine in engines if engine])
     named = [(item.hit.url, item.hit.title[:300]) for item in found.results]
-    await anyio.to_thread.run_sync(lambda: web.store.name(named))
+    await anyio.to_thread.run_sync(web.store.mine().name, named)
     return found
 
 
@@ -234,8 +259,14 @@ def _passages(pages: dict[int, Page], query: str, per_page: int, room: int) -> s
 async def search_local(
     web: Web, query: Query, max_results: Annotated[int, Field(ge=1, le=50)] = 10
 ) -> SavedPagesRecord:
-    """Search the pages read before, without the network: all words must be in them."""
-    found, total = await anyio.to_thread.run_sync(web.store.saved, query, max_results)
+    """Search the pages read before and the person's folders, offline: all words must be in them."""
+    if web.folders:
+        # It goes on by itself if it takes longer; the first time it may.
+        with anyio.move_on_after(INDEX_SECONDS):
+            await anyio.to_thread.run_sync(web.folders.renew, abandon_on_cancel=True)
+    pages_found, count = await anyio.to_thread.run_sync(web.store.mine().saved, query, max_results)
+    files_found, more = await anyio.to_thread.run_sync(web.folders.saved, query, max_results)
+    found = sorted([*pages_found, *files_found], key=lambda item: item.score)[:max_results]
     pages = [
         SavedRecord(
             id=item.id,
@@ -246,7 +277,7 @@ async def search_local(
         )
         for item in found
     ]
-    return SavedPagesRecord(pages=pages, shown=len(pages), total=total)
+    return SavedPagesRecord(pages=pages, shown=len(pages), total=count + more, note=web.folders.note)
 
 
 @searching.tool(effect=READ)
@@ -257,9 +288,14 @@ async def show_engines(web: Web) -> str:
         breaker, left, reason = gate.state()
         state = f"{breaker}, {reason}, again in {left} s" if reason else "ready"
         lines.append(f"{gate.engine.name}: {state}; has {', '.join(sorted(gate.engine.kinds))}")
-    count, weight = await anyio.to_thread.run_sync(web.store.size)
+    count, weight = await anyio.to_thread.run_sync(web.store.mine().size)
     given = web.settings
-    facts = [f"combine={given.combine}", f"robots={given.robots}", f"proxy={'on' if given.proxy else 'off'}"]
+    facts = [
+        f"combine={given.combine}",
+        f"strict={'on' if given.strict else 'off'}",
+        f"robots={given.robots}",
+        f"proxy={'on' if given.proxy else 'off'}",
+    ]
     facts += [f"only {given.allow_domains}"] if given.allow_domains else []
     facts += [f"never {given.deny_domains}"] if given.deny_domains else []
     facts.append(f"{count} pages kept, {weight // 1024} KB")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import ssl
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -27,6 +27,8 @@ _KEEPS_METHOD = frozenset({307, 308})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DRAINED = 16 * 1024
 """A redirect's body up to this size is read to its end, so that its connection can be used again."""
+
+Check = Callable[[Target], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +120,11 @@ class Egress:
         types: Sequence[str] = (),
         cut: bool = False,
         seconds: float | None = None,
+        check: Check | None = None,
     ) -> Fetched:
         """Fetch; the arguments and errors are those of `stream`."""
         return await self.request(
-            "GET", url, headers=headers, max_bytes=max_bytes, types=types, cut=cut, seconds=seconds
+            "GET", url, headers=headers, max_bytes=max_bytes, types=types, cut=cut, seconds=seconds, check=check
         )
 
     async def post(
@@ -150,6 +153,7 @@ class Egress:
         types: Sequence[str] = (),
         cut: bool = False,
         seconds: float | None = None,
+        check: Check | None = None,
     ) -> Fetched:
         """Send a request and read the answer; the arguments and errors are those of `stream`."""
         async with self.stream(
@@ -161,6 +165,7 @@ class Egress:
             types=types,
             cut=cut,
             seconds=seconds,
+            check=check,
         ) as answer:
             read = bytearray()
             async for piece in answer.body:
@@ -182,6 +187,7 @@ class Egress:
         types: Sequence[str] = (),
         cut: bool = False,
         seconds: float | None = None,
+        check: Check | None = None,
     ) -> AsyncGenerator[Streamed]:
         """Send a request and give the answer before its body. Leaving early, or cancelling, closes the socket.
 
@@ -195,6 +201,7 @@ class Egress:
                 One without a type counts as ``application/octet-stream`` (RFC 9110, section 8.3).
             cut: End a body that is too large at the cap, rather than fail.
             seconds: For everything up to the last byte; never more than the settings allow.
+            check: Told where each redirect leads before anything is sent there; it raises to refuse.
 
         Yields:
             The answer, whatever its status.
@@ -212,7 +219,9 @@ class Egress:
         if not method.isascii() or not method.isalpha() or method.upper() in ("CONNECT", "TRACE"):
             raise EgressError("bad_header", "That method can't be sent.")
         target = parse(url, self._hops.policy)
-        answer, target, chain = await self._follow(method.upper(), target, content, headers_of.checked(headers), caps)
+        answer, target, chain = await self._follow(
+            method.upper(), target, content, headers_of.checked(headers), caps, check
+        )
         try:
             if types and 200 <= answer.status < 300:
                 _check_type(answer.headers.get("content-type", ""), types)
@@ -221,7 +230,13 @@ class Egress:
             await answer.body.aclose()
 
     async def _follow(
-        self, method: str, target: Target, content: bytes | None, headers: dict[str, str], caps: Caps
+        self,
+        method: str,
+        target: Target,
+        content: bytes | None,
+        headers: dict[str, str],
+        caps: Caps,
+        check: Check | None,
     ) -> tuple[Answer, Target, tuple[str, ...]]:
         chain: list[str] = []
         outside = False
@@ -241,6 +256,8 @@ class Egress:
                 keeps = answer.status in _KEEPS_METHOD or method in ("GET", "HEAD")
                 if keeps and content is not None and following.origin != target.origin:
                     raise EgressError("unsafe_redirect", "The host wants the body of the request sent elsewhere.")
+                if check is not None:
+                    await check(following)
                 await _drain(answer.body)
             finally:
                 await answer.body.aclose()
