@@ -44,7 +44,7 @@ ORDINARY = [
     "https://arxiv.org/abs/1706.03762v7",
     "https://doi.org/10.1038/s41586-021-03819-2",
     "https://www.rfc-editor.org/rfc/rfc9110.html#section-15.5.4",
-    "https://pypi.org/project/importlib-metadata/8.5.0/",
+    "https://packages.example.org/project/importlib-metadata/8.5.0/",
     "https://www.nytimes.com/2026/03/14/science/space/mars-sample-return-mission-budget-congress.html",
     "https://www.amazon.com/dp/B08N5WRWNW?ref_=nav_em__k_ods",
     "https://www.kernel.org/pub/linux/kernel/v6.x/linux-6.12.1.tar.xz",
