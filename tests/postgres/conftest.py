@@ -42,6 +42,12 @@ def newest_bed() -> Generator[Bed]:
     yield from had(beds.newest())
 
 
+@pytest.fixture(scope="session")
+def sixteen_bed() -> Generator[Bed]:
+    """PostgreSQL 16, without contrib."""
+    yield from had(beds.wheel(16))
+
+
 @pytest.fixture(scope="session", params=["system", "newest"])
 def bed(request: pytest.FixtureRequest) -> Bed:
     """Each server."""

@@ -11,6 +11,7 @@ from typing import Any, Literal, LiteralString
 
 from gatelodge_core.errors import CallError
 
+from gatelodge_postgres.catalog.names import ROWS
 from gatelodge_postgres.catalog.patterns import regex, visible
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.judge import Rules
@@ -24,7 +25,7 @@ RELATIONS: tuple[Kind, ...] = ("table", "view", "materialized_view", "foreign_ta
 # Sizes and comments are asked for the page alone: each costs a look at files.
 _LIST: LiteralString = r"""
 WITH named AS (
- SELECT n.nspname::text AS schema, c.relname::text AS name, c.oid, c.reltuples::float8 AS rows,
+ SELECT n.nspname::text AS schema, c.relname::text AS name, c.oid, {ROWS} AS rows,
    CASE WHEN c.relispartition THEN 'partition' WHEN c.relkind IN ('r', 'p') THEN 'table' WHEN c.relkind = 'v' THEN 'view'
      WHEN c.relkind = 'm' THEN 'materialized_view' WHEN c.relkind = 'f' THEN 'foreign_table' ELSE 'sequence' END AS kind,
    'pg_class' AS catalog, ''::text AS more
@@ -65,7 +66,7 @@ SELECT (SELECT count(*)::int8 FROM fitting), schema, name, oid::int8, kind, more
  CASE WHEN $10::bool THEN left(obj_description(oid, catalog::name), 120) END,
  catalog <> 'pg_class' OR kind = 'sequence' OR has_any_column_privilege(oid, 'SELECT')
 FROM page ORDER BY schema, name, oid::int8
-"""
+""".replace("{ROWS}", ROWS)
 
 
 @dataclass(frozen=True, slots=True)

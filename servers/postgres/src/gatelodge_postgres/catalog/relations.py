@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import LiteralString
 
+from gatelodge_postgres.catalog.names import ROWS
 from gatelodge_postgres.connect.session import Session
 
 
@@ -92,7 +93,7 @@ class Described:
 
 
 _RELATIONS: LiteralString = """
-SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::float8,
+SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, {ROWS},
  coalesce(obj_description(c.oid, 'pg_class'), ''),
  CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid, true) ELSE '' END,
  CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) ELSE '' END,
@@ -107,7 +108,7 @@ SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.reltupl
    coalesce(greatest(s.last_analyze, s.last_autoanalyze)::text, 'never'))
    FROM pg_stat_all_tables s WHERE s.relid = c.oid), '')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::oid[])
-"""
+""".replace("{ROWS}", ROWS)
 _COLUMNS: LiteralString = """
 SELECT a.attrelid::int8, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,
  CASE WHEN a.attgenerated = '' THEN coalesce(pg_get_expr(d.adbin, d.adrelid), '') ELSE '' END,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, LiteralString, cast
 
+from gatelodge_postgres.catalog.names import ROWS
 from gatelodge_postgres.connect.privileges import quoted
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.dba.hypothetical import Wanted
@@ -22,7 +23,7 @@ FEW_ROWS = 1000
 """A table so small is read as fast as any index."""
 
 _KNOWN: LiteralString = """
-SELECT json_agg(json_build_array(n.nspname, c.relname, c.reltuples,
+SELECT json_agg(json_build_array(n.nspname, c.relname, {ROWS},
   (SELECT json_build_array(rn.nspname, r.relname) FROM pg_class r JOIN pg_namespace rn ON rn.oid = r.relnamespace
    WHERE r.oid = coalesce(pg_partition_root(c.oid), c.oid)),
   (SELECT json_object_agg(a.attname, format_type(a.atttypid, a.atttypmod)) FROM pg_attribute a
@@ -36,7 +37,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_
 WHERE (n.nspname, c.relname) IN (SELECT * FROM unnest($1::name[], $2::name[])) AND c.relkind IN ('r', 'm')
  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND has_schema_privilege(n.oid, 'USAGE')
  AND has_any_column_privilege(c.oid, 'SELECT')
-"""
+""".replace("{ROWS}", ROWS)
 
 
 @dataclass(frozen=True)

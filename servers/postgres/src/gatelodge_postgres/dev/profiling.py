@@ -13,6 +13,7 @@ from typing import Any, LiteralString, cast
 
 from gatelodge_core.errors import CallError
 
+from gatelodge_postgres.catalog.names import ROWS
 from gatelodge_postgres.connect.privileges import quoted
 from gatelodge_postgres.connect.session import Session, decoded
 from gatelodge_postgres.dev.tables import Table
@@ -29,12 +30,12 @@ VALUE_CHARS = 60
 _TABLE: LiteralString = """
 WITH RECURSIVE leaves AS (SELECT $1::oid AS oid
  UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN leaves l ON i.inhparent = l.oid)
-SELECT coalesce(sum(CASE WHEN c.relkind IN ('r', 'm') AND c.reltuples >= 0 THEN c.reltuples END), -1)::float8,
+SELECT coalesce(sum(CASE WHEN c.relkind IN ('r', 'm') AND {ROWS} >= 0 THEN c.reltuples END), -1)::float8,
  coalesce(sum(CASE WHEN c.relkind IN ('r', 'm') THEN pg_total_relation_size(c.oid) END), 0)::int8,
  coalesce(sum(CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) END), 0)::int8,
  count(*)::int8 - 1, coalesce(to_char(max(greatest(s.last_analyze, s.last_autoanalyze)), 'YYYY-MM-DD HH24:MI'), '')
 FROM leaves l JOIN pg_class c ON c.oid = l.oid LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
-"""
+""".replace("{ROWS}", ROWS)
 _COLUMNS: LiteralString = """
 WITH RECURSIVE base AS (SELECT oid, oid AS at, typtype::text, typbasetype, typelem, typcategory::text FROM pg_type
  WHERE oid IN (SELECT atttypid FROM pg_attribute WHERE attrelid = $1::oid)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
+from gatelodge_postgres.catalog.names import ROWS
 from gatelodge_postgres.catalog.patterns import visible
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.judge import Judge
@@ -28,7 +29,7 @@ WITH seen AS MATERIALIZED (
  SELECT n.oid, n.nspname::text AS schema FROM pg_namespace n
  WHERE n.nspname !~ '^(pg_|information_schema$)' AND has_schema_privilege(n.oid, 'USAGE')),
 rel AS MATERIALIZED (
- SELECT c.oid, s.schema, c.relname::text AS name, c.relkind::text AS kind, c.reltuples::float8 AS rows
+ SELECT c.oid, s.schema, c.relname::text AS name, c.relkind::text AS kind, {ROWS} AS rows
  FROM pg_class c JOIN seen s ON s.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition),
 hits AS (
  (SELECT 'table' AS sort, r.schema, r.name AS owner, ''::text AS name, r.kind AS more, coalesce(d.description, '') AS comment, r.rows
@@ -59,7 +60,7 @@ hits AS (
   WHERE (lower(e.enumlabel) LIKE ANY ($1::text[]) OR lower(t.typname) LIKE ANY ($1::text[]))
     AND has_type_privilege(t.oid, 'USAGE') ORDER BY e.enumsortorder LIMIT $2::int))
 SELECT * FROM hits
-"""
+""".replace("{ROWS}", ROWS)
 _WORDS: LiteralString = """
 WITH seen AS MATERIALIZED (
  SELECT n.oid, n.nspname FROM pg_namespace n

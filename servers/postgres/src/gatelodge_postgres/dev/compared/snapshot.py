@@ -11,8 +11,9 @@ from gatelodge_postgres.connect.privileges import quoted
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.judge import Judge
 
-# Definitions then name what is in the schema without it. PostgreSQL's own names still come first.
-_PATH: LiteralString = "SELECT set_config('search_path', $1, true)"
+# Definitions then name what is in the schema without it. PostgreSQL's own names still come first. Nor is it worth while
+# to compile what follows, which the planner takes for large queries.
+_PATH: LiteralString = "SELECT set_config('search_path', $1, true), set_config('jit', 'off', true)"
 _SCHEMA: LiteralString = "SELECT oid::int8, nspname::text FROM pg_catalog.pg_namespace WHERE nspname = $1 AND has_schema_privilege(oid, 'USAGE')"
 _RELATIONS: LiteralString = """
 SELECT c.oid::int8, c.relname::text, c.relkind::text,
