@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from gatelodge_websearch.html.extract import extract
 
-from benchmarks import _extraction_corpus as corpus
+from tests.websearch import corpus
 from tests.websearch.quality import Gold, Score, gold_of, mean, missing, score, share
 
 URL = "https://docs.example.com/"

@@ -105,19 +105,6 @@ def counted(
     return counts, pages
 
 
-def measured(
-    folder: Path, here: Mapping[str, Callable[[str], str]], peers: Callable[[str], dict[str, tuple[str, float]]]
-) -> None:
-    """Print a table, and whether ours is near enough to trafilatura's best."""
-    counts, pages = counted(folder, here, peers)
-    print(f"\ntrafilatura's evaluation corpus, {pages} pages")
-    for name, one in counts.items():
-        print(f"{name:<34}{one.f1:>7.3f}  right {one.right}, wrong {one.wrong}, lost {one.lost}")
-    best = max((one.f1 for name, one in counts.items() if name.startswith("trafilatura")), default=0.0)
-    own = next(iter(counts.values()), Counts()).f1
-    print(f"target, at most {GAP} below trafilatura's best: {'held' if own >= best - GAP else 'MISSED'}")
-
-
 _MARKS = re.compile(r"\]\([^)\s]*\)|[*`_\[\]\\#|]|^\s*(?:[-+]|\d+\.)\s", re.MULTILINE)
 
 
