@@ -115,7 +115,7 @@ class Source:
             raise CallError(
                 "superuser_refused",
                 f"database {self.name} is reached as {found.role}, a superuser, whom nothing in it holds back.",
-                f"Use a role that only reads (gatelodge-postgres grant-sql prints one), or {'--allow-superuser'}.",
+                "Use a role that only reads (gatelodge-postgres grant-sql prints one), or start with --allow-superuser.",
             )
         if found.findings and self.settings.privileges == "enforce" and not found.superuser:
             text = f"role {found.role} of database {self.name} could do more than read: {'; '.join(found.findings)}."
