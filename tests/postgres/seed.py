@@ -154,6 +154,12 @@ def roles(admin: psycopg.Connection) -> None:
                 sql.Identifier(READER), sql.Identifier(setting), sql.Literal(value)
             )
         )
+    # Memberships belong to the cluster: one left by an attack would give the next module's roles more than they have.
+    held = (
+        "SELECT roleid::regrole::text, member::regrole::text FROM pg_auth_members WHERE member::regrole::text = ANY(%s)"
+    )
+    for granted, member in admin.execute(held, [list(_ROLES)]).fetchall():
+        admin.execute(f"REVOKE {granted} FROM {member}".encode())
     admin.execute("GRANT tenant1, tenant2 TO authenticator")
 
 

@@ -77,3 +77,15 @@ def test_a_read_only_transaction_alone_is_no_boundary(ground: Ground) -> None:
             through[attack.category] += attack.effect in outcome.effects
     assert through["statements"] >= 15
     assert min(through.values()) >= 3, through
+
+
+def test_what_an_attack_granted_to_a_role_does_not_outlive_it(ground: Ground) -> None:
+    memberships = "SELECT roleid::regrole::text, member::regrole::text FROM pg_auth_members ORDER BY 1, 2"
+    with ground.home.admin() as admin:
+        before = admin.execute(memberships).fetchall()
+    (grant,) = (attack for attack in ATTACKS if attack.name == "grant role")
+    outcome = attempt(grant, ground.watch)
+    assert "catalog" in outcome.effects
+    ground.clean(outcome.effects)
+    with ground.home.admin() as admin:
+        assert admin.execute(memberships).fetchall() == before
