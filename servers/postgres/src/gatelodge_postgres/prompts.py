@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Annotated, LiteralString
 
 from gatelodge_core.declare import Declarations
+from gatelodge_core.effects import PRIVATE
 from gatelodge_core.errors import CallError
+from gatelodge_core.labels import raise_label
 from pydantic import Field
 
 from gatelodge_postgres.connect.privileges import grant_sql
@@ -32,6 +34,7 @@ def _where(sources: Sources, connection: str) -> tuple[Source, str]:
 async def explore_database(sources: Sources, connection: Connection = "") -> str:
     """Explore an unknown database: what it holds, how its tables hang together, where to begin."""
     source, where = _where(sources, connection)
+    raise_label(PRIVATE)
     about = f" ({source.database.description})" if source.database.description else ""
     return (
         f"Explore the database {source.name}{about} and explain it to someone who has never seen it.{where}\n"
@@ -154,6 +157,7 @@ async def investigate_slowness(sources: Sources, table: Table = "", connection: 
 async def least_privilege_setup(sources: Sources, schema: Schema, connection: Connection = "") -> str:
     """Set up a role for this server that can only read one schema: the SQL, checked against what the role can do now."""
     source, where = _where(sources, connection)
+    raise_label(PRIVATE)
 
     async def work(session: Session) -> tuple[str, bool]:
         ((database, known),) = await session.rows(_DATABASE, [schema])

@@ -19,7 +19,7 @@ from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
 from gatelodge_core.audit.canonical import digest
 from gatelodge_core.effects import Rule
 from gatelodge_core.errors import CallError
-from gatelodge_core.guard.call import Call, Doubt, Next, Outcome, Subject
+from gatelodge_core.guard.call import MISSING_SCOPE, Call, Doubt, Next, Outcome, Subject
 from gatelodge_core.guard.cleansing import LARGE
 from gatelodge_core.guard.policy import Policy, Verdict, stricter
 from gatelodge_core.store.approvals import TTL_SECONDS, Approvals, StoreError
@@ -89,7 +89,11 @@ class AdmissionStep:
             MCPError: A refused call that isn't a tool's, or approvals that can't be kept.
         """
         if not call.principal.may(call.scope):
+            # Over HTTP it becomes a 403 that names the scope, so that a client can ask for it (RFC 6750, section 3.1).
+            call.notes[MISSING_SCOPE] = call.scope
             return self._refuse(call, "insufficient_scope", f"this needs the scope {call.scope}.", "scope")
+        if call.kind == "tool" and not call.principal.may_call(call.name):
+            return self._refuse(call, "tool_not_granted", "this caller's key does not hold this tool.", "tools")
         subjects = await self._subjects(call) if self._by_subject else []
         verdict = self._policy.judge(
             server=self._server,
@@ -127,10 +131,15 @@ class AdmissionStep:
         channel = call.channel
         try:
             if channel.can_ask and channel.retries:
+                # The seal binds state to method, tool and arguments, and to the caller where the SDK knows it; so do we.
+                bound = binding(call, self._server)
                 if channel.answer is None:
                     call.notes["confirmation"] = "asked"
-                    return Outcome(channel.question(await self._message(call, verdict), secrets.token_hex(16)))
+                    nonce = f"{secrets.token_hex(16)}.{bound}"
+                    return Outcome(channel.question(await self._message(call, verdict), nonce))
                 nonce, yes = channel.answer
+                if not nonce.endswith(f".{bound}"):
+                    return self._refuse(call, "not_asked", "this answer belongs to another call.", "replay")
                 fresh = await anyio.to_thread.run_sync(self._approvals.spend_once, nonce)
                 if not fresh:
                     return self._refuse(call, "already_answered", "this confirmation was used before.", "replay")

@@ -20,7 +20,7 @@ from gatelodge_core.audit.canonical import CanonicalError, Digest, measure, meas
 from gatelodge_core.audit.journal import Journal, JournalError, Ticket
 from gatelodge_core.audit.records import Decision, Intent, Outcome, Refusal, Status
 from gatelodge_core.effects import READ
-from gatelodge_core.guard.call import CLEAN, FORM, Call, Next
+from gatelodge_core.guard.call import CLEAN, FORM, LABEL, Call, Next
 from gatelodge_core.guard.call import Outcome as Walked
 from gatelodge_core.guard.cleansing import REDACTIONS
 from gatelodge_core.guard.limits import DEADLINE, LimitError
@@ -122,7 +122,8 @@ class Auditor:
             raise
         finally:
             redactions = int(call.notes.get(REDACTIONS, 0))
-            await self._ended(ticket, Outcome(status, result.digest, result.size, error, redactions))
+            labels: dict[str, str] = call.notes[LABEL].as_ifc() if LABEL in call.notes else {}
+            await self._ended(ticket, Outcome(status, result.digest, result.size, error, redactions, labels))
 
     async def flushing(self) -> None:
         """Make the records of reads durable soon after they are written, until cancelled."""

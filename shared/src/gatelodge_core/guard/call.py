@@ -72,7 +72,7 @@ class Channel(Protocol):
         ...
 
     def refusal(self, text: str) -> dict[str, Any]:
-        """The result of a tool that was not run, in the wire form of this revision."""
+        """The result of a tool that was not run or not let out, in the wire form of this revision."""
         ...
 
 
@@ -128,6 +128,11 @@ CLEAN = "clean"
 """Note on a call: its result as it was cleansed."""
 FORM = "form"
 """Note on a call: the canonical bytes of that result; None if it has no JSON form."""
+LABEL = "label"
+"""Note on a call that was made: the `Label` of its answer, also where that is an error. What flow rests on."""
+
+MISSING_SCOPE = "missing_scope"
+"""Note on a call: the scope that its caller lacks."""
 
 Next = Callable[[Call], Awaitable[Outcome]]
 Step = Callable[[Call, Next], Awaitable[Outcome]]

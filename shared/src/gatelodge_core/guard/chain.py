@@ -20,11 +20,13 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
+from gatelodge_core.auth.model import LACKING, PRINCIPAL
 from gatelodge_core.auth.principal import CALLER, Principal, local_user
 from gatelodge_core.effects import READ, Label, Nature
-from gatelodge_core.guard.call import Call, Kind, Next, Outcome, Step
+from gatelodge_core.guard.call import LABEL, MISSING_SCOPE, Call, Kind, Next, Outcome, Step
 from gatelodge_core.guard.channel import MessageChannel
 from gatelodge_core.guard.limits import LimitError
+from gatelodge_core.labels import answering, current, labelled
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ _KINDS: dict[str, tuple[Kind, str]] = {
     "prompts/get": ("prompt", "name"),
     "completion/complete": ("completion", "ref"),
 }
+_LABELLED = frozenset({"tools/call", "resources/read", "prompts/get"})
+"""Methods whose results carry a label: those that bring contents to the model."""
 LIST = "resources/list"
 """A call where the list varies: its backend is asked, and what it names was written by others."""
 
@@ -132,11 +136,25 @@ class Guard:
         async def arrive(_: Call) -> Outcome:
             CALLER.set(call.principal)
             # What runs is the message itself: a step may refuse a call, never change what it asks.
-            result = await call_next(replace(ctx, params=channel.without_answer()) if channel.answer else ctx)
+            message = replace(ctx, params=channel.without_answer()) if channel.answer else ctx
+            try:
+                result = await call_next(message)
+            finally:
+                if ctx.method in _LABELLED:
+                    # An error tells of what was read, too.
+                    call.notes[LABEL] = current()
             wire = result if isinstance(result, dict) else {}
+            if ctx.method in _LABELLED:
+                wire = labelled(wire, call.notes[LABEL])
             return Outcome(wire, failed=bool(wire.get("isError")))
 
-        return await self._along(arrive)(call)
+        try:
+            with answering(call.nature.yields):
+                return await self._along(arrive)(call)
+        finally:
+            if ctx.request is not None and (scope := call.notes.get(MISSING_SCOPE)):
+                # The door turns this into 403 and a challenge.
+                ctx.request.scope[LACKING] = scope
 
     async def _permitted(self, ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[Any, Any]:
         """A listen request with those resources alone that the caller may read, and the list if that may be asked for.
@@ -233,9 +251,10 @@ class Guard:
             target=self._directory.resource(name) if kind == "resource" else name,
         )
 
-    def _principal(self, _ctx: ServerRequestContext[Any, Any]) -> Principal:
-        # HTTP listens on loopback alone until it authenticates; both ways the caller is this machine's user.
-        return self._local
+    def _principal(self, ctx: ServerRequestContext[Any, Any]) -> Principal:
+        """Who calls: the one that the door let in; where there is no door, on loopback or stdio, this machine's user."""
+        found: object = ctx.request.scope.get(PRINCIPAL) if ctx.request is not None else None
+        return found if isinstance(found, Principal) else self._local
 
     def _check_prompt(self, name: str, arguments: Mapping[str, Any]) -> None:
         known = self._directory.prompt(name)

@@ -11,6 +11,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequest, ElicitRequestFormParams, InputRequiredResult
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from gatelodge_core.labels import current, labelled
+
 PREFIX = "gatelodge-confirm:"
 """Marks our own request state; a tool may have questions, and states, of its own."""
 QUESTION = "gatelodge_confirm"
@@ -77,6 +79,9 @@ class MessageChannel:
         return found.action == "accept"
 
     def refusal(self, text: str) -> dict[str, Any]:
-        """An ``isError`` result; a result made here owns its whole envelope."""
-        result: dict[str, Any] = {"content": [{"type": "text", "text": text}], "isError": True}
+        """An ``isError`` result; a result made here owns its whole envelope.
+
+        Its label is the call's: it can tell of what was looked at, as a policy's reason or a time that ran out does.
+        """
+        result = labelled({"content": [{"type": "text", "text": text}], "isError": True}, current())
         return {**result, "resultType": "complete"} if self.retries else result

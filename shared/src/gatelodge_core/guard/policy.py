@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, cast
@@ -121,6 +121,10 @@ class Policy:
 
     rules: tuple[PolicyRule, ...] = ()
     source: str = ""
+
+    def folded(self) -> Policy:
+        """The same with subjects in lower case, for servers whose names know none: else a rule could never match."""
+        return replace(self, rules=tuple(replace(rule, subject=rule.subject.lower()) for rule in self.rules))
 
     def judge(
         self, *, server: str, tool: str, effect: Effect, principal: str, subjects: Sequence[Subject], default: Rule
