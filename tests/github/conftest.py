@@ -1,0 +1,103 @@
+"""The GitHub that the tests talk to.
+
+- `emulator` (session): a stateful GitHub in a child process, with the seed of ``emulator.py``; `emulator.call(...)`
+  arranges something as a user, `emulator.tokens["mallory"]` is a token, `emulator.app_key` the App's key.
+- `github` (function): the emulator, reset for this test (3 ms). `furnished` (function): reset, and filled with the content
+  of ``furnishing.py`` (0.1 s).
+- `proxy` (function): GitHub's manners and our faults before `github`: give `proxy.url` to what is tested.
+      proxy.fault("POST", r".*/issues", faults.lost_after_commit(), times=1)
+      proxy.serve("GET", r"/repos/alice/public-repo/actions/runs", lambda request: {"total_count": 0, "workflow_runs": []})
+      proxy.graphql(lambda document, variables: {"data": {...}})
+      proxy.sent("POST"), proxy.writes(), proxy.counted(), proxy.exchanges, proxy.manners.spend(token)
+- `ghes` (function): the same behind ``/api/v3``. `elsewhere` (function): a second host, empty, for logs.
+- `recordings` (session): skips without them; then `with replaying(find(r"/repos/.*", 301)) as replay` gives GitHub's own answers.
+- ``install.py`` fetches all of it; without it tests are skipped, and fail in CI.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Generator
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+import pytest
+
+from tests.github import emulator as emulators
+from tests.github.emulator import SCOPES, Emulator, Unavailable, token_of
+from tests.github.furnishing import Furniture, furnish
+from tests.github.manners import Manners
+from tests.github.mending import mend
+from tests.github.proxy import Proxy, proxying
+from tests.github.recordings import absence
+
+T = TypeVar("T")
+
+
+def had(opening: AbstractContextManager[T]) -> Generator[T]:
+    """What a context manager gives, or a skip that says why; in CI nothing may be missing."""
+    with contextlib.ExitStack() as stack:
+        try:
+            got = stack.enter_context(opening)
+        except Unavailable as error:
+            if os.environ.get("CI") == "true":
+                pytest.fail(str(error))
+            pytest.skip(str(error))
+        yield got
+
+
+@contextlib.contextmanager
+def before(emulator: Emulator, *, prefix: str = "") -> Generator[Proxy]:
+    """A proxy with GitHub's manners before an emulator; for a fixture of another scope than `proxy`."""
+    manners = Manners({token_of(login): scopes for login, scopes in SCOPES.items()})
+    with proxying(emulator.url, manners, prefix=prefix) as made:
+        mend(made)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Generator[Emulator]:
+    """The emulator of this worker, in whatever state the last test left it."""
+    yield from had(emulators.running())
+
+
+@pytest.fixture
+def github(emulator: Emulator) -> Emulator:
+    """The emulator with the seed alone."""
+    emulator.reset()
+    return emulator
+
+
+@pytest.fixture
+def proxy(emulator: Emulator) -> Generator[Proxy]:
+    """GitHub's manners and a test's faults, before the emulator as it is."""
+    with before(emulator) as made:
+        yield made
+
+
+@pytest.fixture
+def ghes(emulator: Emulator) -> Generator[Proxy]:
+    """The same as a GitHub Enterprise Server has it: behind ``/api/v3``."""
+    with before(emulator, prefix="/api/v3") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def recordings() -> None:
+    """Goes no further without the recordings."""
+    if reason := absence():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+
+
+@pytest.fixture
+def elsewhere() -> Generator[Proxy]:
+    """A second host, which serves nothing yet."""
+    with proxying(None) as made:
+        yield made
+
+
+@pytest.fixture
+def furnished(github: Emulator) -> Furniture:
+    """The emulator with the seed and the content, and where things are in it; takes 0.1 s."""
+    return furnish(github)
