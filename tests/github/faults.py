@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.github.loopback import HANG_UP, Answer, Request, Respond, as_json
-from tests.github.manners import refusal
+from tests.github.manners import DOCS, refusal
 from tests.github.proxy import Act
 
 GB = 2**30
@@ -63,7 +63,8 @@ def secondary_limit(retry_after: int | None = 60, status: int = 403) -> Act:
 
 def invalid(*errors: dict[str, Any], message: str = "Validation Failed") -> Act:
     """422 with details."""
-    return says(as_json({"message": message, "errors": list(errors), "status": "422"}, 422))
+    body = {"message": message, "errors": list(errors), "documentation_url": DOCS, "status": "422"}
+    return says(as_json(body, 422))
 
 
 def lost_after_commit(status: int = 502) -> Act:

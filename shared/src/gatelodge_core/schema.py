@@ -43,6 +43,25 @@ def portable_result(schema: Schema, where: str) -> Schema:
     return _lean(portable(schema, where))
 
 
+def terse(schema: Schema) -> Schema:
+    """A portable schema of arguments without what a caller may take for granted, for servers with many tools.
+
+    Left out are defaults that say "nothing" (empty, zero, false), lower bounds and bounds of lengths, and the closed
+    world of objects. All of it is held by the server all the same, and its errors say what was wrong.
+    """
+    short: Schema = {}
+    for key, value in schema.items():
+        if key in ("minimum", "minLength", "maxLength", "minItems", "maxItems") or (key == "default" and not value):
+            continue
+        if key == "additionalProperties" and value is False:
+            continue
+        if key == "properties":
+            short[key] = {name: terse(item) for name, item in cast("dict[str, Schema]", value).items()}
+        else:
+            short[key] = terse(cast("Schema", value)) if isinstance(value, dict) and key != "default" else value
+    return short
+
+
 def _lean(schema: Schema) -> Schema:
     lean: Schema = {}
     for key, value in schema.items():

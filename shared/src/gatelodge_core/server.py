@@ -100,6 +100,7 @@ class Identity:
         description: One line, for people.
         instructions: For models: when to use this server, and how. Hosts search it, so it names what it is for.
         version: Of the server's distribution.
+        brief: Whether the list of tools leaves out what a client may take for granted; for servers with many.
     """
 
     server: str
@@ -107,6 +108,7 @@ class Identity:
     description: str
     instructions: str
     version: str
+    brief: bool = False
 
     @property
     def name(self) -> str:
@@ -153,7 +155,10 @@ class Lodge(Generic[D]):
     mcp: MCPServer[Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        tools = [LodgeTool.declared(tool, self.domain) for tool in self.declarations.tools.values()]
+        tools = [
+            LodgeTool.declared(tool, self.domain, brief=self.identity.brief)
+            for tool in self.declarations.tools.values()
+        ]
         self._natures = {name: tool.nature for name, tool in self.declarations.tools.items()}
         hint = CacheHint(ttl_ms=LIST_TTL_MS, scope="private")
         self.mcp = _Server(

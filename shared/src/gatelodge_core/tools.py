@@ -23,9 +23,10 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, Field, ValidationError
 
 from gatelodge_core.declare import Progress, ToolDeclaration
+from gatelodge_core.effects import Hints
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.wire import sendable, sendable_json
-from gatelodge_core.schema import portable, portable_result
+from gatelodge_core.schema import portable, portable_result, terse
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +73,14 @@ class LodgeTool(Tool):
     progress_parameter: str = Field(default="", exclude=True)
 
     @classmethod
-    def declared(cls, declaration: ToolDeclaration, domain: object) -> LodgeTool:
+    def declared(cls, declaration: ToolDeclaration, domain: object, *, brief: bool = False) -> LodgeTool:
         """Build the tool.
+
+        Args:
+            declaration: What it is.
+            domain: What it acts on.
+            brief: Whether its listing leaves out what a client may take for granted: see `schema.terse`, and the
+                annotations that say no more than the specification's defaults.
 
         Raises:
             UnportableSchemaError: A parameter or the result has no portable schema.
@@ -88,18 +95,15 @@ class LodgeTool(Tool):
             name=declaration.name,
             title=declaration.title,
             description=declaration.description,
-            annotations=ToolAnnotations(
-                read_only_hint=hints.read_only,
-                destructive_hint=hints.destructive,
-                idempotent_hint=hints.idempotent,
-                open_world_hint=hints.open_world,
-            ),
+            annotations=_annotations(hints, brief=brief),
             structured_output=structured,
         )
         metadata = tool.fn_metadata
         metadata.arg_model.model_config.update(extra="forbid", strict=True)
         metadata.arg_model.model_rebuild(force=True)
         schema = portable(metadata.arg_model.model_json_schema(by_alias=True), declaration.name)
+        if brief:
+            schema = terse(schema)
         if metadata.output_schema is not None:
             metadata.output_schema = portable_result(metadata.output_schema, f"{declaration.name} result")
         made = tool.model_copy(update={"parameters": schema, "progress_parameter": progress})
@@ -130,6 +134,21 @@ class LodgeTool(Tool):
             raise
         except Exception as error:  # noqa: BLE001 - the boundary where every crash becomes a reference
             raise ToolError(unexpected(self.name, error)) from None
+
+
+def _annotations(hints: Hints, *, brief: bool) -> ToolAnnotations:
+    """The annotations; in brief without those that a client assumes anyway.
+
+    The specification's defaults are: not read-only, destructive, not idempotent, open world; and destructive and idempotent
+    mean nothing for a tool that only reads.
+    """
+    changes = not hints.read_only
+    return ToolAnnotations(
+        read_only_hint=hints.read_only,
+        destructive_hint=hints.destructive if changes or not brief else None,
+        idempotent_hint=hints.idempotent if not brief or (changes and hints.idempotent) else None,
+        open_world_hint=hints.open_world if not brief or not hints.open_world else None,
+    )
 
 
 def answer(result: object) -> CallToolResult | InputRequiredResult:

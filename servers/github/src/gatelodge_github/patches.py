@@ -1,0 +1,151 @@
+"""Differences in a budget: all files with their counts first, then patches, each with a fair share of the room."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gatelodge_core.globs import Globs
+
+from gatelodge_github.data import text
+from gatelodge_github.view import fitting
+
+LEAST = 500
+"""Bytes of a patch that are worth showing."""
+_TICKS = re.compile(r"`{3,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A changed file.
+
+    Args:
+        path: Where it is.
+        was: Where it was, if it was renamed or copied.
+        status: GitHub's word: added, removed, modified, renamed, copied, changed, unchanged.
+        added: Lines.
+        removed: Lines.
+        patch: Its hunks; empty if GitHub gives none.
+    """
+
+    path: str
+    was: str
+    status: str
+    added: int
+    removed: int
+    patch: str
+
+    @classmethod
+    def of(cls, item: dict[str, Any]) -> Changed:
+        """From GitHub's object."""
+        return cls(
+            " ".join(text(item.get("filename")).split()),
+            " ".join(text(item.get("previous_filename")).split()),
+            text(item.get("status")) or "changed",
+            _count(item.get("additions")),
+            _count(item.get("deletions")),
+            text(item.get("patch")),
+        )
+
+    @property
+    def line(self) -> str:
+        """The file on one line."""
+        name = f"{self.was} -> {self.path}" if self.was else self.path
+        return f"{self.status}\t+{self.added} -{self.removed}\t{name}"
+
+    @property
+    def full_line(self) -> str:
+        """The same, and why there is no patch, if there is none."""
+        if self.patch:
+            return self.line
+        why = "too large for GitHub to show" if self.added or self.removed else "binary, empty or only moved"
+        return f"{self.line}\t(no patch: {why})"
+
+
+class Chosen:
+    """Picks files by their paths.
+
+    Args:
+        paths: Paths, directories or globs; none at all pick everything.
+
+    Raises:
+        CallError: `bad_glob`.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._plain = tuple(path.strip("/") for path in paths)
+        self._globs = Globs([path for path in paths if path.strip("/")], empty_matches=not paths)
+
+    def __call__(self, file: Changed) -> bool:
+        """Whether a file is meant, by its present or its former path."""
+        return any(self._named(path) for path in (file.path, file.was) if path)
+
+    def _named(self, path: str) -> bool:
+        return self._globs.matches(path) or any(path == one or path.startswith(f"{one}/") for one in self._plain if one)
+
+
+def shown(files: Sequence[Changed], room: int) -> tuple[str, list[str]]:
+    """The files and their patches in `room` bytes, and what is to be said of what was left out."""
+    notes: list[str] = []
+    listed, cut = fitting("\n".join(file.full_line for file in files), room * 2 // 5)
+    if cut:
+        notes.append(f"{len(files) - listed.count(chr(10)) - 1} more files are not listed: name paths.")
+    with_patch = [file for file in files if file.patch]
+    parts, left = [listed], room - _size(listed)
+    picked = _picked(with_patch, left)
+    share = _share([_size(file.patch) + _frame(file) for file in picked], left)
+    short = 0
+    for file in picked:
+        part, was_cut = _part(file, max(0, share - _frame(file)))
+        parts.append(part)
+        short += was_cut
+    if short:
+        notes.append(f"{short} patches were cut: name fewer paths, or read the file with get_file.")
+    if len(picked) < len(with_patch):
+        notes.append(f"{len(with_patch) - len(picked)} patches are not shown: name paths, a few at a time.")
+    return "\n\n".join(parts), notes
+
+
+def _picked(files: Sequence[Changed], room: int) -> list[Changed]:
+    """The files, in their order, of which something worth showing has room; the first in any case."""
+    found: list[Changed] = []
+    for file in files:
+        least = min(_size(file.patch) + _frame(file), LEAST)
+        if not found or least <= room:
+            found.append(file)
+            room -= least
+    return found
+
+
+def _part(file: Changed, room: int) -> tuple[str, bool]:
+    patch, cut = fitting(file.patch, room)
+    # A fence that nothing in the patch can close.
+    fence = "`" * max(3, 1 + max((len(run) for run in _TICKS.findall(patch)), default=0))
+    end = f"\n(cut: {_size(patch):,} of {_size(file.patch):,} bytes)" if cut else ""
+    return f"{file.path}\n{fence}diff\n{patch}\n{fence}{end}", cut
+
+
+def _frame(file: Changed) -> int:
+    """Bytes around a patch, at most."""
+    return _size(file.path) + 70
+
+
+def _share(sizes: Sequence[int], room: int) -> int:
+    """The most that one of several may take so that all of them fit: small ones leave what they don't need."""
+    left = room
+    for at, size in enumerate(ordered := sorted(sizes)):
+        fair = left // (len(ordered) - at)
+        if size > fair:
+            return fair
+        left -= size
+    return room
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,171 @@
+"""The diff of a pull request as text: statistics first, then raw patches in their order, and where the rest begins.
+
+Pages of files are read only as far as the answer has room, so that neither ten thousand files nor a patch of megabytes
+takes long. A patch is shown as GitHub has it; only a line of thousands of characters is cut, and says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gatelodge_core.errors import CallError
+
+from gatelodge_github.cursors import Place
+from gatelodge_github.data import rows
+from gatelodge_github.patches import Changed, Chosen
+from gatelodge_github.pull_requests import pull_path
+from gatelodge_github.transport.api import Api
+
+MOST_FILES = 3000
+"""GitHub lists no more of a pull request."""
+PAGE = 100
+MOST_REQUESTS = 40
+"""Of one answer: all pages that there are, and some that were too large."""
+LONGEST_LINE = 1_500
+"""Characters of a line that are shown: minified code would fill an answer."""
+_LEAST = 300
+"""Bytes that must be left for another patch to be begun."""
+_FENCES = re.compile(r"`{3,}")
+
+
+@dataclass(slots=True)
+class Diff:
+    """The text, in the making.
+
+    Args:
+        room: Bytes for everything; statistics take at most a third.
+    """
+
+    room: int
+    listed: int = 0
+    """Files in the statistics."""
+    shown: int = 0
+    """Patches, the last perhaps in part."""
+    _lines: list[str] = field(default_factory=list[str])
+    _blocks: list[str] = field(default_factory=list[str])
+    _used: int = 0
+    _listing: int = 0
+
+    def count(self, change: Changed) -> None:
+        """Put a file into the statistics, if it fits."""
+        size = _size(change.line) + 1
+        if self._listing + size <= min(self.room // 3, self.room - self._used):
+            self._lines.append(change.line)
+            self._listing += size
+            self._used += size
+            self.listed += 1
+
+    def show(self, change: Changed, start: int = 0) -> int:
+        """Show the patch of a file, from a line of it on.
+
+        Returns:
+            The line at which the rest begins, which did not fit; -1 if there is no rest.
+        """
+        if not change.patch:
+            return -1
+        head = f"{change.path}{f' (from line {start + 1} of its patch)' if start else ''}"
+        left = self.room - self._used - _size(head) - 60
+        if left < _LEAST and self.shown:
+            return start
+        lines = change.patch.split("\n")
+        at, taken = start, list[str]()
+        while at < len(lines):
+            line = _cut(lines[at])
+            left -= _size(line) + 1
+            if left < 0 and taken:
+                break
+            taken.append(line)
+            at += 1
+        body = "\n".join(taken)
+        # A line of the patch must not end the block.
+        fence = "`" * max([3, *(len(run) + 1 for run in _FENCES.findall(body))])
+        rest = at < len(lines)
+        block = f"{head}\n{fence}diff\n{body}\n{fence}" + (f"\n(cut at line {at} of {len(lines)})" if rest else "")
+        self._blocks.append(block)
+        self._used += _size(block) + 2
+        self.shown += 1
+        return at if rest else -1
+
+    def text(self, total: int) -> str:
+        """Statistics, of so many files in all, and patches."""
+        more = [f"and {total - self.listed} more files"] if self.listed and total > self.listed else []
+        return "\n\n".join(part for part in ["\n".join([*self._lines, *more]), *self._blocks] if part)
+
+
+class PullFiles:
+    """The files of one pull request, put into a diff.
+
+    Args:
+        api: Asks.
+        repo: ``owner/name``.
+        number: Of the pull request.
+        paths: Files, folders or globs wanted; all if there are none.
+
+    Raises:
+        CallError: `bad_glob`.
+    """
+
+    def __init__(self, api: Api, repo: str, number: int, paths: Sequence[str]) -> None:
+        self._api, self._path = api, f"{pull_path(repo, number)}/files"
+        self._wanted, self._missing = Chosen(paths), set(paths)
+        self._all = not paths
+        self._size = PAGE
+        self._requests = 0
+        self.matched = 0
+        """Files that were wanted, as far as was read."""
+
+    async def fill(self, diff: Diff, place: Place) -> Place:
+        """Put files into `diff` from a place on: ``o`` files are behind us, and ``n`` lines of the next one's patch.
+
+        Pages are read until a patch doesn't fit; none behind the one with the last of the wanted files.
+
+        Returns:
+            Where the rest begins; empty if there is none.
+
+        Raises:
+            CallError: As `Api.get`.
+        """
+        index, start = place.get("o") or 0, place.get("n") or 0
+        while index < MOST_FILES:
+            if self._requests >= MOST_REQUESTS:
+                return {"o": index, "n": start}
+            changes, more = await self._page(index)
+            wanted = [(index + at, change) for at, change in enumerate(changes) if self._wanted(change)]
+            for _, change in wanted:
+                self.matched += 1
+                self._missing -= {change.path, change.was}
+                if not place:
+                    diff.count(change)
+            for at, change in wanted:
+                rest = diff.show(change, start if at == place.get("o") else 0)
+                if rest >= 0:
+                    return {"o": at, "n": rest}
+            index += len(changes)
+            if not more or not (self._all or self._missing):
+                break
+        return {}
+
+    async def _page(self, index: int) -> tuple[list[Changed], bool]:
+        """The files from an index to the end of their page, and whether there are more; smaller pages if one is too large."""
+        while True:
+            asked = {"per_page": self._size, "page": index // self._size + 1}
+            self._requests += 1
+            try:
+                answer = await self._api.get(self._path, asked)
+            except CallError as error:
+                if error.code != "too_large" or self._size == 1:
+                    raise
+                self._size //= 10
+                continue
+            found = rows(answer.data)[index % self._size :]
+            return [Changed.of(item) for item in found], bool(answer.next_page) and bool(found)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}… (line cut: {len(line)} characters)"
+
+
+def _size(line: str) -> int:
+    return len(line.encode("utf-8", "replace"))

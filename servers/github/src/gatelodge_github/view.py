@@ -1,0 +1,230 @@
+"""One answer in the making: what is shown of whom, within a budget, with its label.
+
+Text by people who can't push stands in an envelope, all of one answer under one nonce; on a single line it is cut, and its
+author's trust stands beside it. What lockdown withholds is counted and said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+from gatelodge_core.effects import PRIVATE, UNTRUSTED
+from gatelodge_core.guard.envelope import new_nonce, wrap
+from gatelodge_core.guard.hygiene import visible
+from gatelodge_core.labels import raise_label
+from mcp_types import CallToolResult, TextContent
+
+from gatelodge_github import cursors
+from gatelodge_github.cursors import Place
+from gatelodge_github.markdown import shown
+from gatelodge_github.trust.marks import Mark
+from gatelodge_github.trust.repositories import Facts
+from gatelodge_github.trust.taint import Taint
+
+BUDGET = 24_000
+"""Bytes of one answer: about 6,000 tokens; several clients cut or refuse more than 25,000."""
+_MOST = BUDGET + 2_000
+"""Bytes of all texts of an answer, from which on those are cut that grow by what is hidden in them."""
+_CUT = "\n(cut: what is hidden here takes too much room once it can be seen; ask for a smaller part)"
+
+Surface = Literal[
+    "issue",
+    "pull",
+    "comment",
+    "review",
+    "file",
+    "diff",
+    "search",
+    "discussion",
+    "release",
+    "commit",
+    "ref",
+    "log",
+    "alert",
+]
+"""Where a text stands."""
+_FILTERED = frozenset({"issue", "pull", "comment", "review", "file", "diff"})
+Lockdown = Literal["label", "filter", "strict"]
+WITHHELD = "(withheld by lockdown)"
+
+
+class View:
+    """One answer.
+
+    Args:
+        lockdown: What happens to text by people who can't push.
+        taint: Remembers what the caller has read.
+    """
+
+    def __init__(self, lockdown: Lockdown, taint: Taint) -> None:
+        self._lockdown, self._taint = lockdown, taint
+        self._nonce = new_nonce()
+        self._size = 0
+        self.withheld = 0
+        """How many texts or items lockdown has withheld."""
+        self.hidden = 0
+        """How many hidden parts of Markdown were made visible."""
+
+    def reads(self, facts: Facts) -> None:
+        """The answer will hold something of a repository."""
+        self._taint.read(facts)
+        raise_label(facts.label)
+
+    def private(self, facts: Facts | None = None) -> None:
+        """The answer will hold what is private for another reason than its repository, such as an alert of `facts`."""
+        if facts is not None:
+            self._taint.read(facts, private=True)
+        raise_label(PRIVATE)
+
+    def admits(self, mark: Mark, surface: Surface) -> bool:
+        """Whether an item may be shown, and if not, count it; for lists that leave items out."""
+        if mark.trust.trusted or self._lockdown == "label":
+            return True
+        if self._lockdown == "filter" and surface not in _FILTERED:
+            return True
+        self.withheld += 1
+        return False
+
+    def line(self, mark: Mark, text: str, surface: Surface, size: int = 160) -> str:
+        """A short text on one line, such as a title."""
+        if not self.admits(mark, surface):
+            return WITHHELD
+        self._showing(mark)
+        # Made visible before it is cut: hidden characters take ten times their room.
+        line = " ".join(visible(self._seen(text[: 4 * size]))[0].split())
+        return line if len(line) <= size else line[: size - 1] + "…"
+
+    def text(self, mark: Mark, text: str, source: str, surface: Surface, *, markdown: bool = True) -> str:
+        """A text of any length; in an envelope unless its author can push.
+
+        Args:
+            mark: Its author.
+            text: As GitHub has it.
+            source: Where it is from, such as ``issue 12 by octocat``.
+            surface: Where it stands.
+            markdown: Whether hidden parts of Markdown are made visible; not for code.
+        """
+        if not self.admits(mark, surface):
+            return WITHHELD
+        if not text:
+            return "(empty)"
+        self._showing(mark)
+        clean = self._bounded(visible(self._seen(text) if markdown else text)[0], text)
+        return clean if mark.trust.trusted else wrap(clean, source, self._nonce)
+
+    def notes(self) -> list[str]:
+        """What is to be said at the end of an answer."""
+        found: list[str] = []
+        if self.withheld:
+            found.append(f"{self.withheld} withheld: lockdown is {self._lockdown}, the authors can't push.")
+        if self.hidden:
+            found.append(f"{self.hidden} hidden parts made visible.")
+        return found
+
+    def _showing(self, mark: Mark) -> None:
+        if not mark.trust.trusted:
+            self._taint.saw_untrusted()
+            raise_label(UNTRUSTED)
+
+    def _bounded(self, clean: str, text: str) -> str:
+        """A text as it is shown, cut if the answer gets too large by what was hidden in it."""
+        size = _size(clean)
+        self._size += size
+        over = self._size - _MOST
+        if over <= 0 or size <= _size(text):
+            return clean
+        self._size -= min(over, size)
+        return clean.encode("utf-8", "replace")[: max(0, size - over)].decode("utf-8", "ignore") + _CUT
+
+    def _seen(self, text: str) -> str:
+        clean, hidden = shown(text)
+        self.hidden += hidden
+        return clean
+
+    def listing(
+        self,
+        title: str,
+        rows: Sequence[tuple[Mapping[str, Any], Place]],
+        *,
+        total: int,
+        at_most: bool = False,
+        more: bool,
+        question: object,
+        note: str = "",
+        behind: Place | None = None,
+    ) -> CallToolResult:
+        """A list: tab-separated lines as text, and the same as structure. Cut at the budget, item by item.
+
+        Args:
+            title: What it lists, such as ``issues of acme/widget (private)``.
+            rows: Each with the same keys in the same order, texts by `line`; and the place behind it.
+            total: Of the whole list; -1 if it isn't known.
+            at_most: Whether that is only a bound.
+            more: Whether there is more behind the last row.
+            question: What the cursor will belong to.
+            note: Said at the end.
+            behind: Where to go on if there is no row.
+        """
+        columns = list(rows[0][0]) if rows else []
+        lines, items, size = ["\t".join(columns)], list[dict[str, Any]](), 0
+        place = dict(behind or {})
+        for row, after in rows:
+            line = "\t".join(_cell(row[name]) for name in columns)
+            size += max(_size(line), _size(json.dumps(dict(row), ensure_ascii=False)))
+            if items and size > BUDGET:
+                more = True
+                break
+            lines.append(line)
+            items.append(dict(row))
+            place = after
+        cursor = cursors.make(place, question) if more and place else ""
+        whole = "more" if total < 0 else f"at most {total}" if at_most else str(total)
+        head = f"{title}: shown {len(items)} of {whole if more or total >= 0 else len(items)}"
+        notes = [*self.notes(), *([note] if note else [])]
+        text = "\n".join([head, *(lines if items else []), *([f"cursor: {cursor}"] if cursor else []), *notes])
+        structured: dict[str, Any] = {"items": items, "shown": len(items), "total": total, "cursor": cursor}
+        if notes:
+            structured["notes"] = notes
+        return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=structured)
+
+    def record(self, title: str, fields: Mapping[str, Any]) -> CallToolResult:
+        """A record: a line for each field as text, and the same as structure; empty fields are left out of both."""
+        kept = {name: value for name, value in fields.items() if value not in ("", None, [])}
+        lines = [f"{name}: {_cell(value)}" for name, value in kept.items()]
+        notes = self.notes()
+        text = "\n".join([title, *lines, *notes])
+        if notes:
+            kept["notes"] = notes
+        return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=kept)
+
+    def bulk(self, head: str, *parts: str) -> str:
+        """A text alone: a head, parts, and notes."""
+        return "\n\n".join(part for part in [head, *parts, *self.notes()] if part)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in cast("list[object]", value))
+    return " ".join(str(value).split())
+
+
+def fitting(text: str, room: int) -> tuple[str, bool]:
+    """The beginning of a text that fits in `room` bytes once all of it can be seen, and whether it was cut.
+
+    It is cut at a line's end, if there is one in its second half.
+    """
+    piece = text.encode("utf-8", "replace")[: max(0, room)].decode("utf-8", "ignore")
+    while piece and (size := _size(visible(piece)[0])) > room:
+        piece = piece[: min(len(piece) - 1, len(piece) * room // size)]
+    if len(piece) == len(text):
+        return text, False
+    cut = piece.rfind("\n", len(piece) // 2)
+    return (piece[:cut] if cut > 0 else piece), True
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
