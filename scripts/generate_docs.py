@@ -18,6 +18,8 @@ from gatelodge_core.declare import Declarations
 from gatelodge_core.settings import PREFIX, LodgeSettings
 from gatelodge_filesystem.server import declarations as filesystem
 from gatelodge_filesystem.settings import FilesystemSettings
+from gatelodge_github.server import OFFERED as GITHUB
+from gatelodge_github.settings import GithubSettings
 from gatelodge_postgres.server import OFFERED as POSTGRES
 from gatelodge_postgres.settings import PostgresSettings
 from gatelodge_websearch.server import declarations as websearch
@@ -44,6 +46,7 @@ def servers() -> list[Documented]:
             FilesystemSettings,
             filesystem(FilesystemSettings(roots=["/anywhere"])),
         ),
+        Documented(ROOT / "servers/github/README.md", GithubSettings, GITHUB),
         Documented(ROOT / "servers/postgres/README.md", PostgresSettings, POSTGRES),
         Documented(ROOT / "servers/websearch/README.md", WebsearchSettings, websearch(WebsearchSettings())),
     ]

@@ -38,11 +38,12 @@ async def hub(
     url: str,
     credential: Credential | str = "",
     accounts: dict[str, Credential] | None = None,
+    clock: Callable[[], float] = time.time,
     **given: Any,
 ) -> AsyncGenerator[Hub]:
     """A hub before a GitHub at `url`, with settings; `credential` may be a token."""
     settings = GithubSettings.model_validate({"state_dir": str(folder / "state"), "api_url": url, **given})
-    made = Hub(settings, static(credential) if isinstance(credential, str) else credential, accounts)
+    made = Hub(settings, static(credential) if isinstance(credential, str) else credential, accounts, clock)
     try:
         yield made
     finally:
@@ -73,7 +74,7 @@ async def refusal(awaited: Any) -> CallError:
 async def until(seen: Callable[[], bool]) -> None:
     """Wait until something is so, in steps; it must become so."""
     with anyio.fail_after(PATIENCE):
-        while not seen():
+        while not seen():  # noqa: ASYNC110 - what is waited for is in threads and in the kernel
             await anyio.sleep(0.005)
 
 
@@ -86,19 +87,10 @@ def sockets() -> int:
     return found
 
 
-def busy_workers() -> int:
-    """Threads of ours that are inside a request: those with a frame in the transport."""
-    import sys
-
-    found = 0
-    for frame in sys._current_frames().values():
-        at = frame
-        while at is not None:
-            if "gatelodge_github/transport/client" in at.f_code.co_filename:
-                found += 1
-                break
-            at = at.f_back
-    return found
+def busy(made: Hub) -> int:
+    """Worker threads that are inside a request, those of calls that were given up among them."""
+    threads = made.desk().pool.threads
+    return threads.left + threads.limiter.borrowed_tokens
 
 
 Talk = Callable[[socket.socket, bytes], None]
@@ -208,11 +200,3 @@ def answer(body: bytes, status: str = "200 OK", kind: str = "application/json", 
     """An answer with its length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body)}", *more, "", ""]
     return "\r\n".join(lines).encode() + body
-
-
-def wait(seen: Callable[[], bool]) -> None:
-    """As `until`, outside of a loop."""
-    end = time.monotonic() + PATIENCE
-    while not seen():
-        assert time.monotonic() < end
-        time.sleep(0.005)

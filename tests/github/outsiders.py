@@ -5,6 +5,7 @@ What the emulator doesn't have (runs, logs, threads, discussions, alerts) is ser
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from tests.github.examples import by_cursor, example, paged
 from tests.github.furnishing import Furniture, commit
 from tests.github.loopback import Answer
 from tests.github.proxy import Proxy
-from tests.github.pulling import FORK, HERE, check_run, thread
+from tests.github.pulling import FORK, HERE, changed, check_run, thread
 from tests.github.test_discussions import CATEGORIES, comment, connection, discussion
 
 CANARY = "canary7f3a"
@@ -164,11 +165,36 @@ def serve(proxy: Proxy, elsewhere: Proxy, planted: Planted) -> None:
     proxy.fault("GET", f"{actions}/jobs/{JOB}/logs", faults.moved(elsewhere.url + LOG_PATH, 302))
     log = f"2026-01-01T00:00:00.0000000Z ##[error]log {CANARY}\n".encode()
     elsewhere.serve("GET", LOG_PATH, lambda _: Answer(200, log, {"Content-Type": "text/plain"}))
-    check = check_run(f"check {CANARY}", "failure", title=f"Title {CANARY}", slug="other")
+    check = check_run(f"check {CANARY}", "failure", title="It failed", slug="other")
     checks = {"total_count": 1, "check_runs": [check]}
     proxy.serve("GET", rf"{HERE}/commits/{planted.head}/check-runs", lambda _: checks)
+    proxy.serve("GET", "/search/(code|commits)", lambda request: _found(proxy.ask(request)))
+    _differences(proxy, planted)
     _alerts(proxy)
     _graphql(proxy)
+
+
+def _found(answer: Answer) -> Any:
+    """Code and commits as GitHub finds them: of a repository it tells neither the default branch nor what one may do there."""
+    found = answer.json()
+    for item in found["items"]:
+        for name in ("permissions", "default_branch"):
+            item["repository"].pop(name, None)
+    return found
+
+
+def _differences(proxy: Proxy, planted: Planted) -> None:
+    """The emulator's forks have not the commits of what they were made of, and so there is no difference."""
+    files = [changed(f"{CANARY}.txt", f"@@ -0,0 +1 @@\n+file {CANARY}", status="added")]
+    counts = {"changed_files": 1, "additions": 1, "deletions": 0}
+    pull, compare = f"{HERE}/pulls/{planted.pull}", f"{HERE}/compare/"
+    proxy.serve("GET", pull, lambda request: proxy.look(request, pull) | counts)
+    proxy.serve("GET", f"{pull}/files", paged(lambda _: files))
+    proxy.serve(
+        "GET",
+        f"{compare}.*mallory.*",
+        lambda request: proxy.look(request, f"{compare}main...feature") | {"files": files},
+    )
 
 
 def _alerts(proxy: Proxy) -> None:
@@ -182,8 +208,8 @@ def _alerts(proxy: Proxy) -> None:
 
 
 def _graphql(proxy: Proxy) -> None:
-    reply = {"totalCount": 1, "nodes": [comment(13, "mallory", f"Reply {CANARY}")]}
-    said = comment(12, "mallory", f"Comment {CANARY}", replies=reply)
+    said = comment(12, "mallory", f"Comment {CANARY}", replies=1)
+    said["replies"]["nodes"][0]["body"] = f"Reply {CANARY}"
     one = discussion(7, "mallory", [said], title=f"Title {CANARY}", body=f"Body {CANARY}")
     threads = [thread(f"{CANARY}.txt", ("mallory", "NONE", f"Thread {CANARY}"))]
     child = {
@@ -192,20 +218,20 @@ def _graphql(proxy: Proxy) -> None:
         "repository": {"nameWithOwner": PUBLIC, "visibility": "PUBLIC"},
     }  # fmt: skip
 
-    def of(nodes: list[Any]) -> Any:
-        return lambda info, **arguments: connection(nodes, info, **arguments)
-
     def issue(_info: object, number: int) -> dict[str, Any]:
-        return {"number": number, "parent": child, "subIssues": of([child])}
+        return {"number": number, "parent": child, "subIssues": functools.partial(connection, [child])}
 
     def pull(_info: object, number: int) -> dict[str, Any]:
-        return {"number": number, "reviewThreads": of(threads)}
+        return {"number": number, "reviewThreads": functools.partial(connection, threads)}
 
-    repository = {
-        "nameWithOwner": PUBLIC, "visibility": "PUBLIC", "hasDiscussionsEnabled": True,
-        "discussions": lambda info, categoryId=None, orderBy=None, **rest: connection([one], info, **rest),
-        "discussion": lambda _info, number: one, "discussionCategories": of(CATEGORIES),
-        "pullRequest": pull, "issue": issue,
-    }  # fmt: skip
-    root: dict[str, Any] = {"repository": lambda _info, **_: repository}
-    proxy.graphql(lambda document, variables: graphql.answer(document, variables, root))
+    def found(_info: object, number: int) -> object:
+        return {**one, "number": number}
+
+    def repository(_info: object, owner: str, name: str, **_: Any) -> dict[str, Any]:
+        return {
+            "nameWithOwner": f"{owner}/{name}", "visibility": "PUBLIC", "hasDiscussionsEnabled": True,
+            "discussions": functools.partial(connection, [one]), "discussion": found,
+            "discussionCategories": functools.partial(connection, CATEGORIES), "pullRequest": pull, "issue": issue,
+        }  # fmt: skip
+
+    proxy.graphql(lambda document, variables: graphql.answer(document, variables, {"repository": repository}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 import ssl
@@ -11,16 +12,15 @@ from typing import Any
 import pytest
 import trustme
 from gatelodge_core.errors import CallError, SettingsError
-from gatelodge_core.sandbox.egress import connect
+from gatelodge_core.sandbox.egress import vetted_connect
 from gatelodge_github import names
 from gatelodge_github.hosts import Hosts
 from gatelodge_github.names import REPO, repo_path
 from gatelodge_github.transport import api as apis
+from gatelodge_github.transport import line
 
-from tests.github import faults
-from tests.github.bench import answer, busy_workers, hub, raw_server, refusal, token, until
+from tests.github.bench import answer, busy, hub, raw_server, refusal, token, until
 from tests.github.emulator import PRIVATE, PUBLIC, Emulator
-from tests.github.loopback import Answer
 from tests.github.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
@@ -119,150 +119,6 @@ def test_downloads_come_from_githubs_hosts_and_those_that_the_operator_names() -
             hosts.check_download(url)
 
 
-# --- what GitHub says
-
-
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-@pytest.mark.parametrize("kind", ["host", "port", "scheme", "userinfo", "dots", "relative"])
-async def test_a_redirect_out_of_the_api_is_refused_and_the_token_goes_nowhere(
-    github: Emulator, proxy: Proxy, elsewhere: Proxy, tmp_path: Path, status: int, kind: str
-) -> None:
-    there = {
-        "host": elsewhere.url.replace("127.0.0.1", "localhost"),
-        "port": elsewhere.url,
-        "scheme": proxy.url.replace("http:", "https:"),
-        "userinfo": proxy.url.replace("//", "//me@"),
-        "dots": f"{proxy.url}/repos/../..",
-        "relative": "",
-    }[kind]
-    proxy.fault("GET", HERE, faults.moved(f"{there}/repos/other/name", status))
-    async with hub(tmp_path, proxy.url, github.tokens["alice"]) as made:
-        assert (await refusal(made.desk().api.get(HERE))).code == "foreign_url"
-        assert (await refusal(made.open(PUBLIC))).code == "foreign_url"
-    assert (len(proxy.requests), elsewhere.requests) == (2, [])
-
-
-async def test_addresses_in_answers_lead_nowhere(
-    github: Emulator, proxy: Proxy, elsewhere: Proxy, tmp_path: Path
-) -> None:
-    """PyGithub would follow these; nothing here does."""
-    body = [
-        {"number": 1, "url": f"{elsewhere.url}/1", "comments_url": f"{elsewhere.url}/c", "user": {"url": elsewhere.url}}
-    ]
-    proxy.serve("GET", f"{HERE}/issues", lambda request: body)
-    proxy.headers["Link"] = f'<{elsewhere.url}/repositories/1/issues?page=2>; rel="next"'
-    async with hub(tmp_path, proxy.url, github.tokens["alice"]) as made:
-        found = await made.desk().api.get(f"{HERE}/issues")
-        # A number is all that is taken from it.
-        assert (found.data, found.next_page) == (body, 2)
-    assert elsewhere.requests == []
-
-
-@pytest.mark.parametrize("page", ["0", "-1", "2e1", "\u0662", "../x", "9" * 30, ""])
-async def test_the_next_page_is_a_number_or_nothing(elsewhere: Proxy, tmp_path: Path, page: str) -> None:
-    elsewhere.serve("GET", "/x", lambda request: [])
-    elsewhere.headers["Link"] = (
-        f'<{elsewhere.url}/x?page={page.encode().hex() if not page.isascii() else page}>; rel="next"'
-    )
-    async with hub(tmp_path, elsewhere.url) as made:
-        assert (await made.desk().api.get("/x")).next_page in (0, int(page) if page.isascii() and page.isdigit() else 0)
-
-
-async def test_a_renamed_repository_is_followed_with_its_query_inside_the_allow_list(
-    github: Emulator, proxy: Proxy, tmp_path: Path
-) -> None:
-    number = github.call("GET", HERE)["id"]
-    old = "/repos/alice/old-name"
-    proxy.fault("GET", f"{old}/.*", lambda request, _: faults.moved(
-        f"{proxy.url}/repositories/{number}/{request.target.split('/', 4)[4]}")(request, _))  # fmt: skip
-    proxy.serve("GET", f"/repositories/{number}", lambda request: github.call("GET", HERE))
-    proxy.serve("GET", f"/repositories/{number}/issues", lambda request: [{"asked": request.query}])
-    async with hub(tmp_path, proxy.url, github.tokens["alice"], repos=["alice/*"]) as made:
-        found = await made.desk().api.get(f"{old}/issues", {"state": "all", "labels": "a b,c&d"})
-        assert found.data == [{"asked": {"state": ["all"], "labels": ["a b,c&d"]}}]
-    assert [one.path for one in proxy.requests] == [
-        f"{old}/issues", f"/repositories/{number}", f"/repositories/{number}/issues",
-    ]  # fmt: skip
-    proxy.forget()
-    # Without an allow-list nothing has to be looked up.
-    async with hub(tmp_path, proxy.url, github.tokens["alice"], cache_mb=0) as made:
-        assert (await made.desk().api.get(f"{old}/issues", {"state": "all"})).data == [{"asked": {"state": ["all"]}}]
-    assert len(proxy.requests) == 2
-
-
-async def test_a_repository_renamed_out_of_the_allow_list_is_refused_and_nothing_further_asked(
-    github: Emulator, proxy: Proxy, tmp_path: Path
-) -> None:
-    number = github.call("GET", "/repos/mallory/trap")["id"]
-    target = f"{proxy.url}/repositories/{number}"
-    for location in (target, f"{target}/issues", f"{proxy.url}/repos/mallory/trap", f"{proxy.url}/user/repos"):
-        proxy.forget()
-        proxy.heal()
-        proxy.fault("GET", "/repos/alice/gone.*", faults.moved(location))
-        proxy.serve("GET", f"/repositories/{number}", lambda request: github.call("GET", "/repos/mallory/trap"))
-        async with hub(tmp_path, proxy.url, github.tokens["alice"], repos=["alice/*"], cache_mb=0) as made:
-            error = await refusal(made.desk().api.get("/repos/alice/gone"))
-            assert error.code == ("foreign_url" if "/user/" in location else "repo_not_allowed")
-        asked = [one.path for one in proxy.requests]
-        assert asked in (["/repos/alice/gone"], ["/repos/alice/gone", f"/repositories/{number}"])
-
-
-async def test_a_new_name_that_answers_alone_tell_is_held_to_the_allow_list(
-    github: Emulator, proxy: Proxy, elsewhere: Proxy, tmp_path: Path
-) -> None:
-    proxy.serve("GET", "/repos/alice/gone", lambda request: github.call("GET", "/repos/mallory/trap"))
-    proxy.graphql(lambda document, variables: {"data": {"repository": {"nameWithOwner": "mallory/trap"}}})
-    async with hub(tmp_path, proxy.url, github.tokens["alice"], repos=["alice/*"]) as made:
-        assert (await refusal(made.open("alice/gone"))).code == "repo_not_allowed"
-        asked = made.desk().api.graphql("discussions", {"owner": "alice", "name": "gone", "first": 1})
-        assert (await refusal(asked)).code == "repo_not_allowed"
-
-
-async def test_redirects_in_a_ring_end(github: Emulator, proxy: Proxy, tmp_path: Path) -> None:
-    proxy.fault("GET", HERE, faults.moved(proxy.url + HERE))
-    async with hub(tmp_path, proxy.url, github.tokens["alice"]) as made:
-        error = await refusal(made.desk().api.get(HERE))
-        assert (error.code, error.message) == ("bad_answer", "GitHub redirected too often.")
-    assert len(proxy.requests) == 3
-
-
-async def test_where_a_log_lies_is_told_though_the_repository_was_renamed(
-    github: Emulator, proxy: Proxy, elsewhere: Proxy, tmp_path: Path
-) -> None:
-    host = elsewhere.url.removeprefix("http://")
-    proxy.fault("GET", f"{HERE}/actions/jobs/1/logs", faults.moved(f"{proxy.url}/repositories/7/actions/jobs/1/logs"))
-    proxy.fault("GET", "/repositories/7/actions/jobs/1/logs", faults.moved(f"{elsewhere.url}/log?sig=a%2Fb", 302))
-    async with hub(tmp_path, proxy.url, github.tokens["alice"], download_hosts=[host]) as made:
-        assert await made.desk().api.location(f"{HERE}/actions/jobs/1/logs") == f"{elsewhere.url}/log?sig=a%2Fb"
-    async with hub(tmp_path, proxy.url, github.tokens["alice"]) as made:
-        assert (await refusal(made.desk().api.location(f"{HERE}/actions/jobs/1/logs"))).code == "foreign_url"
-    proxy.heal()
-    proxy.serve("GET", f"{HERE}/actions/jobs/1/logs", lambda request: {})
-    async with hub(tmp_path, proxy.url, github.tokens["alice"]) as made:
-        assert (await refusal(made.desk().api.location(f"{HERE}/actions/jobs/1/logs"))).code == "bad_answer"
-    assert elsewhere.requests == []
-
-
-async def test_a_log_is_fetched_without_the_token_and_not_from_where_it_is_redirected_to(
-    github: Emulator, proxy: Proxy, elsewhere: Proxy, tmp_path: Path
-) -> None:
-    host = elsewhere.url.removeprefix("http://")
-    elsewhere.serve("GET", "/log", lambda request: Answer(200, b"line\n", {"Content-Type": "text/plain"}))
-    elsewhere.fault("GET", "/away", faults.moved(f"{proxy.url}/user", 302))
-    elsewhere.fault("GET", "/within", faults.moved(f"{elsewhere.url}/log", 302))
-    async with hub(tmp_path, proxy.url, github.tokens["alice"], download_hosts=[host]) as made:
-        taken: list[bytes] = []
-        assert await made.downloads.feed(f"{elsewhere.url}/log", taken.append) is False
-        assert await made.downloads.feed(f"{elsewhere.url}/within", taken.append) is False
-        assert taken == [b"line\n", b"line\n"]
-        with pytest.raises(CallError):
-            await made.downloads.feed(f"{elsewhere.url}/away", taken.append)
-        with pytest.raises(CallError, match="foreign_url"):
-            await made.downloads.feed(f"{proxy.url}/user", taken.append)
-    assert proxy.requests == []
-    assert all("authorization" not in one.headers for one in elsewhere.requests)
-
-
 # --- what a caller says
 
 
@@ -303,7 +159,7 @@ def test_names_as_github_has_them_are_repositories(repo: str) -> None:
 
 @pytest.mark.parametrize("text", ["a/../b", "..", "a..b", "a b", "a\nb", "a^1", "a~1", "a:b", "@{u}", "@", "-x", "a.lock", "a//b", "/a", "a/", "a/.b", "a?b", "a*", "a[b", "a\\b", "", "x" * 251, "\ud800"])  # fmt: skip
 def test_what_git_forbids_is_no_ref(text: str) -> None:
-    with pytest.raises(CallError, match="bad_ref|bad_name"):
+    with pytest.raises(CallError, match=r"bad_ref|bad_name"):
         names.ref_segments(text)
 
 
@@ -321,7 +177,7 @@ def test_refs_paths_and_labels_are_quoted_as_segments() -> None:
         with pytest.raises(CallError, match="bad_login"):
             names.login(text)
     assert names.login("dependabot[bot]") == "dependabot[bot]"
-    assert names.is_sha("0" * 40) and names.is_sha("a" * 64) and not names.is_sha("0" * 6)
+    assert [names.is_sha(digit) for digit in ("0" * 40, "a" * 64, "0" * 6, "g" * 40)] == [True, True, False, False]
 
 
 async def test_a_query_of_a_caller_stays_a_value(elsewhere: Proxy, tmp_path: Path) -> None:
@@ -411,7 +267,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
         asked.append(name)
         return list(addresses)
 
-    monkeypatch.setitem(connect.vetted_connect.__kwdefaults__, "ask", ask)
+    monkeypatch.setattr(line, "vetted_connect", functools.partial(vetted_connect, ask=ask))
     return asked
 
 
@@ -440,7 +296,7 @@ async def test_a_private_address_is_for_a_host_that_the_operator_named(
         tried.append(where[0])
         raise OSError
 
-    monkeypatch.setattr(connect.socket, "create_connection", connecting)
+    monkeypatch.setattr(socket, "create_connection", connecting)
     async with hub(tmp_path, "", token()) as made:
         assert (await refusal(made.desk().api.get("/user"))).code == "blocked_address"
     assert tried == []
@@ -457,11 +313,18 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture
-def context(authority: trustme.CA) -> ssl.SSLContext:
+def issued(authority: trustme.CA, folder: Path, name: str) -> ssl.SSLContext:
+    """What a server with a certificate for `name` needs."""
+    path = folder / f"{name}.pem"
+    authority.issue_cert(name).private_key_and_cert_chain_pem.write_to_path(str(path))
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(made)
+    made.load_cert_chain(path)
     return made
+
+
+@pytest.fixture
+def context(authority: trustme.CA, tmp_path: Path) -> ssl.SSLContext:
+    return issued(authority, tmp_path, "127.0.0.1")
 
 
 async def test_over_tls_the_operators_authority_is_trusted_and_no_other(
@@ -482,8 +345,7 @@ async def test_over_tls_the_operators_authority_is_trusted_and_no_other(
             assert (await made.desk().api.get("/x")).data == {}
             assert (await made.desk().api.write("POST", "/x", {}, check="x")).data == {}
         assert len(server.heads) == 2
-    other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("other.example").configure_cert(other)
+    other = issued(authority, tmp_path, "other.example")
     with raw_server(lambda to, head: to.sendall(answer(b"{}")), other) as server:
         async with hub(tmp_path, server.url, token(), ca_file=str(given)) as made:
             assert (await refusal(made.desk().api.get("/x"))).code == "bad_certificate"
@@ -504,7 +366,7 @@ async def test_over_tls_too_a_late_answer_ends_at_the_deadline_with_its_connecti
     with raw_server(drip, context) as server:
         async with hub(tmp_path, server.url, token(), ca_file=str(given)) as made:
             assert (await refusal(made.desk().api.get("/x", seconds=0.5))).code == "too_slow"
-            await until(lambda: busy_workers() == 0 and not server.live)
+            await until(lambda: busy(made) == 0 and not server.live)
 
 
 async def test_a_handshake_that_stalls_ends_at_the_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -514,4 +376,4 @@ async def test_a_handshake_that_stalls_ends_at_the_deadline(tmp_path: Path, monk
         async with hub(tmp_path, url, token()) as made:
             error = await refusal(made.desk().api.write("POST", "/x", {}, check="x"))
             assert error.code == "too_slow"
-            await until(lambda: busy_workers() == 0)
+            await until(lambda: busy(made) == 0)

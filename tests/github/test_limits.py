@@ -12,7 +12,6 @@ import anyio
 import pytest
 from gatelodge_core.errors import CallError
 from gatelodge_github.credentials import Credential
-from gatelodge_github.hub import Hub
 from gatelodge_github.transport.budget import LONGEST, UNTOLD_SECONDS, Budget
 
 from tests.github import faults
@@ -35,15 +34,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def clocked(made: Hub) -> Clock:
-    """The clock of a hub's budget, in the test's hands."""
-    clock = Clock()
-    budget = made.desk().api.budget
-    budget._clock = clock
-    budget._filled = clock.now
-    return clock
 
 
 def seconds(error: CallError) -> int:
@@ -74,8 +64,9 @@ async def test_a_limit_is_told_at_once_and_held_until_it_ends(
     github: Emulator, proxy: Proxy, tmp_path: Path, fault: Act, wait: float, named: str
 ) -> None:
     proxy.fault("GET", HERE, fault, times=1)
-    async with hub(tmp_path, proxy.url, github.tokens["alice"]) as made:
-        api, clock = made.desk().api, clocked(made)
+    clock = Clock()
+    async with hub(tmp_path, proxy.url, github.tokens["alice"], clock=clock) as made:
+        api = made.desk().api
         with anyio.fail_after(5):
             error = await refusal(api.get(HERE))
         assert error.code == "rate_limited"

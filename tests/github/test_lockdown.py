@@ -33,7 +33,7 @@ class Bed:
 
     def server(self, folder: Path, lockdown: str, **given: Any) -> AbstractAsyncContextManager[Called]:
         hosts = [self.elsewhere.url.removeprefix("http://")]
-        settings = {"repo": PUBLIC, "lockdown": lockdown, "download_hosts": hosts, **given}
+        settings: dict[str, Any] = {"repo": PUBLIC, "lockdown": lockdown, "download_hosts": hosts, **given}
         return server(folder, self.proxy.url, self.emulator.tokens["alice"], **settings)
 
 
@@ -158,8 +158,8 @@ async def test_where_it_can_not_be_known_whose_credential_it_is_nobody_is_self(b
     bed.proxy.fault("GET", r".*/collaborators/[^/]+/permission", faults.refuses(404))
     async with bed.server(tmp_path, "strict") as called:
         told = await called.text("get_issue", number=bed.planted.furniture.issue, include=["comments"])
-        # The owner of a personal repository is known without a lookup.
-        assert "alice says so." in told
+        # Not even the repository's owner is taken for the caller, or for anybody who can push.
+        assert "alice says so." not in told
         assert "bob says so." not in told
 
 
@@ -208,4 +208,5 @@ async def test_nothing_withheld_is_in_what_a_failure_says(bed: Bed, tmp_path: Pa
     }
     async with bed.server(tmp_path, "strict") as called:
         for name, arguments in failing.items():
-            assert CANARY not in await called.error(name, **arguments), name
+            _, told = await called.call(name, **arguments)
+            assert CANARY not in told, name

@@ -61,9 +61,10 @@ async def test_ones_own_login_is_self_whatever_github_says_of_it_elsewhere(calle
         assert (await marks(called).of(SITE, user(login), assoc)).trust is Trust.SELF
 
 
-async def test_the_owner_of_a_personal_repository_is_trusted_in_it_without_a_lookup(called: Called, bed: Proxy) -> None:
-    assert (await marks(called).of("mallory/trap", user("mallory"), "OWNER")).trust is Trust.COLLABORATOR
-    assert bed.sent("GET", PERMISSION) == []
+async def test_the_owner_of_a_strangers_repository_is_an_outsider(called: Called, bed: Proxy) -> None:
+    # Whoever makes a trap owns it: only where the credential can push is its owner one of the caller's own people.
+    mark = await marks(called).of("mallory/trap", user("mallory"), "OWNER")
+    assert mark.trust is Trust.OUTSIDER
 
 
 async def test_owner_member_and_collaborator_are_believed_only_once_their_permission_says_push(
@@ -301,6 +302,15 @@ async def test_nobody_is_self_to_a_credential_without_a_user(bed: Proxy, emulato
         assert await marks(called).viewer() == ""
         assert (await marks(called).of(PUBLIC, {"login": "", "type": "User"}, "OWNER")).trust is Trust.UNKNOWN
         assert bed.sent("GET", "/user") == []
+
+
+async def test_an_app_is_no_user_and_so_nobody_is_self(bed: Proxy, tmp_path: Path) -> None:
+    async with server(tmp_path, bed.url, "gh" + "s_" + "0" * 36, repo=PUBLIC) as called:
+        bed.forget()
+        assert await marks(called).viewer() == ""
+        mark = await marks(called).of(PUBLIC, user("gatekeeper[bot]", "Bot"), "NONE")
+        assert mark.trust is Trust.BOT
+        assert bed.requests == []
 
 
 async def test_a_credential_whose_user_cannot_be_had_trusts_nobody_as_itself(called: Called, bed: Proxy) -> None:

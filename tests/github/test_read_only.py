@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from gatelodge_core.errors import CallError
+from gatelodge_core.sandbox.egress import EgressSettings, Policy
 from gatelodge_github.graphql import NAMES, document
+from gatelodge_github.hosts import Hosts
 from gatelodge_github.transport.client import Client
 from gatelodge_github.transport.reading import only_reads
 from gatelodge_github.transport.request import Request
+from gatelodge_github.transport.wire import Limits, PinnedConnection
 
 from tests.github.bench import hub, refusal
 from tests.github.emulator import PUBLIC, Emulator
@@ -68,20 +71,16 @@ async def test_what_only_claims_to_read_is_not_sent(
     assert proxy.requests == []
 
 
-@pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH", "DELETE", "post", "Delete"])
-async def test_not_even_pygithub_itself_gets_a_change_out(
-    github: Emulator, proxy: Proxy, tmp_path: Path, verb: str
-) -> None:
-    async with hub(tmp_path, proxy.url, github.tokens["alice"], read_only=True) as made:
-
-        def send(client: Client) -> Any:
-            connection = client._connection
-            connection.limits.until = time.monotonic() + 20
-            connection.request(verb, f"{HERE}/issues", "{}", {})
-            return connection.getresponse()
-
-        with pytest.raises(CallError, match="read_only"):
-            await made.desk().pool.run(send)
+@pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH", "DELETE", "post", "Delete", "OPTIONS", ""])
+def test_not_even_pygithub_itself_gets_a_change_out(proxy: Proxy, verb: str) -> None:
+    hosts = Hosts.of("github.com", proxy.url)
+    policy = Policy.of(EgressSettings(ports=frozenset({hosts.port}), allow_hosts=hosts.named))
+    connection = PinnedConnection(hosts, policy, verify=True, writable=False)
+    connection.limits = Limits(time.monotonic() + 20, 1000)
+    connection.request(verb, f"{HERE}/issues", "{}", {})
+    with pytest.raises(CallError, match="read_only"):
+        connection.getresponse()
+    connection.close()
     assert proxy.requests == []
 
 

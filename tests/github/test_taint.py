@@ -102,6 +102,20 @@ def test_it_ends_after_twelve_hours_and_not_before(monkeypatch: pytest.MonkeyPat
     assert not taint.untrusted(local_user())
 
 
+@pytest.mark.anyio
+async def test_a_fork_of_a_private_repository_has_other_readers(
+    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
+) -> None:
+    compared = f"/repos/{PUBLIC}/compare/main...feature"
+    proxy.serve("GET", rf"/repos/{PRIVATE}/compare/.*", lambda request: proxy.look(request, compared))
+    async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PRIVATE, says=no) as called:
+        await called.text("get_diff", target="main...topic")
+        await called.text("create_issue", title="Of the same repository")
+        assert await called.label("get_diff", target="main...bob:topic") == "untrusted/private"
+        assert "declined" in await called.error("create_issue", title="Of bob's fork")
+        assert "(bob/private-repo), and others can read alice/private-repo" in called.questions[0]
+
+
 # Who
 
 

@@ -43,5 +43,10 @@ def test_each_entry_is_launched_and_answers(name: str, tmp_path: Path, monkeypat
         elif name == "postgres":
             # Nobody listens at the example's address, or it isn't the reader's: that is said, and nothing hangs.
             assert wire.error("list_objects").startswith("unreachable: database default can't be reached")
+        elif name == "github":
+            # What can be seen without asking GitHub: the default repository, and that a wrong name goes no further.
+            prompt = wire.request("prompts/get", {"name": "triage_issue", "arguments": {"number": "12"}})
+            assert "octocat/hello-world" in json.dumps(prompt["result"])
+            assert wire.error("get_repo", repo="no-name").startswith("bad_repo:")
         else:
             assert "duckduckgo: ready" in wire.text("show_engines")

@@ -36,6 +36,7 @@ pytestmark = [
 PACKAGES = {
     "gatelodge_core": "gatelodge_core-",
     "gatelodge_filesystem": "gatelodge_filesystem-",
+    "gatelodge_github": "gatelodge_github-",
     "gatelodge_postgres": "gatelodge_postgres-",
     "gatelodge_websearch": "gatelodge_websearch-",
 }
@@ -85,7 +86,7 @@ def uvx(dist: Path, *command: str, package: str = "gatelodge-filesystem") -> lis
 
     The version doesn't change from build to build, so what uv remembers of it must not count.
     """
-    fresh = ("gatelodge", "gatelodge-core", "gatelodge-filesystem", "gatelodge-postgres", "gatelodge-websearch")
+    fresh = ("gatelodge", *(name.replace("_", "-") for name in PACKAGES))
     return [
         "uvx", "--isolated", *(f"--refresh-package={name}" for name in fresh), "--python", sys.executable,
         "--find-links", str(dist), "--from", package, *command,
@@ -111,6 +112,7 @@ def test_each_member_has_a_wheel_and_a_source_distribution(dist: Path) -> None:
         "gatelodge-py3-none-any.whl", "gatelodge.tar.gz",
         "gatelodge_core-py3-none-any.whl", "gatelodge_core.tar.gz",
         "gatelodge_filesystem-py3-none-any.whl", "gatelodge_filesystem.tar.gz",
+        "gatelodge_github-py3-none-any.whl", "gatelodge_github.tar.gz",
         "gatelodge_postgres-py3-none-any.whl", "gatelodge_postgres.tar.gz",
         "gatelodge_websearch-py3-none-any.whl", "gatelodge_websearch.tar.gz",
     ]  # fmt: skip

@@ -17,6 +17,10 @@ import pytest
 from gatelodge_core.declare import Declarations
 from gatelodge_filesystem.server import build, declarations
 from gatelodge_filesystem.settings import FilesystemSettings
+from gatelodge_github.credentials import NoCredential
+from gatelodge_github.server import build as build_github
+from gatelodge_github.server import declarations as declare_github
+from gatelodge_github.settings import GithubSettings
 from gatelodge_postgres.server import build as build_postgres
 from gatelodge_postgres.server import declarations as declare_postgres
 from gatelodge_postgres.settings import PostgresSettings
@@ -30,8 +34,21 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 UPDATE = os.environ.get("GATELODGE_UPDATE_SURFACE") == "1"
 
-TOKENS = {"filesystem": 4500, "postgres": 6000, "postgres core": 2000, "websearch": 1800}
+TOKENS = {
+    "filesystem": 4500,
+    "github": 3600,
+    "github default": 3000,
+    "postgres": 6000,
+    "postgres core": 2000,
+    "websearch": 1800,
+}
 """The most that a server's tools/list may cost, in tokens of about four characters."""
+HINTS = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}
+"""What a client assumes where a tool doesn't say (specification, ToolAnnotations)."""
+BRIEF = ("github",)
+"""Servers whose list leaves out what a client may take for granted."""
+PARTS = ("github default", "postgres core")
+"""Lists whose tools are in another list too."""
 
 
 ALL_OF_POSTGRES: dict[str, Any] = {
@@ -40,6 +57,7 @@ ALL_OF_POSTGRES: dict[str, Any] = {
     "allow_admin": True,
 }
 """Every tool, each with its argument for several databases."""
+ALL_OF_GITHUB: dict[str, Any] = {"toolsets": "all"}
 CORE_OF_POSTGRES: dict[str, Any] = {"url": "postgresql://127.0.0.1:1/one", "tools": ["core"]}
 
 
@@ -53,6 +71,11 @@ def surface(base: Path) -> dict[str, list[dict[str, Any]]]:
         for given in (ALL_OF_POSTGRES, CORE_OF_POSTGRES)
     ]
 
+    github = [
+        build_github(GithubSettings.model_validate({"state_dir": str(base / "state"), **given}), NoCredential())
+        for given in (ALL_OF_GITHUB, {})
+    ]
+
     async def listed(mcp: MCPServer[Any]) -> list[dict[str, Any]]:
         async with Client(mcp, cache=None) as client:
             found = await client.list_tools()
@@ -60,10 +83,14 @@ def surface(base: Path) -> dict[str, list[dict[str, Any]]]:
 
     found = {
         "filesystem": anyio.run(listed, filesystem.mcp),
+        "github": anyio.run(listed, github[0].mcp),
+        "github default": anyio.run(listed, github[1].mcp),
         "postgres": anyio.run(listed, postgres[0].mcp),
         "postgres core": anyio.run(listed, postgres[1].mcp),
         "websearch": anyio.run(listed, websearch.mcp),
     }
+    for lodge in github:
+        lodge.domain.close()
     filesystem.domain.close()
     websearch.domain.close()
     return found
@@ -76,8 +103,8 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
 
 def test_every_tool_looks_as_it_was_agreed(listed: dict[str, list[dict[str, Any]]]) -> None:
     for server, tools in listed.items():
-        if server == "postgres core":
-            continue  # a part of what is kept already
+        if server in PARTS:
+            continue  # kept already
         folder = HERE / server
         folder.mkdir(exist_ok=True)
         expected = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.json")}
@@ -114,6 +141,7 @@ def test_every_tool_keeps_the_rules_that_all_tools_keep(listed: dict[str, list[d
     names: set[str] = set()
     offered: dict[str, Declarations[Any]] = {
         "filesystem": declarations(FilesystemSettings(roots=["/x"])),
+        "github": declare_github(GithubSettings.model_validate(ALL_OF_GITHUB)),
         "postgres": declare_postgres(PostgresSettings.model_validate(ALL_OF_POSTGRES)),
         "websearch": declare_websearch(WebsearchSettings()),
     }
@@ -129,10 +157,18 @@ def test_every_tool_keeps_the_rules_that_all_tools_keep(listed: dict[str, list[d
             assert "_" in name, f"{name} is verb_noun"
             assert 20 <= len(tool["description"]) <= 200, name
             assert tool["title"]
-            assert set(tool["annotations"]) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
-            assert not (tool["annotations"]["readOnlyHint"] and tool["annotations"]["destructiveHint"])
+            hints = offered[server].tools[name].nature.hints
+            said = HINTS | tool["annotations"]
+            assert (said["readOnlyHint"], said["openWorldHint"]) == (hints.read_only, hints.open_world)
+            # Of what only reads, the others say nothing (specification, ToolAnnotations).
+            assert hints.read_only or (said["destructiveHint"], said["idempotentHint"]) == (
+                hints.destructive,
+                hints.idempotent,
+            )
             assert walk(tool["inputSchema"]) + walk(tool.get("outputSchema", {})) == [], name
-            assert tool["inputSchema"]["additionalProperties"] is False
+            if server not in BRIEF:
+                assert tool["annotations"].keys() == HINTS.keys()
+                assert tool["inputSchema"]["additionalProperties"] is False
             scope = offered[server].tools[name].nature.scope(server)
             assert scope in {f"{server}:read", f"{server}:write", f"{server}:destroy"}
 
@@ -140,6 +176,8 @@ def test_every_tool_keeps_the_rules_that_all_tools_keep(listed: dict[str, list[d
 def test_bulk_has_no_output_schema_and_records_have_one(listed: dict[str, list[dict[str, Any]]]) -> None:
     with_schema = {tool["name"] for tool in listed["filesystem"] if "outputSchema" in tool}
     assert with_schema == {"list_roots", "list_directory", "get_file_info", "find_files", "wait_for_changes"}
+    # Records and lists of GitHub are text and structure from one table each; schemas of those would cost half of the list.
+    assert not [tool["name"] for tool in listed["github"] if "outputSchema" in tool]
     with_schema = {tool["name"] for tool in listed["websearch"] if "outputSchema" in tool}
     assert with_schema == {"search_web", "list_links", "search_local"}
 

@@ -81,7 +81,7 @@ def excerpt(
     Returns:
         It, and the character to go on at; 0 if that was all.
     """
-    piece, cut = fitting(whole[begin:], room)
+    piece, cut = fitting(whole[begin:], room, markdown=True)
     return view.text(mark, piece, source, surface), begin + len(piece) if cut else 0
 
 

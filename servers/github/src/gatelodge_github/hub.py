@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,15 +57,21 @@ class Hub:
         settings: The settings.
         credential: Of the person who started the server.
         accounts: Of principals over HTTP, by their names.
+        clock: Seconds since 1970, for limits.
 
     Raises:
         SettingsError: A host or the cache can't be used.
     """
 
     def __init__(
-        self, settings: GithubSettings, credential: Credential, accounts: dict[str, Credential] | None = None
+        self,
+        settings: GithubSettings,
+        credential: Credential,
+        accounts: dict[str, Credential] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
+        self._clock = clock
         self.hosts = Hosts.of(settings.host, settings.api_url, tuple(settings.download_hosts))
         self.gate = Gate(settings.repos, settings.write_repos, settings.repo)
         self.taint = Taint()
@@ -114,7 +121,8 @@ class Hub:
         if self._threads is None:
             self._threads = Threads(THREADS)
         pool = Pool(self._client(credential), self._threads)
-        api = Api(self.hosts, credential, self.gate, self._cache, Budget(self.settings.writes_per_minute), pool)
+        budget = Budget(self.settings.writes_per_minute, self._clock)
+        api = Api(self.hosts, credential, self.gate, self._cache, budget, pool)
         return Desk(api, Repositories(api, self.gate), Marks(api, self.settings.trusted_bots), pool)
 
     def _client(self, credential: Credential) -> Callable[[], Client]:

@@ -140,7 +140,7 @@ class _Reader:
     def _said(self, item: dict[str, Any], mark: Mark, what: str, surface: Literal["comment", "review"], most: int) -> str:  # fmt: skip
         """The text of a comment, cut if it is very long."""
         body = text(item.get("body"))
-        piece, cut = fitting(body, most)
+        piece, cut = fitting(body, most, markdown=True)
         source = f"{what} on pull request {self._pull.number} by {mark.author or 'nobody known'}"
         made = self._visit.view.text(mark, piece, source, surface)
         url = text(item.get("html_url"))

@@ -159,6 +159,7 @@ def build(settings: GithubSettings, credential: Credential | None = None) -> Lod
         hub,
         keeper.steps,
         ready=keeper.ready,
+        states=keeper.states,
         profile=keeper.confined(profile(settings, hub, files)),
         start=keeper.start,
         hidden=keeper.hidden,

@@ -212,13 +212,18 @@ def _cell(value: object) -> str:
     return " ".join(str(value).split())
 
 
-def fitting(text: str, room: int) -> tuple[str, bool]:
+def fitting(text: str, room: int, *, markdown: bool = False) -> tuple[str, bool]:
     """The beginning of a text that fits in `room` bytes once all of it can be seen, and whether it was cut.
 
     It is cut at a line's end, if there is one in its second half.
+
+    Args:
+        text: As GitHub has it.
+        room: Bytes.
+        markdown: Whether hidden parts of Markdown will be made visible.
     """
     piece = text.encode("utf-8", "replace")[: max(0, room)].decode("utf-8", "ignore")
-    while piece and (size := _size(visible(piece)[0])) > room:
+    while piece and (size := _size(visible(shown(piece)[0] if markdown else piece)[0])) > room:
         piece = piece[: min(len(piece) - 1, len(piece) * room // size)]
     if len(piece) == len(text):
         return text, False

@@ -7,22 +7,22 @@ import sys
 from collections.abc import Sequence
 from typing import cast
 
-from gatelodge_core.cli import demo_database, demo_files, demo_web
+from gatelodge_core.cli import demo_database, demo_files, demo_github, demo_web
 from gatelodge_core.cli.demo_session import Unexpected
 from gatelodge_core.errors import SettingsError
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the demo: files, then a database and the web if their servers are there.
+    """Run the demo: files, then a database, GitHub and the web if their servers are there.
 
     Returns:
         0, or 2 if the filesystem server isn't installed, or 1 if a server did otherwise than the demo says.
     """
     parser = argparse.ArgumentParser(
         prog="gatelodge demo",
-        description="A host's session with the filesystem server, on files made for it, and one with the PostgreSQL "
-        "server, on a shop's database made for it, if gatelodge-postgres is installed with its extra `demo`, and one with "
-        "the web search server, on pages that the demo serves itself, if gatelodge-websearch is installed.",
+        description="A host's sessions with the servers that are installed: the filesystem server on files made for it, the "
+        "PostgreSQL server (with its extra `demo`) on a shop's database made for it, the GitHub server on a stand-in for "
+        "GitHub, and the web search server on pages that the demo serves itself.",
     )
     parser.add_argument(
         "--allow-root",
@@ -34,6 +34,9 @@ def run(argv: Sequence[str]) -> int:
         demo_files.run()
         print("\n\n--- A database ---\n")
         if left_out := demo_database.run(allow_root=given.allow_root):
+            print(f"Left out: {left_out}")
+        print("\n\n--- GitHub ---\n")
+        if left_out := demo_github.run():
             print(f"Left out: {left_out}")
         print("\n\n--- The web ---\n")
         if left_out := demo_web.run():
@@ -49,7 +52,7 @@ def run(argv: Sequence[str]) -> int:
         return 1
     print(
         "\nNothing is left of it. Next: gatelodge-filesystem ~/some/folder, gatelodge-postgres --demo, "
-        "gatelodge-websearch, or the README."
+        "gatelodge-github --repo owner/name, gatelodge-websearch, or the README."
     )
     return 0
 

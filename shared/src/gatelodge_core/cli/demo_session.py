@@ -31,6 +31,8 @@ class Session:
     client: Any
     scratch: str
     step: int = 0
+    label: str = ""
+    """Of the last answer: its integrity and confidentiality, such as ``untrusted/public``."""
 
     async def call(self, story: str, tool: str, /, **arguments: Any) -> str:
         """Call a tool, print the exchange, and give the text of the answer.
@@ -61,6 +63,9 @@ class Session:
         if "sql" in arguments:
             show(arguments["sql"], "    >     ")
         result = await self.client.call_tool(tool, arguments)
+        meta: dict[str, Any] = result.meta or {}
+        ifc: dict[str, str] = meta.get("ifc", {})
+        self.label = "/".join(ifc.get(name, "") for name in ("integrity", "confidentiality"))
         text = "\n".join(block.text for block in result.content if block.type == "text")
         show(self._plain(text), "    ! " if result.is_error else "    | ")
         if bool(result.is_error) is not refused:

@@ -33,9 +33,9 @@ async def create_issue(
     labels: Names = [],  # noqa: B006 - a plain default keeps the schema portable; it is never changed
     assignees: Names = [],  # noqa: B006 - as above
     milestone: int = 0,
-    parent: Annotated[int, Field(description="Makes a sub-issue of it.")] = 0,
+    parent: int = 0,
 ) -> CallToolResult:
-    """Open an issue."""
+    """Open an issue; a sub-issue of parent."""
     visit = await changing(hub, repo)
     path = f"{repo_path(visit.repo)}/issues"
     wanted = {"labels": labels, "assignees": [login(one, "assignee") for one in assignees], "milestone": milestone}

@@ -236,7 +236,7 @@ async def _releases(visit: Visit, page: Page) -> list[tuple[dict[str, Any], Plac
             continue
         if item.get("draft") is True:
             # Only those who can push see it, whoever sees the repository.
-            visit.view.private()
+            visit.view.private(visit.facts)
         tag, name = text(item.get("tag_name")), text(item.get("name"))
         row: dict[str, Any] = {
             "tag": visit.view.line(mark, tag, "release", 250),

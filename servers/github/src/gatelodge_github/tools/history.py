@@ -22,6 +22,7 @@ from gatelodge_github.patches import Changed, Chosen
 from gatelodge_github.tools.common import Limit, Names
 from gatelodge_github.trust.commits import marks_of
 from gatelodge_github.trust.marks import Mark, Trust
+from gatelodge_github.trust.repositories import Facts
 from gatelodge_github.view import fitting
 
 history = Declarations[Hub]()
@@ -212,10 +213,14 @@ def _bare(file: Changed) -> Changed:
 async def _compared(visit: Visit, hub: Hub, base: str, head: str) -> _Difference:
     """Two commits, from where they parted."""
     sides = [_side(visit, hub, side, what) for side, what in ((base, "base"), (head, "head"))]
+    for side in sides:
+        if side.fork and not visit.facts.public:
+            # Forks are as visible as what they are made of, but of a private one the readers are others.
+            visit.view.reads(Facts(side.fork, visit.facts.visibility, "", push=False))
     path = f"{names.repo_path(visit.repo)}/compare/" + "...".join(side.quoted for side in sides)
     with advising("Both must be there, with commits in common: see list_refs.", "not_found", "invalid"):
         data = table(await visit.api.data(path, {"per_page": 1}))
-    trust = Trust.OUTSIDER if sides[1].foreign else visit.facts.file_trust(sides[1].ref)
+    trust = Trust.OUTSIDER if sides[1].fork else visit.facts.file_trust(sides[1].ref)
     files = [Changed.of(item) for item in rows(data.get("files"))]
     more = len(files) >= MOST_COMPARED
     since = text(table(data.get("merge_base_commit")).get("sha"))[:10]
@@ -235,12 +240,12 @@ class _Side:
     Args:
         quoted: As it stands in the path.
         ref: The branch, tag or commit.
-        foreign: Whether it is in a fork.
+        fork: The fork that it is in, ``owner/name``; empty if it is in none.
     """
 
     quoted: str
     ref: str
-    foreign: bool
+    fork: str
 
 
 def _side(visit: Visit, hub: Hub, given: str, what: str) -> _Side:
@@ -261,4 +266,4 @@ def _side(visit: Visit, hub: Hub, given: str, what: str) -> _Side:
         names.repo_path(fork)
         hub.gate.check(fork)
     parts = [part for part in (found["owner"], found["name"], ref) if part]
-    return _Side(":".join(names.segment(part) for part in parts), ref, foreign)
+    return _Side(":".join(names.segment(part) for part in parts), ref, fork if foreign else "")

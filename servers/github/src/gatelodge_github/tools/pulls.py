@@ -125,7 +125,7 @@ def _row(visit: Visit, pull: Pull, mark: Mark, *, branches: bool) -> dict[str, A
         "trust": str(mark.trust),
     }
     if branches:
-        row["head"] = visit.view.line(pull.code(mark), pull.head_name, "ref", 100)
+        row["head"] = visit.view.line(pull.code(mark), pull.head_name, "pull", 100)
         row["base"] = visit.view.line(OURS, pull.base.ref, "ref", 100)
     return {**row, "updated": day(pull.data.get("updated_at"))}
 
@@ -159,7 +159,7 @@ async def get_pull(
 def _description(visit: Visit, pull: Pull, author: Mark, room: int, start: int, question: object | None) -> str:
     """The description from a character on, with the way to the rest of it."""
     body = text(pull.data.get("body"))
-    piece, cut = fitting(body[start:], room)
+    piece, cut = fitting(body[start:], room, markdown=True)
     made = visit.view.text(author, piece, f"pull request {pull.number} by {author.author or 'nobody known'}", "pull")
     if not cut or made == WITHHELD:
         return made
@@ -181,7 +181,7 @@ def _head(visit: Visit, pull: Pull, author: Mark) -> str:
         "title": view.line(author, pull.title, "pull", 256),
         "state": pull.state,
         "author": str(author),
-        "head": f"{view.line(code, pull.head_name, 'ref')} at {pull.head.sha}",
+        "head": f"{view.line(code, pull.head_name, 'pull')} at {pull.head.sha}",
         "head repository": f"{pull.head.repo or 'removed'}, its code is of {code}" if pull.foreign else "",
         "base": f"{view.line(OURS, pull.base.ref, 'ref')} at {pull.base.sha}",
         "mergeable": f"{merging} ({text(data.get('mergeable_state')) or 'unknown'})" if pull.state in ("open", "draft") else "",

@@ -69,7 +69,7 @@ def unknown_outcome(request: Request, check: str, *, why: str) -> CallError:
     return CallError(
         "outcome_unknown",
         f"{why}, so it is not known whether {request.verb} {_plain(request)} was done. It was not repeated.",
-        f"Before you try again, check: {check}.",
+        f"Before you try again, check: {check or 'read it again'}.",
     )
 
 

@@ -82,7 +82,8 @@ class Pool(Generic[C]):
     """
 
     def __init__(self, make: Callable[[], C], threads: Threads, size: int = SIZE) -> None:
-        self._make, self._threads = make, threads
+        self.threads = threads
+        self._make = make
         self._places = anyio.Semaphore(size)
         self._idle: list[C] = []
         self._closed = False
@@ -95,15 +96,15 @@ class Pool(Generic[C]):
             Exception: Whatever `work` raises; the client is then dropped.
         """
         async with self._places:
-            self._threads.check()
-            loan = _Loan(self._idle.pop() if self._idle else None, self._threads)
+            self.threads.check()
+            loan = _Loan(self._idle.pop() if self._idle else None, self.threads)
 
             def do() -> T:
                 with loan:
                     return work(loan.begin(self._make))
 
             try:
-                result = await anyio.to_thread.run_sync(do, limiter=self._threads.limiter, abandon_on_cancel=True)
+                result = await anyio.to_thread.run_sync(do, limiter=self.threads.limiter, abandon_on_cancel=True)
             except BaseException:
                 loan.drop()
                 raise
@@ -122,6 +123,11 @@ class Pool(Generic[C]):
     def idle(self) -> int:
         """How many clients wait to be used."""
         return len(self._idle)
+
+    @property
+    def free(self) -> int:
+        """How many calls could begin at once."""
+        return self._places.value
 
     def close(self) -> None:
         """Close what is idle, and from now on whatever comes back."""

@@ -132,8 +132,7 @@ class Marks:
             return Mark(login, Trust.OUTSIDER, association)
         if login.lower() == await self.viewer():
             return Mark(login, Trust.SELF, association)
-        if association == "owner" and login.lower() == repo.partition("/")[0].lower():
-            return Mark(login, Trust.COLLABORATOR, association)
+        # An owner too: in a stranger's repository, where the credential can't push, nobody's text is the caller's own.
         if association in ("owner", "member", "collaborator") or not assoc:
             pushes = await self.pushes(repo, login)
             return Mark(login, Trust.COLLABORATOR if pushes else Trust.OUTSIDER, association)
