@@ -52,6 +52,65 @@ def test_the_rate_is_held_and_refills() -> None:
     anyio.run(main)
 
 
+def test_a_caller_may_have_a_number_of_calls_a_minute_of_its_own() -> None:
+    now = 0.0
+
+    def of(per_minute: int, subject: str = "a") -> Call:
+        made = call()
+        return replace(made, principal=replace(made.principal, subject=subject, per_minute=per_minute))
+
+    async def main() -> None:
+        nonlocal now
+        step = LimitStep(Limits(per_second=10, burst=100), clock=lambda: now)
+        for _ in range(6):
+            await step(of(6), quick)
+        with pytest.raises(LimitError, match="6 calls a minute") as caught:
+            await step(of(6), quick)
+        assert caught.value.wait == pytest.approx(10)
+        # Two keys of one holder share it, whatever each says.
+        with pytest.raises(LimitError):
+            await step(of(5), quick)
+        await step(of(6, "b"), quick)
+        now += 10
+        await step(of(6), quick)
+        with pytest.raises(LimitError):
+            await step(of(6), quick)
+        now += 1e6
+        for _ in range(6):
+            await step(of(6), quick)
+        with pytest.raises(LimitError):
+            await step(of(6), quick)
+
+    anyio.run(main)
+
+
+def test_a_call_over_one_limit_takes_nothing_from_the_other() -> None:
+    now = 0.0
+
+    async def main() -> None:
+        nonlocal now
+        step = LimitStep(Limits(per_second=1, burst=3), clock=lambda: now)
+        hasty = replace(call(), principal=replace(call().principal, per_minute=2))
+        for _ in range(2):
+            await step(hasty, quick)
+        for _ in range(20):
+            with pytest.raises(LimitError, match="2 calls a minute"):
+                await step(hasty, quick)
+        now += 1  # the shared bucket is full again, the own one isn't
+        with pytest.raises(LimitError, match="2 calls a minute"):
+            await step(hasty, quick)
+        for _ in range(2):
+            await step(call(), quick)
+        with pytest.raises(LimitError, match="too many calls"):
+            await step(hasty, quick)
+        now += 29.5
+        await step(hasty, quick)
+        with pytest.raises(LimitError, match="2 calls a minute"):
+            await step(hasty, quick)
+
+    anyio.run(main)
+
+
 def test_only_so_many_run_and_wait_at_once() -> None:
     async def main() -> None:
         step = LimitStep(Limits(concurrent=3, concurrent_per_tool=2, queued=4))

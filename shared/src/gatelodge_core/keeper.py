@@ -51,6 +51,7 @@ class Keeper:
         subjects: What a call acts on, as policies name it.
         effect: What a call would do, in full, for the person who is asked.
         doubts: What in a call asks for a stricter rule than its tool's default.
+        folded: Whether policies match subjects in any letter case; `subjects` and `doubts` then give lower case.
 
     Raises:
         SettingsError: The policy or the state folder can't be used.
@@ -65,10 +66,12 @@ class Keeper:
         subjects: Callable[[Call], Awaitable[list[Subject]]] = no_subjects,
         effect: Callable[[Call], Awaitable[str]] = plain_effect,
         doubts: Callable[[Call], Awaitable[list[Doubt]]] = no_doubts,
+        folded: bool = False,
     ) -> None:
         self._identity = identity
         self._natures = {name: tool.nature for name, tool in declarations.tools.items()}
-        self.policy = load(settings.policy_path) if settings.policy_path else Policy()
+        policy = load(settings.policy_path) if settings.policy_path else Policy()
+        self.policy = policy.folded() if folded else policy
         state = settings.state_path
         try:
             approvals = Approvals(approvals_file(state))
@@ -126,10 +129,16 @@ class Keeper:
             return ["the journal is not open"]
         return [self._journal.failure] if self._journal.failure else []
 
+    def states(self) -> dict[str, bool]:
+        """Whether what calls rest on works now, by name."""
+        return {"journal": self._journal is not None and not self._journal.failure}
+
     def hidden(self, tool: str, principal: Principal) -> bool:
         """Whether a principal may never call a tool, whatever the arguments."""
         nature = self._natures[tool]
-        return not principal.may(nature.scope(self._identity.server)) or self.policy.hides(
+        if not principal.may(nature.scope(self._identity.server)) or not principal.may_call(tool):
+            return True
+        return self.policy.hides(
             server=self._identity.server, tool=tool, effect=nature.effect, principal=str(principal)
         )
 

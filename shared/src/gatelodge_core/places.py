@@ -42,6 +42,11 @@ def approvals_file(state: str) -> str:
     return os.path.join(state, "approvals.sqlite")
 
 
+def keys_file(state: str) -> str:
+    """Where API keys lie below a state folder, unless a setting says otherwise."""
+    return os.path.join(state, "keys.json")
+
+
 def _configured(given: str) -> str:
     # A file that can't be read is the servers' to complain about; they don't start with it.
     try:

@@ -42,7 +42,8 @@ from gatelodge_core.declare import ANY_TYPE, Content, Declarations, PromptDeclar
 from gatelodge_core.effects import PUBLIC, Label, Nature
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import Step
-from gatelodge_core.guard.chain import Guard
+from gatelodge_core.guard.chain import LIST, Guard
+from gatelodge_core.guard.meter import Meter
 from gatelodge_core.guard.wire import sendable, sendable_json
 from gatelodge_core.lists import Listed, Lists
 from gatelodge_core.sandbox.profiles import Profile
@@ -126,6 +127,7 @@ class Lodge(Generic[D]):
         domain: What its functions act on.
         steps: What each call walks through, outermost first.
         ready: Answers /readyz: reasons why calls would fail now, empty when they would not.
+        states: Whether what it rests on works now, by name, such as ``journal``; for /metrics.
         hidden: Whether a tool may never be called by a principal; it then isn't listed.
         profile: What the process may reach; None where the kernel is not asked.
         start: Called with the level of confinement reached, before anything is served; opens what must be open.
@@ -140,6 +142,7 @@ class Lodge(Generic[D]):
     domain: D
     steps: Sequence[Step] = ()
     ready: Callable[[], list[str]] = list[str]
+    states: Callable[[], dict[str, bool]] = dict[str, bool]
     hidden: Callable[[str, Principal], bool] | None = None
     profile: Profile | None = None
     start: Callable[[str], None] | None = None
@@ -153,6 +156,7 @@ class Lodge(Generic[D]):
         init=False, default_factory=dict[str, tuple[frozenset[str], frozenset[str]]]
     )
     mcp: MCPServer[Any] = field(init=False)
+    meter: Meter = field(init=False)
 
     def __post_init__(self) -> None:
         tools = [
@@ -160,6 +164,9 @@ class Lodge(Generic[D]):
             for tool in self.declarations.tools.values()
         ]
         self._natures = {name: tool.nature for name, tool in self.declarations.tools.items()}
+        declared = self.declarations
+        named = [*declared.tools, *declared.prompts, *(item.name for item in declared.resources.values()), LIST]
+        self.meter = Meter(named)
         hint = CacheHint(ttl_ms=LIST_TTL_MS, scope="private")
         self.mcp = _Server(
             self.identity.name,
@@ -176,7 +183,7 @@ class Lodge(Generic[D]):
                 "resources/list": hint if self.lists is None else CacheHint(ttl_ms=VARYING_TTL_MS, scope="private"),
                 "resources/templates/list": hint,
             },
-            middleware=[Guard(self, self.steps, self.hidden)],
+            middleware=[Guard(self, [self.meter.step, *self.steps], self.hidden)],
         )
         for prompt in self.declarations.prompts.values():
             self._add_prompt(prompt)

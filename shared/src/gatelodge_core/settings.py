@@ -26,7 +26,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gatelodge_core.errors import SettingsError
-from gatelodge_core.places import absolute_state, settings_file
+from gatelodge_core.places import absolute_state, keys_file, settings_file
 
 PREFIX = "GATELODGE_"
 SERVERS = ("filesystem", "postgres", "github", "websearch")
@@ -59,6 +59,64 @@ class LodgeSettings(BaseSettings):
     allowed_origins: Texts = Field(
         default_factory=list[str],
         description="Over HTTP, browser origins that may call, for example https://a.example.",
+    )
+    public_url: str = Field(
+        default="",
+        description="Over HTTP, the URL that callers reach this server by, such as https://tools.example.com/files: its "
+        "host is let in, and OAuth tokens must be issued for it.",
+    )
+    auth: Literal["none", "keys", "oauth", "both"] = Field(
+        default="none",
+        description="Over HTTP, how callers are known: not at all (loopback only), by keys of `gatelodge keys`, by tokens "
+        "of an OAuth authorization server, or by both.",
+    )
+    keys_file: str = Field(
+        default="", description="The file of API keys; default: keys.json in the state folder. It holds no key."
+    )
+    key_pepper: SecretStr = Field(
+        default=SecretStr(""),
+        description="Secret that API keys are hashed with; default: one made beside the keys file.",
+    )
+    oauth_issuer: str = Field(default="", description="The authorization server: the exact issuer of its tokens.")
+    oauth_jwks_url: str = Field(
+        default="", description="Where its public keys are; default: as its own metadata say (RFC 8414)."
+    )
+    oauth_algorithms: str = Field(
+        default="RS256,ES256", description="Signatures that are taken, with commas: RS, PS, ES and EdDSA."
+    )
+    oauth_introspection_url: str = Field(
+        default="", description="Ask here about each token instead of checking its signature (RFC 7662)."
+    )
+    oauth_client_id: str = Field(default="", description="Who this server is to the introspection endpoint.")
+    oauth_client_secret: SecretStr = Field(default=SecretStr(""), description="Its secret there.")
+    oauth_ca_file: str = Field(
+        default="", description="Certificate authorities of the authorization server, instead of the usual ones."
+    )
+    behind_proxy: Texts = Field(
+        default_factory=list[str],
+        description="An address or network (CIDR) of a reverse proxy that ends TLS: only from there are forwarded headers believed.",
+    )
+    tls_cert: str = Field(default="", description="Over HTTP, the server's certificate with its chain (PEM).")
+    tls_key: str = Field(default="", description="Its private key (PEM); only its owner may read it.")
+    tls_client_ca: str = Field(
+        default="", description="Certificate authority of callers: each must have a certificate by it (mTLS)."
+    )
+    store_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="A Valkey or Redis that replicas share, redis:// on loopback or rediss:// with a password; default: a "
+        "file in the state folder.",
+    )
+    state_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Secret that seals open questions, the same for all replicas; with commas: the first seals, all open.",
+    )
+    metrics: str = Field(
+        default="",
+        description="Serve Prometheus metrics: on, at /metrics behind the same authentication, or HOST:PORT of their own.",
+    )
+    legacy_sse: bool = Field(default=False, description="Over HTTP, also serve the old HTTP+SSE endpoints at /sse.")
+    drain_seconds: int = Field(
+        default=25, ge=0, le=600, description="Over HTTP, how long calls may go on after SIGTERM before they are cut."
     )
     read_only: bool = Field(default=False, description="Offer no tool that changes anything.")
     state_dir: str = Field(
@@ -108,10 +166,23 @@ class LodgeSettings(BaseSettings):
         names = [name.upper() for name, info in type(self).model_fields.items() if _kind(info) is SecretStr]
         return [prefix + name for prefix in (self._prefix(), PREFIX) for name in names]
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Never pickled: a pickle would hold the secrets in the clear.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("settings hold secrets, so they are not pickled")
+
     @property
     def state_path(self) -> str:
         """The state directory, absolute."""
         return absolute_state(self.state_dir)
+
+    @property
+    def keys_path(self) -> str:
+        """The file of API keys, absolute."""
+        return os.path.abspath(os.path.expanduser(self.keys_file)) if self.keys_file else keys_file(self.state_path)
 
     @property
     def policy_path(self) -> str:

@@ -23,6 +23,7 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourcesListChanged, ResourceUpdated
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
     EmptyResult,
@@ -87,6 +88,7 @@ class Subscriptions:
         self._watched: dict[str, _Watched] = {}
         self._due: dict[str, None] = {}
         self._sender: asyncio.Task[None] | None = None
+        self._ending = False
 
     def register(self, server: Server[Any]) -> None:
         """Take the methods of both eras on."""
@@ -97,6 +99,7 @@ class Subscriptions:
 
     def drain(self) -> None:
         """End all listen streams in good order; a stream kept open would hold up the end of an HTTP server."""
+        self._ending = True
         self._listen.close()
 
     async def listen(
@@ -105,8 +108,10 @@ class Subscriptions:
         """Serve one stream of 2026-07-28 until the client leaves. URIs that can't be watched aren't acknowledged.
 
         Raises:
-            MCPError: More URIs than a stream may watch.
+            MCPError: More URIs than a stream may watch, or the server is ending.
         """
+        if self._ending:
+            raise MCPError(INTERNAL_ERROR, "unavailable: this server is ending. Listen again.")
         asked = [uri for uri in dict.fromkeys(params.notifications.resource_subscriptions or ()) if uri != THE_LIST]
         if len(asked) > PER_SESSION:
             raise MCPError(INVALID_PARAMS, f"too_many_subscriptions: a stream may watch {PER_SESSION} URIs.")

@@ -99,6 +99,7 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         workspace,
         keeper.steps,
         ready=keeper.ready,
+        states=keeper.states,
         profile=keeper.confined(profile(settings)),
         start=keeper.start,
         hidden=keeper.hidden,

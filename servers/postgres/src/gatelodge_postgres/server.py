@@ -166,6 +166,7 @@ def build(settings: PostgresSettings) -> Lodge[Sources]:
         sources,
         keeper.steps,
         ready=keeper.ready,
+        states=keeper.states,
         profile=keeper.confined(profile(settings, reached)),
         start=keeper.start,
         hidden=keeper.hidden,

@@ -108,6 +108,7 @@ def build(settings: WebsearchSettings, web: Web | None = None) -> Lodge[Web]:
         domain,
         keeper.steps,
         ready=keeper.ready,
+        states=keeper.states,
         profile=keeper.confined(profile(settings)),
         start=keeper.start,
         hidden=keeper.hidden,

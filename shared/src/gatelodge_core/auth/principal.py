@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 _LEVELS = ("read", "write", "destroy")
 
@@ -17,14 +18,20 @@ class Principal:
     """An authenticated caller.
 
     Args:
-        method: How it was established, such as ``os-user``.
+        method: How it was established: ``os-user``, ``key`` or ``oauth``.
         subject: Who it is, unique within the method.
         scopes: What it was granted, such as ``filesystem:write``; None for everything, as for the local user.
+        tools: Globs over the tools it may call, and over prompts and resources by their names; None for all.
+        per_minute: Calls a minute, beside the server's own limits; 0 for no limit of its own.
+        via: Which of its credentials it came with, such as the id of an API key; for the journal, not part of who it is.
     """
 
     method: str
     subject: str
     scopes: frozenset[str] | None = None
+    tools: tuple[str, ...] | None = None
+    per_minute: int = 0
+    via: str = field(default="", compare=False)
 
     def may(self, scope: str) -> bool:
         """Whether a scope was granted. ``destroy`` holds ``write``, and ``write`` holds ``read``."""
@@ -33,6 +40,10 @@ class Principal:
         server, _, level = scope.partition(":")
         enough = _LEVELS[_LEVELS.index(level) :] if level in _LEVELS else (level,)
         return any(f"{server}:{item}" in self.scopes for item in enough)
+
+    def may_call(self, target: str) -> bool:
+        """Whether a tool, a prompt, or a resource by its declared name is among what it may use."""
+        return self.tools is None or any(fnmatchcase(target, pattern) for pattern in self.tools)
 
     def __str__(self) -> str:
         return f"{self.method}:{self.subject}"

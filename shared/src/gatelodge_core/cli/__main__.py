@@ -15,6 +15,10 @@ COMMANDS = {
     "audit": ("gatelodge_core.audit.cli", "Look into the journal of all calls, and prove that nobody changed it."),
     "demo": ("gatelodge_core.cli.demo", "Show what the servers do, on files and a database that are removed again."),
     "doctor": ("gatelodge_core.cli.doctor", "Look at what confines the servers, and at their journal."),
+    "keys": (
+        "gatelodge_core.cli.keys",
+        "Make, list, rotate and revoke API keys, by which callers over HTTP are known.",
+    ),
     "policy": ("gatelodge_core.cli.policy", "Show the policy, and test what it says of a call."),
 }
 USAGE_ERROR = 2

@@ -92,8 +92,9 @@ class AdmissionStep:
             # Over HTTP it becomes a 403 that names the scope, so that a client can ask for it (RFC 6750, section 3.1).
             call.notes[MISSING_SCOPE] = call.scope
             return self._refuse(call, "insufficient_scope", f"this needs the scope {call.scope}.", "scope")
-        if call.kind == "tool" and not call.principal.may_call(call.name):
-            return self._refuse(call, "tool_not_granted", "this caller's key does not hold this tool.", "tools")
+        # Resources and prompts too: a key for one tool must not read by another way what that tool doesn't give.
+        if not call.principal.may_call(call.target):
+            return self._refuse(call, "tool_not_granted", f"this caller's key does not hold this {call.kind}.", "tools")
         subjects = await self._subjects(call) if self._by_subject else []
         verdict = self._policy.judge(
             server=self._server,

@@ -19,6 +19,7 @@ from mcp_types import INTERNAL_ERROR
 from gatelodge_core.audit.canonical import CanonicalError, Digest, measure, measure_form
 from gatelodge_core.audit.journal import Journal, JournalError, Ticket
 from gatelodge_core.audit.records import Decision, Intent, Outcome, Refusal, Status
+from gatelodge_core.auth.principal import Principal
 from gatelodge_core.effects import READ
 from gatelodge_core.guard.call import CLEAN, FORM, LABEL, Call, Next
 from gatelodge_core.guard.call import Outcome as Walked
@@ -178,7 +179,7 @@ class Auditor:
             name=clean(call.name),
             kind=call.kind,
             effect=call.nature.effect,
-            principal={"method": call.principal.method, "subject": call.principal.subject},
+            principal=_identity(call.principal),
             transport=call.transport,
             protocol=call.protocol,
             request_id=clean(request_id) if isinstance(request_id, str) else request_id,
@@ -199,6 +200,11 @@ class Auditor:
         if self._threads is None:
             self._threads = anyio.CapacityLimiter(SYNC_THREADS)
         return self._threads
+
+
+def _identity(principal: Principal) -> dict[str, str]:
+    found = {"method": principal.method, "subject": principal.subject}
+    return {**found, "via": principal.via} if principal.via else found
 
 
 def _confirmation(notes: Mapping[str, object]) -> dict[str, str]:

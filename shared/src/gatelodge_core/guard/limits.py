@@ -71,6 +71,12 @@ class _Bucket:
     level: float
     at: float
 
+    def missing(self, now: float, rate: float, most: float) -> float:
+        """Fill it for the time that passed; seconds until it holds a token, 0 if it does."""
+        self.level = min(most, self.level + (now - self.at) * rate)
+        self.at = now
+        return 0 if self.level >= 1 else (1 - self.level) / rate
+
 
 @dataclass(slots=True)
 class _Use:
@@ -81,6 +87,8 @@ class _Use:
     tools: dict[str, anyio.Semaphore] = field(default_factory=dict[str, anyio.Semaphore])
     inside: int = 0
     """Calls that run or wait."""
+    quota: _Bucket | None = None
+    """For a principal with a number of calls a minute of its own."""
 
 
 class LimitStep:
@@ -105,7 +113,7 @@ class LimitStep:
         """
         limits = self._limits
         use = self._use(str(call.principal))
-        self._take(use)
+        self._take(use, call.principal.per_minute)
         tool = use.tools.get(call.target)
         if tool is None:
             if len(use.tools) >= MAX_KEYS:
@@ -156,14 +164,17 @@ class LimitStep:
         self._uses.move_to_end(principal)
         return found
 
-    def _take(self, use: _Use) -> None:
-        """Take a token."""
+    def _take(self, use: _Use, per_minute: int) -> None:
+        """Take a token, of both buckets or of none."""
         now = self._clock()
-        bucket = use.bucket
-        bucket.level = min(self._limits.burst, bucket.level + (now - bucket.at) * self._limits.per_second)
-        bucket.at = now
-        if bucket.level < 1:
-            raise LimitError("too many calls", (1 - bucket.level) / self._limits.per_second)
+        limits, bucket = self._limits, use.bucket
+        if wait := bucket.missing(now, limits.per_second, limits.burst):
+            raise LimitError("too many calls", wait)
+        if per_minute:
+            quota = use.quota = use.quota or _Bucket(per_minute, now)
+            if wait := quota.missing(now, per_minute / 60, per_minute):
+                raise LimitError(f"this caller has {per_minute} calls a minute", wait)
+            quota.level -= 1
         bucket.level -= 1
 
 

@@ -145,6 +145,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape("github token", "ghp_ gho_ ghu_ ghs_ ghr_", _ALNUM + "{36,255}+" + _END),
     _shape("github token", "github_pat_", _ALNUM + "{22}_" + _ALNUM + "{59}" + _END),
     _shape("github token", "ghs_", r"\d{1,20}_eyJ[\w-]{8,2048}+\.[\w-]{2,4096}+\.[\w-]{16,2048}+"),
+    _shape("gatelodge key", "glk_", r"[a-z0-9]{10}_[\w-]{43}(?![\w-])"),
     _shape(
         "gitlab token",
         "glpat- gldt- glrt- glrtr- glptt- glcbt- glft- glimt- glagent- gloas- glsoat- glffct-",

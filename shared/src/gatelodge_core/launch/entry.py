@@ -93,12 +93,17 @@ def _run(program: Program, settings: LodgeSettings) -> None:
     from gatelodge_core.keeper import cleanser_of  # noqa: PLC0415
     from gatelodge_core.launch.process import run  # noqa: PLC0415
 
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(CleanFormatter(form, cleanser_of(settings)))
+    def cleanse_logs() -> None:
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(CleanFormatter(form, cleanser_of(settings)))
+
+    cleanse_logs()
     lodge = build(settings)
+    # A server may have found a secret of its own, such as a token in a keyring, and added it to the settings.
+    cleanse_logs()
 
     gc.enable()
-    run(lodge, wire, _http(settings), require_sandbox=settings.require_sandbox)
+    run(lodge, wire, _http(settings, lodge), require_sandbox=settings.require_sandbox)
 
 
 def _describe(program: Program) -> None:
@@ -111,18 +116,12 @@ def _describe(program: Program) -> None:
     json.dump({"server": program.server, "tools": tools}, sys.stdout)
 
 
-def _http(settings: LodgeSettings) -> HttpOptions | None:
+def _http(settings: LodgeSettings, lodge: Lodge[object]) -> HttpOptions | None:
     if not settings.http:
         return None
-    from gatelodge_core.launch.http import HttpOptions  # noqa: PLC0415 - brings uvicorn
+    from gatelodge_core.launch.serving import options  # noqa: PLC0415 - brings uvicorn
 
-    return HttpOptions(
-        settings.http,
-        stateless=settings.stateless,
-        max_sessions=settings.max_sessions,
-        allowed_hosts=tuple(settings.allowed_hosts),
-        allowed_origins=tuple(settings.allowed_origins),
-    )
+    return options(settings, lodge)
 
 
 def _load(name: str) -> object:

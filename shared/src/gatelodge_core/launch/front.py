@@ -1,4 +1,4 @@
-"""The ASGI front that everything on HTTP passes: Host, Origin, strict bodies, health.
+"""The ASGI front that everything on HTTP passes: Host, Origin, health; behind it the door and `routes`.
 
 It wraps the whole application, since the SDK checks Host and Origin on its own endpoint alone, and not at all on
 ``0.0.0.0`` (a server bound there is just as reachable by DNS rebinding).
@@ -6,21 +6,26 @@ It wraps the whole application, since the SDK checks Host and Origin on its own 
 
 from __future__ import annotations
 
-import json
+import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import anyio
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gatelodge_core.guard.chain import RETRY_AFTER
-from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES, Json, WireError, decode_message
+from gatelodge_core.auth.door import Door
+from gatelodge_core.launch.cors import answer_preflight, sharing
+from gatelodge_core.launch.metrics import Exposition
+from gatelodge_core.launch.routes import Routes, say
 
-MCP_PATH = "/mcp"
-BODY_SECONDS = 30
-"""How long a client may take to send one body."""
+logger = logging.getLogger(__name__)
+
+MAX_HEAD_BYTES = 32 * 1024
+_LENGTHS = (b"content-length", b"transfer-encoding")
+WATCHED_SECONDS = 30
+"""For how long after a look at /readyz somebody is taken to be watching it."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +68,28 @@ class Front:
         app: The SDK's application; it gets the lifespan events, and requests that passed.
         doors: Host and Origin lists.
         ready: Reasons why calls would fail now; empty when they would not.
-        cap: The largest body, in bytes.
+        routes: What a caller that is known gets to.
+        door: Puts authentication around that.
+        metrics: Counts answers; None where nobody asks for metrics.
     """
 
     def __init__(
-        self, app: ASGIApp, doors: Doors, ready: Callable[[], list[str]], cap: int = MAX_MESSAGE_BYTES
+        self,
+        app: ASGIApp,
+        doors: Doors,
+        ready: Callable[[], list[str]],
+        routes: Routes,
+        door: Callable[[ASGIApp], Door] | None = None,
+        metrics: Exposition | None = None,
     ) -> None:
         self._app = app
+        self._routes, self._metrics = routes, metrics
+        self._said: list[str] = []
+        self._asked = -math.inf
         self._doors = doors
         self._ready = ready
-        self._cap = cap
+        self.door = door(routes) if door else None
+        self._inside: ASGIApp = self.door or routes
         self.level = ""
         """The level of confinement, for /readyz."""
         self.draining = False
@@ -83,81 +100,67 @@ class Front:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, send)
+            await self._http(scope, receive, self._metrics.counting(send) if self._metrics else send)
         else:  # a WebSocket: nothing here speaks it
             await send({"type": "websocket.close", "code": 1003})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._doors.admits_host(_only(scope, b"host")):
-            await _say(send, 421, {"error": "this Host is not served here; see --allowed-hosts"})
+        if flaw := _flaw(scope):
+            # What follows on such a connection can't be trusted to be what a proxy took it for.
+            await say(send, flaw[0], {"error": flaw[1]}, [(b"connection", b"close")])
+        elif not self._doors.admits_host(_only(scope, b"host")):
+            await say(send, 421, {"error": "this Host is not served here; see --allowed-hosts"})
         elif not self._doors.admits_origin(_only(scope, b"origin") if _has(scope, b"origin") else None):
-            await _say(send, 403, {"error": "this Origin may not call here; see --allowed-origins"})
-        elif scope["path"] == "/livez":
-            await _say(send, 200, {"status": "ok"})
-        elif scope["path"] == "/readyz":
-            waiting = self.draining or bool(self._ready())
-            status = {"status": "unavailable" if waiting else "ok", "sandbox": self.level}
-            await _say(send, 503 if waiting else 200, status)
-        elif scope["path"] != MCP_PATH:
-            await _say(send, 404, {"error": f"not found; MCP is served at {MCP_PATH}"})
-        elif scope["method"] == "POST":
-            await self._post(scope, receive, send)
+            await say(send, 403, {"error": "this Origin may not call here; see --allowed-origins"})
+        elif (origin := _only(scope, b"origin")) and origin in self._doors.origins:
+            if not await answer_preflight(scope, origin.encode("latin-1"), send):
+                await self._admitted(scope, receive, sharing(origin.encode("latin-1"), send))
         else:
-            await self._app(scope, receive, send)
+            await self._admitted(scope, receive, send)
 
-    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            with anyio.fail_after(BODY_SECONDS):
-                body = await _body(receive, self._cap)
-        except TimeoutError:
-            await _say(send, 408, {"error": "the body took too long"})
-            return
-        if body is None:
-            await _say(send, 413, {"error": f"a message may have {self._cap} bytes at most"})
-            return
-        try:
-            decode_message(body)
-        except WireError as error:
-            await _say(send, 400, error.response())
-            return
-        given = False
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What a request with a good Host and Origin gets to."""
+        if scope["path"] == "/livez":
+            await say(send, 200, {"status": "ok"})
+        elif scope["path"] == "/readyz":
+            self._asked = time.monotonic()
+            waiting = self.draining or bool(self._reasons())
+            status = {"status": "unavailable" if waiting else "ok", "sandbox": self.level}
+            await say(send, 503 if waiting else 200, status)
+        else:
+            await self._inside(scope, receive, send)
 
-        async def replay() -> Message:
-            nonlocal given
-            if not given:
-                given = True
-                return {"type": "http.request", "body": body, "more_body": False}
-            return await receive()
+    @property
+    def watched(self) -> bool:
+        """Whether a balancer looks at /readyz."""
+        return time.monotonic() - self._asked < WATCHED_SECONDS
 
-        await self._app(scope, replay, _with_retry_after(scope, send))
+    def drain(self) -> None:
+        """Turn /readyz, and end what would stay open for as long as its clients like; calls go on."""
+        self.draining = True
+        self._routes.drain()
 
-
-def _with_retry_after(scope: Scope, send: Send) -> Send:
-    """`send`, with 429 and Retry-After for a call that the guard refused over a limit (RFC 6585 section 4)."""
-
-    async def wrapped(message: Message) -> None:
-        wait = scope.get(RETRY_AFTER)
-        if message["type"] == "http.response.start" and wait is not None and message["status"] == 200:
-            retry = (b"retry-after", str(math.ceil(float(wait))).encode())
-            message = {**message, "status": 429, "headers": [*message.get("headers", []), retry]}
-        await send(message)
-
-    return wrapped
+    def _reasons(self) -> list[str]:
+        """Why calls would fail now. They are for the log: /readyz is shown to everybody."""
+        found = [*self._ready(), *(self.door.ready() if self.door else ())]
+        if found != self._said:
+            self._said = found
+            logger.warning("not ready: %s", "; ".join(found)) if found else logger.warning("ready again")
+        return found
 
 
-async def _body(receive: Receive, cap: int) -> bytes | None:
-    """The whole body, or None if it is over the cap."""
-    held = bytearray()
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            break
-        held += message.get("body", b"")
-        if len(held) > cap:
-            return None
-        more = bool(message.get("more_body"))
-    return bytes(held)
+def _flaw(scope: Scope) -> tuple[int, str] | None:
+    """What is wrong with the head of a request that h11 lets pass, as a status and a reason."""
+    size, lengths = 0, set[bytes]()
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        if name in _LENGTHS:
+            lengths.add(name)
+    if len(lengths) > 1:
+        # RFC 9112, section 6.1: an attempt to make two servers see two requests.
+        return 400, "a body has one length"
+    # h11 bounds a head only while it waits for the rest of it.
+    return (431, f"a head may have {MAX_HEAD_BYTES} bytes at most") if size > MAX_HEAD_BYTES else None
 
 
 def _values(scope: Scope, name: bytes) -> Sequence[bytes]:
@@ -172,10 +175,3 @@ def _only(scope: Scope, name: bytes) -> str:
     """The header's one value; empty, which nothing admits, if there are none or several."""
     values = _values(scope, name)
     return values[0].decode("latin-1").lower() if len(values) == 1 else ""
-
-
-async def _say(send: Send, status: int, body: dict[str, Json] | dict[str, str]) -> None:
-    payload = json.dumps(body).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": payload})

@@ -49,9 +49,11 @@ def run(lodge: Lodge[object], wire: Wire | None, http: HttpOptions | None, *, re
         from gatelodge_core.launch.http import HttpService  # noqa: PLC0415 - uvicorn is not loaded for stdio
 
         service = HttpService(lodge.lowlevel, http, lodge.ready)
-    level = _enter(lodge, serving=service is not None, required=require_sandbox)
+    level = _enter(lodge, http, required=require_sandbox)
     if service is not None:
         service.front.level = level
+        if http is not None and http.metrics is not None:
+            http.metrics.level = level
     if lodge.start is not None:
         lodge.start(level)
     # Everything imported so far lives as long as the process: keep the collector off it.
@@ -69,13 +71,16 @@ def _loop(lodge: Lodge[object]) -> dict[str, Any]:
     return {}
 
 
-def _enter(lodge: Lodge[object], *, serving: bool, required: bool) -> str:
+def _enter(lodge: Lodge[object], http: HttpOptions | None, *, required: bool) -> str:
     """Confine the process, while it has one thread and its listening socket; the level reached, in words."""
     if lodge.profile is None:
         if required:
             raise SettingsError("--require-sandbox: confinement is switched off (sandbox = off)")
         return "off"
-    reached = confine(lodge.profile.serving() if serving else lodge.profile)
+    profile = lodge.profile
+    if http is not None:
+        profile = profile.serving().reaching(http.connect, http.read)
+    reached = confine(profile)
     logger.info("sandbox: %s", reached.summary())
     if required and not reached.complete:
         raise SettingsError(f"--require-sandbox: {'; '.join(reached.missing)}")
@@ -87,7 +92,11 @@ async def _serve(lodge: Lodge[object], wire: Wire | None, service: HttpService |
     async with life, anyio.create_task_group() as group:
         await group.start(_watch_signals, group, lodge, service)
         if service is not None:
-            await service.serve()
+            try:
+                await service.serve()
+            finally:
+                if service.front.door is not None:
+                    await service.front.door.aclose()
         elif wire is not None:
             await serve_stdio(lodge.lowlevel, wire)
         group.cancel_scope.cancel()

@@ -55,6 +55,19 @@ class Profile(NamedTuple):
         """The same, for a server over HTTP; its socket must be bound before."""
         return self._replace(listening=True)
 
+    def reaching(self, ports: Iterable[int], read: Iterable[str] = ()) -> Profile:
+        """The same, for a server that also asks others on the network, such as an authorization server or a store.
+
+        Args:
+            ports: TCP ports of theirs.
+            read: Files it needs for that, such as certificate authorities.
+        """
+        wanted = tuple(ports)
+        if not wanted:
+            return self._replace(read=(*self.read, *read))
+        connect = tuple(sorted({*self.connect, *wanted, _DNS_PORT}))
+        return self._replace(connect=connect, udp=True, read=(*self.read, *read, *_certificates(), *_beside(_RESOLVER)))
+
 
 def filesystem(
     read_only: Iterable[str], writable: Iterable[str], state: str, *, needs_exec: str | None = None

@@ -1,0 +1,172 @@
+"""Asking the issuer about each token (RFC 7662), for tokens that can't be read or must be revocable at once.
+
+What it said is remembered for a minute at most, a no for ten seconds. If it can't be asked, nobody is let in whom it
+didn't speak for within that minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote_plus, urlencode
+
+from gatelodge_core.auth.claims import Grant, Rules, grant
+from gatelodge_core.auth.discovery import Issuer, IssuerError
+from gatelodge_core.auth.documents import JsonObject
+from gatelodge_core.auth.model import Revoked, Unauthenticated
+from gatelodge_core.auth.principal import Principal
+from gatelodge_core.auth.recent import Recent, fingerprint
+from gatelodge_core.auth.revoking import check_revoked
+
+logger = logging.getLogger(__name__)
+
+GOOD_SECONDS = 60
+BAD_SECONDS = 10
+CACHED = 4096
+"""Tokens that are remembered as good, and as many as bad: made-up ones must not push out the others."""
+AT_ONCE = 16
+"""Questions to the issuer at once."""
+MAX_PENDING = 256
+"""Tokens that may wait for an answer; with more, those beyond are told to come back."""
+DOWN_SECONDS = 1
+"""How long nothing is asked after a question that failed."""
+
+Ask = Callable[[str], Awaitable[JsonObject]]
+
+
+def asking(issuer: Issuer, url: str, client: str, secret: str) -> Ask:
+    """The question to an issuer about a token.
+
+    Args:
+        issuer: Whom to ask.
+        url: Where; empty for where its metadata say.
+        client: Who we are there.
+        secret: Our secret there. It goes by HTTP Basic, form-encoded first (RFC 6749, section 2.3.1).
+    """
+    pair = f"{quote_plus(client)}:{quote_plus(secret)}"
+    headers = {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+    async def ask(token: str) -> JsonObject:
+        content = urlencode({"token": token, "token_type_hint": "access_token"}).encode()
+        try:
+            return await issuer.post(url or await issuer.endpoint("introspection_endpoint"), content, headers)
+        except IssuerError:
+            issuer.forget()
+            raise
+
+    return ask
+
+
+class Introspection:
+    """Judges tokens by what their issuer says of them; an `Authenticator`.
+
+    Args:
+        ask: The question; it ends within its own deadline.
+        rules: What must be said of a token.
+        revoked: Whether a token, or whoever it is about, was revoked here.
+        now: Seconds since 1970.
+    """
+
+    def __init__(
+        self, ask: Ask, rules: Rules, *, revoked: Revoked | None = None, now: Callable[[], float] = time.time
+    ) -> None:
+        self._ask = ask
+        self._rules = rules
+        self._revoked = revoked
+        self._now = now
+        self._good = Recent[Grant](CACHED)
+        self._bad = Recent[Unauthenticated](CACHED)
+        self._free = asyncio.Semaphore(AT_ONCE)
+        self._pending: dict[bytes, asyncio.Task[Grant | Unauthenticated]] = {}
+        self._asked = 0.0
+        self._answered: bool | None = None
+
+    def takes(self, token: str) -> bool:
+        """Every token: what the issuer gives out may look like anything."""
+        del token
+        return True
+
+    async def authenticate(self, token: str) -> Principal:
+        """Who presents a token.
+
+        Raises:
+            Unauthenticated: Nobody that is let in, or the issuer can't be asked.
+        """
+        known = fingerprint(token)
+        found = self._good.get(known, self._now()) or self._bad.get(known, self._now())
+        if found is None:
+            found = await self._answer(known, token)
+        if isinstance(found, Unauthenticated):
+            # A new one each time: raising one again would make its traceback longer and longer.
+            raise Unauthenticated(found.description, found.error, found.unavailable)
+        await check_revoked(self._revoked, found)
+        return found.principal
+
+    def ready(self) -> list[str]:
+        """Why no token can be judged now.
+
+        While that is so, and before the first question, the issuer is asked about a token that never was: a server that
+        nobody is sent to must find out when that is over.
+        """
+        if not self._answered and not self._pending and not self._resting():
+            probe = secrets.token_urlsafe(32)
+            self._begin(fingerprint(probe), probe)
+        return [] if self._answered else ["the authorization server doesn't answer questions about tokens"]
+
+    async def aclose(self) -> None:
+        """End the questions that run."""
+        for task in list(self._pending.values()):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _resting(self) -> bool:
+        return self._answered is False and abs(self._now() - self._asked) < DOWN_SECONDS
+
+    async def _answer(self, known: bytes, token: str) -> Grant | Unauthenticated:
+        task = self._pending.get(known)
+        if task is None:
+            if self._resting() or len(self._pending) >= MAX_PENDING:
+                return Unauthenticated("the issuer can't be asked now", unavailable=DOWN_SECONDS)
+            task = self._begin(known, token)
+        # Whoever gives up leaves the others their answer.
+        return await asyncio.shield(task)
+
+    def _begin(self, known: bytes, token: str) -> asyncio.Task[Grant | Unauthenticated]:
+        task = asyncio.get_running_loop().create_task(self._judged(known, token), name="introspection")
+        self._pending[known] = task
+        task.add_done_callback(lambda _: self._pending.pop(known, None))
+        return task
+
+    async def _judged(self, known: bytes, token: str) -> Grant | Unauthenticated:
+        async with self._free:
+            if self._resting():
+                return Unauthenticated("the issuer can't be asked now", unavailable=DOWN_SECONDS)
+            try:
+                answer = await self._ask(token)
+                active = answer.get("active")
+                if not isinstance(active, bool):
+                    raise IssuerError("its answer doesn't say whether the token is active")
+            except Exception as error:
+                self._asked, self._answered = self._now(), False
+                if isinstance(error, IssuerError):
+                    logger.error("introspection: %s", error)  # noqa: TRY400 - the message says it all
+                else:
+                    logger.exception("introspection")
+                return Unauthenticated("the issuer can't be asked now", unavailable=DOWN_SECONDS)
+        self._answered = True
+        now = self._now()
+        try:
+            if not active:
+                raise Unauthenticated("the token is not, or no more, valid")
+            found = grant(answer, self._rules, now, asked=True)
+        except Unauthenticated as refused:
+            self._bad.put(known, refused, now + BAD_SECONDS)
+            return refused
+        self._good.put(known, found, min(found.expires, now + GOOD_SECONDS))
+        return found

@@ -1,0 +1,57 @@
+"""What authenticates callers over HTTP: who they are, or why they are not let in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from gatelodge_core.auth.principal import Principal
+
+PRINCIPAL = "gatelodge.principal"
+"""Key in an ASGI scope: who calls."""
+LACKING = "gatelodge.lacking"
+"""Key in an ASGI scope: the scopes that a refused call would need, all at once."""
+
+Revoked = Callable[[str], Awaitable[bool]]
+"""Whether something was revoked, by its name on the list of revocations; it raises if the list can't be asked."""
+
+
+class Unauthenticated(Exception):
+    """A caller that is not let in. Nothing here tells whether a key exists, or holds any of it.
+
+    Args:
+        description: For the caller, in a few words; printable ASCII without quotes (RFC 6750, section 3).
+        error: Of RFC 6750: ``invalid_token``, or empty where no credential came at all.
+        unavailable: Seconds after which to try again, where the judge itself can't be reached; 0 otherwise.
+        withdrawn: Whether the credential was taken back, or is one that nobody has: streams that it opened end.
+    """
+
+    def __init__(
+        self, description: str, error: str = "invalid_token", unavailable: float = 0, *, withdrawn: bool = False
+    ) -> None:
+        super().__init__(description)
+        self.description, self.error, self.unavailable, self.withdrawn = description, error, unavailable, withdrawn
+
+
+class Authenticator(Protocol):
+    """Judges one kind of credential. Used by many requests at once; every look-up is bounded in time and number."""
+
+    def takes(self, token: str) -> bool:
+        """Whether a bearer token is of this kind, by its look alone."""
+        ...
+
+    async def authenticate(self, token: str) -> Principal:
+        """Who presents a token.
+
+        Raises:
+            Unauthenticated: Nobody that is let in.
+        """
+        ...
+
+    def ready(self) -> list[str]:
+        """Why nobody can be authenticated now; empty if all is well."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        ...

@@ -1,0 +1,64 @@
+"""Behind a reverse proxy: who is believed about where a request comes from, and who may come another way.
+
+A proxy that ends TLS is known by its address. What it says of the client (``X-Forwarded-For``, ``X-Forwarded-Proto``) is
+believed up to the last address that is no proxy of ours; what anybody else says of himself is not. ``X-Forwarded-Host`` is
+believed from nobody: proxies pass the Host on.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+HEALTH = frozenset({"/livez", "/readyz"})
+"""Paths that orchestrators ask directly; nothing is sent to them that could be overheard."""
+
+
+class Proxied:
+    """An ASGI application that only named proxies and this machine reach.
+
+    Args:
+        app: What lies behind.
+        proxies: Addresses and networks.
+        direct: Whether others may come too, since the server has TLS of its own.
+    """
+
+    def __init__(self, app: ASGIApp, proxies: Sequence[str], *, direct: bool) -> None:
+        self._app = app
+        # uvicorn has types of its own for the same things.
+        self._believing = cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), list(proxies)))
+        self._proxies = [ipaddress.ip_network(proxy) for proxy in proxies]
+        self._direct = direct
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection; see the ASGI specification."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        peer = address((scope.get("client") or ("",))[0])
+        if peer is not None and any(peer in proxy for proxy in self._proxies):
+            scope["client"] = (str(peer), scope["client"][1])
+            await self._believing(scope, receive, send)
+        elif self._direct or scope["path"] in HEALTH or (peer is not None and peer.is_loopback):
+            await self._app(scope, receive, send)
+        else:
+            # Its credential has already crossed the network in the clear; an answer would hide that.
+            body = json.dumps({"error": "this server is reached through its proxy alone; see --behind-proxy"}).encode()
+            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+            await send({"type": "http.response.start", "status": 403, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+
+def address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """A peer's address; one of IPv4 that came to a socket of IPv6 as what it is. None if it is none."""
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found

@@ -1,0 +1,181 @@
+"""What a caller that is known gets to: the endpoint with strict bodies, and beside it metrics and the old transport."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gatelodge_core.auth.model import PRINCIPAL
+from gatelodge_core.guard.chain import RETRY_AFTER
+from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES, Json, WireError, decode_message
+from gatelodge_core.launch.metrics import METRICS_PATH, Exposition
+from gatelodge_core.launch.sse import MESSAGES_PATH, SSE_PATH, OldTransport
+
+MCP_PATH = "/mcp"
+BODY_SECONDS = 30
+"""How long a client may take to send one body."""
+
+
+class Routes:
+    """An ASGI application for HTTP requests that are let in.
+
+    Args:
+        app: The SDK's application.
+        cap: The largest body, in bytes.
+        metrics: What is shown at /metrics; None to show nothing.
+        old: The transport of 2024-11-05, if it is served.
+        most: The most requests of one known caller that are answered at once.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        cap: int = MAX_MESSAGE_BYTES,
+        metrics: Exposition | None = None,
+        old: OldTransport | None = None,
+        most: int = 384,
+    ) -> None:
+        self._app = app
+        self._cap, self._metrics, self._old, self._most = cap, metrics, old, most
+        self._open: Counter[str] = Counter()
+        self._streams: set[anyio.CancelScope] = set()
+        self._draining = False
+
+    def drain(self) -> None:
+        """End what would stay open for as long as its clients like; calls go on."""
+        self._draining = True
+        for stream in list(self._streams):
+            stream.cancel()
+        if self._old is not None:
+            self._old.drain()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; see the ASGI specification."""
+        known: object = scope.get(PRINCIPAL)
+        if known is None:
+            await self._routed(scope, receive, send)
+            return
+        caller = str(known)
+        if self._open[caller] >= self._most:
+            await say(send, 429, {"error": f"{self._most} requests of this caller are open"}, [(b"retry-after", b"1")])
+            return
+        self._open[caller] += 1
+        try:
+            await self._routed(scope, receive, send)
+        finally:
+            self._open[caller] -= 1
+            if not self._open[caller]:
+                del self._open[caller]
+
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if path == MCP_PATH:
+            if method == "POST":
+                await self._post(scope, receive, send, self._app)
+            elif method == "GET":
+                await self._listen(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        elif path == METRICS_PATH and self._metrics is not None:
+            await self._metrics.answer(scope, receive, send)
+        elif path == SSE_PATH and self._old is not None and method == "GET":
+            await self._old.stream(scope, receive, send, lambda status, text: say(send, status, {"error": text}))
+        elif path == MESSAGES_PATH and self._old is not None and method == "POST":
+            await self._post(scope, receive, send, self._old.message)
+        else:
+            await say(send, 404, {"error": f"not found; MCP is served at {MCP_PATH}"})
+
+    async def _listen(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A stream of a 2025 session's notifications; no answer comes on it, so it ends as soon as the server does."""
+        if self._draining:
+            # A client that was just cut, and comes again before the socket closes.
+            await say(send, 503, {"error": "this server is ending"}, [(b"retry-after", b"1")])
+            return
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        with anyio.CancelScope() as stream:
+            self._streams.add(stream)
+            try:
+                await self._app(scope, receive, noting)
+            finally:
+                self._streams.discard(stream)
+        if stream.cancelled_caught and begun:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _post(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        try:
+            with anyio.fail_after(BODY_SECONDS):
+                body = await _body(receive, self._cap)
+        except TimeoutError:
+            await say(send, 408, {"error": "the body took too long"})
+            return
+        if body is None:
+            await say(send, 413, {"error": f"a message may have {self._cap} bytes at most"})
+            return
+        try:
+            decode_message(body)
+        except WireError as error:
+            await say(send, 400, error.response())
+            return
+        given = False
+
+        async def replay() -> Message:
+            nonlocal given
+            if not given:
+                given = True
+                return {"type": "http.request", "body": body, "more_body": False}
+            return await receive()
+
+        await app(scope, replay, _with_retry_after(scope, send))
+
+
+def _with_retry_after(scope: Scope, send: Send) -> Send:
+    """`send`, with 429 and Retry-After for a call that the guard refused over a limit (RFC 6585 section 4)."""
+
+    async def wrapped(message: Message) -> None:
+        wait = scope.get(RETRY_AFTER)
+        if message["type"] == "http.response.start" and wait is not None and message["status"] == 200:
+            retry = (b"retry-after", str(math.ceil(float(wait))).encode())
+            message = {**message, "status": 429, "headers": [*message.get("headers", []), retry]}
+        await send(message)
+
+    return wrapped
+
+
+async def _body(receive: Receive, cap: int) -> bytes | None:
+    """The whole body, or None if it is over the cap."""
+    held = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        held += message.get("body", b"")
+        if len(held) > cap:
+            return None
+        more = bool(message.get("more_body"))
+    return bytes(held)
+
+
+async def say(
+    send: Send,
+    status: int,
+    body: dict[str, Json] | dict[str, str],
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
+    """Answer with a status and a JSON body."""
+    payload = json.dumps(body).encode()
+    usual = [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*usual, *headers]})
+    await send({"type": "http.response.body", "body": payload})

@@ -1,0 +1,81 @@
+"""Sessions of the 2025 revisions: so many in all, and so many of one caller, that none keeps the others out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
+from mcp.server.lowlevel.server import Server
+from mcp.server.streamable_http import StreamableHTTPServerTransport
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
+
+from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES
+
+
+def share(most: int) -> int:
+    """How many of `most` sessions one caller may have: a quarter, so that it takes several to fill a server."""
+    return max(1, most // 4)
+
+
+class Sessions(StreamableHTTPSessionManager):
+    """The SDK's sessions, with a bound for each caller. Without authentication there is one caller, and no such bound.
+
+    Args:
+        server: The SDK's low-level server.
+        most: The most sessions at once.
+        stateless: Keep none.
+        idle_seconds: How long an unused one lives.
+        security: The SDK's own check of Host and Origin, behind ours.
+    """
+
+    def __init__(
+        self,
+        server: Server[Any],
+        *,
+        most: int,
+        stateless: bool,
+        idle_seconds: float,
+        security: TransportSecuritySettings,
+    ) -> None:
+        super().__init__(
+            server,
+            stateless=stateless,
+            security_settings=security,
+            session_idle_timeout=None if stateless else idle_seconds,
+            max_request_body_size=MAX_MESSAGE_BYTES,
+            max_sessions=most,
+        )
+        self._share = share(most)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._server_instances)
+
+    def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
+        # The SDK's one place where a session is let in; None is answered with 503.
+        if requestor is not None and sum(o == requestor for o in self._session_owners.values()) >= self._share:
+            return None
+        return super()._admit_session(requestor)
+
+
+class Endpoint:
+    """The SDK's endpoint as an ASGI application. The front has looked at the path already, so nothing routes.
+
+    Args:
+        sessions: Its sessions.
+    """
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        self._life = Starlette(lifespan=lambda _: sessions.run())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection; see the ASGI specification."""
+        if scope["type"] == "lifespan":
+            await self._life(scope, receive, send)
+        else:
+            await self.sessions.handle_request(scope, receive, send)
