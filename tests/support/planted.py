@@ -51,7 +51,10 @@ def armour(kind: str, lines: int = 20, dashes: str = "-----") -> str:
 
 
 KINDS: dict[str, tuple[str, Callable[[], str]]] = {
-    "Gatelodge": ("gatelodge key", lambda: "gl" + "k_" + some(string.ascii_lowercase + "23456789", 10) + "_" + some(URL, 43)),
+    "Gatelodge": (
+        "gatelodge key",
+        lambda: "gl" + "k_" + some(string.ascii_lowercase + "23456789", 10) + "_" + some(URL, 43),
+    ),
     "GitHub personal": ("github token", lambda: "gh" + "p_" + some(ALNUM, 36)),
     "GitHub OAuth": ("github token", lambda: "gh" + "o_" + some(ALNUM, 36)),
     "GitHub user to server": ("github token", lambda: "gh" + "u_" + some(ALNUM, 36)),
