@@ -34,6 +34,13 @@ class Answer:
     headers: dict[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that don't trust us, or leave, are part of the tests."""
+
+
 class FakeIssuer:
     """The server.
 
@@ -63,8 +70,7 @@ class FakeIssuer:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's signature
                 del format, args
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", 0), Handler)
         if context is not None:
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.port: int = self.server.server_address[1]
@@ -78,7 +84,7 @@ class FakeIssuer:
         self.keys: list[Json] = [jwk(rsa_key("one"), kid="one")]
         self.tokens: dict[str, Json] = {}
         """What it says of opaque tokens."""
-        self.secret = "Basic ZGVzazpvcGVuJTIwc2VzYW1l"  # noqa: S105 - desk, open%20sesame: form-encoded first
+        self.secret = "Basic ZGVzazpvcGVuK3Nlc2FtZQ=="  # desk:open+sesame, form-encoded first
         self.answers[f"/.well-known/oauth-authorization-server{path}"] = lambda _: Answer(
             json.dumps(self.metadata).encode()
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -72,9 +73,8 @@ async def refused(judge: OAuth | Introspection, token: str) -> Unauthenticated:
 @pytest.mark.parametrize("url", ["", "discover"])
 def test_an_active_token_is_let_in_and_remembered(issuer: FakeIssuer, url: str) -> None:
     async def work(judge: OAuth) -> None:
-        for _ in range(3):
-            found = await judge.authenticate("opaque")
-        assert found == Principal("oauth", f"{issuer.name}|alice|desk", frozenset({"files:read", "files:write"}))
+        found = [await judge.authenticate("opaque") for _ in range(3)]
+        assert found == 3 * [Principal("oauth", f"{issuer.name}|alice|desk", frozenset({"files:read", "files:write"}))]
         assert issuer.times(PATH) == 1
         (asked,) = [asked for asked in issuer.asked if asked.path == PATH]
         assert (asked.method, asked.form) == ("POST", {"token": ["opaque"], "token_type_hint": ["access_token"]})
@@ -161,10 +161,42 @@ def test_an_answer_that_is_none_lets_nobody_in_and_is_not_held_against_the_token
     with_judge(issuer, work)
 
 
+def test_a_token_that_the_issuer_stumbles_over_stands_in_nobody_elses_way(issuer: FakeIssuer) -> None:
+    """Who has no token could else shut out all who do, once a second."""
+    usual = issuer.introspect
+    answers = {"stumble": Answer(b"", 500), "weird": Answer(b'{"error": "unsupported_token_type"}', 400), "odd": Answer(b"[]")}  # fmt: skip
+    issuer.answers[PATH] = lambda asked: answers.get(asked.form["token"][0]) or usual(asked)
+
+    async def work(judge: OAuth) -> None:
+        await ready(judge)
+        metadata = len(issuer.asked)
+        assert (await refused(judge, "stumble")).unavailable > 0
+        assert (await refused(judge, "odd")).unavailable > 0
+        assert (await refused(judge, "weird")).unavailable == 0
+        assert (await refused(judge, "weird")).unavailable == 0
+        await judge.authenticate("opaque")
+        assert judge.ready() == []
+        assert len(issuer.asked) == metadata + 4
+
+    with_judge(issuer, work, oauth_introspection_url="discover")
+
+
+def test_an_issuer_that_stumbles_over_every_token_is_found_out(issuer: FakeIssuer) -> None:
+    async def work(judge: OAuth) -> None:
+        await ready(judge)
+        issuer.answers[PATH] = Answer(b"", 500)
+        await refused(judge, "opaque")
+        with anyio.fail_after(20):
+            while not judge.ready():  # noqa: ASYNC110 - as a balancer does
+                await anyio.sleep(0.05)
+
+    with_judge(issuer, work)
+
+
 async def ready(judge: OAuth) -> None:
     """Ask, as a balancer does, until it is ready."""
     with anyio.fail_after(20):
-        while judge.ready():
+        while judge.ready():  # noqa: ASYNC110 - as a balancer does
             await anyio.sleep(0.05)
 
 
@@ -249,10 +281,8 @@ def test_the_memory_of_a_yes_is_a_minute_and_of_a_no_ten_seconds(issuer: FakeIss
     async def times(judge: Introspection, token: str, later: float) -> int:
         clock[0] += later
         asked.clear()
-        try:
+        with contextlib.suppress(Unauthenticated):
             await judge.authenticate(token)
-        except Unauthenticated:
-            pass
         return len(asked)
 
     async def run() -> None:
@@ -262,6 +292,48 @@ def test_the_memory_of_a_yes_is_a_minute_and_of_a_no_ten_seconds(issuer: FakeIss
         # Never beyond the token's own end.
         issuer.tokens["short"] = said(issuer, exp=int(clock[0]) + 5)
         assert [await times(judge, "short", later) for later in (0, 4, 2)] == [1, 0, 1]
+
+    anyio.run(run)
+
+
+def test_a_token_that_was_taken_back_is_told_from_one_whose_time_is_over(issuer: FakeIssuer) -> None:
+    clock = [time.time()]
+
+    async def ask(token: str) -> dict[str, object]:
+        return dict(issuer.tokens.get(token, {"active": False}))
+
+    async def run() -> None:
+        judge = Introspection(ask, rules(issuer), now=lambda: clock[0])
+        issuer.tokens |= {"short": said(issuer, exp=int(clock[0]) + 100), "long": said(issuer, exp=int(clock[0]) + 900)}
+        for token in ("short", "long"):
+            await judge.authenticate(token)
+        issuer.tokens.clear()
+        clock[0] += 200
+        assert [(await refused(judge, token)).withdrawn for token in ("short", "long", "made up")] == [
+            False,
+            True,
+            True,
+        ]
+
+    anyio.run(run)
+
+
+def test_the_id_of_a_token_that_cannot_be_read_is_kept_nowhere(issuer: FakeIssuer) -> None:
+    """Some issuers' opaque tokens are their own ids."""
+    issuer.tokens["opaque"] = said(issuer, jti="opaque")
+    names: list[str] = []
+
+    async def revoked(name: str) -> bool:
+        names.append(name)
+        return False
+
+    async def ask(token: str) -> dict[str, object]:
+        return dict(issuer.tokens[token])
+
+    async def run() -> None:
+        found = await Introspection(ask, rules(issuer), revoked=revoked).authenticate("opaque")
+        assert "opaque" not in repr(found)
+        assert names == [f"oauth:{issuer.name}|alice", f"oauth:{issuer.name}|alice|desk"]
 
     anyio.run(run)
 

@@ -112,6 +112,7 @@ GOOD: dict[str, Callable[[], str]] = {
 def test_a_token_of_the_issuer_for_this_server_is_let_in(name: str) -> None:
     principal = presented(GOOD[name]())
     assert principal == Principal("oauth", f"{ISSUER}|alice|desk", frozenset({"files:read"}))
+    assert principal.via == ("" if name == "no jti" else "token-1")
 
 
 def _twice(name: str, first: object, second: object) -> bytes:

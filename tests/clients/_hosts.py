@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
@@ -63,6 +64,14 @@ sys.stdin.read()
 """
 
 
+# Sends a listening socket over the one it is given.
+_LISTEN = """
+import socket, sys
+with socket.create_server(("127.0.0.1", 0)) as made, socket.socket(fileno=int(sys.argv[1])) as way:
+    socket.send_fds(way, [b"x"], [made.fileno()])
+"""
+
+
 @dataclass(frozen=True)
 class Island:
     """A place to run clients and servers that has loopback and nothing else.
@@ -73,6 +82,19 @@ class Island:
     """
 
     prefix: tuple[str, ...] = ()
+
+    def listener(self) -> socket.socket:
+        """A socket that listens on loopback there, for a server of this process: a socket stays in the network it was made in."""
+        if not self.isolated:
+            return socket.create_server(("127.0.0.1", 0))
+        here, there = socket.socketpair()
+        with here, there:
+            subprocess.run(
+                [*self.prefix, sys.executable, "-I", "-c", _LISTEN, str(there.fileno())],
+                pass_fds=[there.fileno()], timeout=DEADLINE, check=True,
+            )  # fmt: skip
+            _, (descriptor,), _, _ = socket.recv_fds(here, 1, 1)
+        return socket.socket(fileno=descriptor)
 
     @property
     def isolated(self) -> bool:

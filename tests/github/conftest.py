@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Generator
 from contextlib import AbstractContextManager
 from typing import TypeVar
@@ -48,10 +49,10 @@ def had(opening: AbstractContextManager[T]) -> Generator[T]:
 
 
 @contextlib.contextmanager
-def before(emulator: Emulator, *, prefix: str = "") -> Generator[Proxy]:
+def before(emulator: Emulator, *, prefix: str = "", on: socket.socket | None = None) -> Generator[Proxy]:
     """A proxy with GitHub's manners before an emulator; for a fixture of another scope than `proxy`."""
     manners = Manners({token_of(login): scopes for login, scopes in SCOPES.items()})
-    with proxying(emulator.url, manners, prefix=prefix) as made:
+    with proxying(emulator.url, manners, prefix=prefix, on=on) as made:
         mend(made)
         yield made
 

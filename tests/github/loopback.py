@@ -153,8 +153,12 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, respond: Respond) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, respond: Respond, on: socket.socket | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler, bind_and_activate=on is None)
+        if on is not None:
+            self.socket.close()
+            self.socket = on
+            self.server_name, self.server_port = self.server_address = on.getsockname()
         self.respond = respond
         self.open: set[socket.socket] = set()
 
@@ -173,9 +177,14 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def listening(respond: Respond) -> Generator[str]:
-    """The URL of a server that answers with `respond`, called in a thread for each connection."""
-    server = _Server(respond)
+def listening(respond: Respond, on: socket.socket | None = None) -> Generator[str]:
+    """The URL of a server that answers with `respond`, called in a thread for each connection.
+
+    Args:
+        respond: Answers.
+        on: A socket that listens on loopback, such as one of another network namespace; a new one unless given.
+    """
+    server = _Server(respond, on)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

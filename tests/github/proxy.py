@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
+import socket
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
@@ -199,9 +200,11 @@ def _is_query(request: Request) -> bool:
 
 
 @contextlib.contextmanager
-def proxying(upstream: str | None, manners: Manners | None = None, *, prefix: str = "") -> Generator[Proxy]:
+def proxying(
+    upstream: str | None, manners: Manners | None = None, *, prefix: str = "", on: socket.socket | None = None
+) -> Generator[Proxy]:
     """A proxy before `upstream` (on loopback), or alone; `prefix` as ``/api/v3`` makes it look like a GHES."""
     proxy = Proxy(upstream, manners, prefix)
-    with listening(proxy.respond) as address:
+    with listening(proxy.respond, on) as address:
         proxy.url = address + prefix
         yield proxy

@@ -185,12 +185,20 @@ async def test_a_policy_forbids_a_path_by_every_tool_that_could_show_it(
             "get_file": {"path": "/docs/guide.md"}, "get_tree": {}, "get_diff": {"target": "main"},
             "list_commits": {"path": "docs/guide.md"}, "get_pull_diff": {"number": 4},
             "commit_files": {"branch": "feature", "message": "x", "files": [{"path": "docs/x", "content": ""}]},
+            "search_github": {"kind": "code", "query": "line", "repo": PUBLIC},
         }  # fmt: skip
         for name, arguments in refused.items():
             assert "denied_by_policy" in await called.error(name, **arguments), name
+        for prefix in ("docs", "/Docs/", "docs/guide.md"):
+            assert "denied_by_policy" in await called.error("get_tree", prefix=prefix), prefix
+        # A file can have come from there.
+        assert "denied_by_policy" in await called.error("get_diff", target="main", paths=["src"])
+        assert "denied_by_policy" in await called.error("get_pull_diff", number=4, paths=["src"])
         with pytest.raises(Exception, match=r"denied_by_policy"):
             await called.client.read_resource(f"repo://{PUBLIC}/feature/d%6Fcs/guide.md")
         assert "Shapes" in await called.text("get_file", path="src/shapes.py")
+        assert "src/shapes.py" in await called.text("get_tree", prefix="src")
+        assert "shown" in await called.text("search_github", kind="commits", query="Spell", repo=PUBLIC)
 
 
 async def test_a_policy_that_denies_leaves_nothing_to_be_asked(
@@ -233,4 +241,6 @@ async def test_what_a_call_acts_on_is_named_in_lower_case(
 async def test_tools_that_show_any_file_act_on_the_whole_tree(called: Called) -> None:
     for name in ("get_tree", "get_diff", "get_pull_diff"):
         assert await subjects(called.hub, call_of(name, {})) == [Subject(PUBLIC, tree=True)]
+    below = [Subject(PUBLIC), Subject(f"{PUBLIC}/src/a", tree=True)]
+    assert await subjects(called.hub, call_of("get_tree", {"prefix": "/Src/A/"})) == below
     assert await subjects(called.hub, call_of("search_github", {"query": "x"})) == [Subject("", tree=True)]

@@ -160,7 +160,7 @@ def test_one_client_shared_by_threads_would_mix_answers_up(echoes: RawServer, of
     """The load above can see what the pool is for."""
     hosts = Hosts.of("github.com", echoes.url)
     policy = Policy.of(EgressSettings(ports=frozenset({hosts.port}), allow_hosts=(f"{hosts.host}:{hosts.port}",)))
-    client = Client(hosts, static(token()), policy, True, writable=False)
+    client = Client(hosts, static(token()), policy, True, list[str]().append, writable=False)
     crossed, done = threading.Event(), threading.Event()
 
     def ask(worker: int) -> None:

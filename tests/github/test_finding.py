@@ -165,8 +165,8 @@ async def test_labels_follow_the_repositories_among_the_results(bed: Bed, tmp_pa
         outside = await called.text("search_github", kind="issues", query="fails")
         assert "\tmallory\toutsider\t" in outside
     async with bed.server(tmp_path / "m", "mallory") as called:
-        assert await called.label("search_github", kind="issues", query="guide") == "trusted/public"
-        # That bob can push is not for her to know.
+        # Its owner is as much a stranger to her as anybody; and that bob can push is not for her to know.
+        assert await called.label("search_github", kind="issues", query="guide") == "untrusted/public"
         assert await called.label("search_github", kind="issues", query="Old") == "untrusted/public"
         assert await called.label("search_github", query="repo") == "untrusted/public"
     async with bed.server(tmp_path / "f", lockdown="filter") as called:

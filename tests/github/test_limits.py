@@ -228,6 +228,24 @@ async def test_a_tool_says_when_to_come_back_and_get_me_shows_what_is_left(
         text = await called.error("list_issues", state="all")
         assert text.startswith("rate_limited: GitHub's core limit is used up; nothing was done. Try again in ")
         assert len(proxy.requests) == 1
+        # It still says what is known here, and asks for nothing.
+        me = await called.text("get_me")
+        assert "core: 0 of 5000 left" in me
+        assert "problem: rate_limited: " in me
+        assert "default_repo: alice/public-repo" in me
+        assert len(proxy.requests) == 1
+
+
+async def test_get_me_says_what_is_known_here_while_github_is_away_but_not_for_a_token_that_is_refused(
+    github: Emulator, proxy: Proxy, tmp_path: Path
+) -> None:
+    async with server(tmp_path, proxy.url, github.tokens["alice"], repo=PUBLIC) as called:
+        proxy.fault("GET", "/user", faults.refuses(502))
+        assert "problem: github_failed: " in await called.text("get_me")
+        proxy.heal()
+        assert (await called.record("get_me"))["login"] == "alice"
+        proxy.fault("GET", "/user", faults.bad_credentials())
+        assert "bad_credentials" in await called.error("get_me")
 
 
 def test_a_call_of_many_changes_is_refused_before_the_first() -> None:

@@ -18,7 +18,9 @@ from gatelodge_core.guard.call import Call, Doubt, Outcome, Subject
 from gatelodge_core.guard.policy import Policy, PolicyRule
 from gatelodge_core.keeper import no_subjects
 from gatelodge_core.store import approvals as approvals_module
-from gatelodge_core.store.approvals import Approvals, StoreError
+from gatelodge_core.store.approvals import Approvals
+from gatelodge_core.store.approving import LocalApprovals
+from gatelodge_core.store.errors import StoreError
 from gatelodge_filesystem.server import OFFERED
 
 from tests.support.toy import toy
@@ -77,7 +79,7 @@ def walk(approvals: Approvals, asked: Call, rules: Policy | None = None, server:
         return Outcome({"content": []})
 
     async def main() -> Outcome:
-        step = AdmissionStep(server, rules or Policy(), approvals, no_subjects, plain_effect)
+        step = AdmissionStep(server, rules or Policy(), LocalApprovals(approvals), no_subjects, plain_effect)
         return await step(asked, tool)
 
     outcome = anyio.run(main)
@@ -237,7 +239,7 @@ def test_the_store_is_for_its_owner_alone(approvals: Approvals) -> None:
 
 def test_a_code_is_not_guessable_and_easy_to_read(approvals: Approvals) -> None:
     del approvals
-    codes = {approvals_module._code() for _ in range(2000)}  # pyright: ignore[reportPrivateUsage] - its own test
+    codes = {approvals_module.new_code() for _ in range(2000)}
     assert len(codes) == 2000
     assert all(len(code) == 9 and not set("AEIOUY01") & set(code) for code in codes)
 
@@ -254,7 +256,7 @@ def doubted(approvals: Approvals, asked: Call, doubts: list[Doubt], *rules: Poli
         return doubts
 
     async def main() -> Outcome:
-        step = AdmissionStep("toy", Policy(rules), approvals, no_subjects, plain_effect, doubts=found)
+        step = AdmissionStep("toy", Policy(rules), LocalApprovals(approvals), no_subjects, plain_effect, doubts=found)
         return await step(asked, tool)
 
     outcome = anyio.run(main)

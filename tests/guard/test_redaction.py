@@ -35,6 +35,22 @@ MASK = "[redacted: github token]"
 HELD = "[redacted: held secret key]"
 
 
+def test_a_secret_that_is_learned_later_is_masked_from_then_on_and_of_one_name_the_last_two_are() -> None:
+    redactor = Redactor([("key", "first-secret")], shapes=False)
+    said = "first-secret one-token two-token+ three-token"
+    assert redactor.text(said)[0] == f"{HELD} one-token two-token+ three-token"
+    for value in ("one-token", "two-token+", "three-token"):
+        assert redactor.learn("token", value)
+        assert not redactor.learn("token", value)
+        assert not redactor.quiet(json.dumps(f"x {value} x"))
+    mask = "[redacted: held secret token]"
+    assert redactor.text(said)[0] == f"{HELD} one-token {mask} {mask}"
+    assert redactor.text("two-token%2B")[0] == mask
+    assert not redactor.learn("key", "first-secret")
+    redactor.learn("short", "abc")
+    assert redactor.too_short == ("short",)
+
+
 @given(SECRETS, st.text(), st.text())
 def test_a_held_secret_never_survives(secret: str, before: str, after: str) -> None:
     masked, found = Redactor([("key", secret)], shapes=False).text(before + secret + after)

@@ -16,8 +16,9 @@ import anyio
 import httpx2
 import pytest
 from gatelodge_core.errors import SettingsError
+from gatelodge_core.launch.exposure import split_address
 from gatelodge_core.launch.front import Doors
-from gatelodge_core.launch.http import HttpOptions, application, split_address
+from gatelodge_core.launch.http import HttpOptions, application
 
 from tests.support import toy as toy_module
 from tests.support.wire import INFO, MODERN, HttpWire, Message, Server, connected, python_module

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 from gatelodge_core.audit.canonical import digest
@@ -24,14 +24,23 @@ from gatelodge_core.guard.admission import AdmissionStep, no_doubts, plain_effec
 from gatelodge_core.guard.audit import Auditor
 from gatelodge_core.guard.call import Call, Doubt, Step, Subject
 from gatelodge_core.guard.cleansing import Cleanser
+from gatelodge_core.guard.flowing import FlowStep
 from gatelodge_core.guard.limits import Limits, LimitStep
 from gatelodge_core.guard.policy import Policy, load
 from gatelodge_core.guard.redaction import Redactor
 from gatelodge_core.places import approvals_file, journal_folder
 from gatelodge_core.sandbox.profiles import Profile
-from gatelodge_core.server import Identity
+from gatelodge_core.server import Identity, Replicas
 from gatelodge_core.settings import LodgeSettings
-from gatelodge_core.store.approvals import Approvals, StoreError
+from gatelodge_core.store.address import Address
+from gatelodge_core.store.approvals import Approvals
+from gatelodge_core.store.approving import ApprovalBook, LocalApprovals, SharedApprovals
+from gatelodge_core.store.errors import StoreError
+from gatelodge_core.store.flow import Flow, SharedFlow
+from gatelodge_core.store.rates import SharedRates
+from gatelodge_core.store.revocations import Revocations
+from gatelodge_core.store.seals import seals
+from gatelodge_core.store.shared import SharedStore
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +63,7 @@ class Keeper:
         folded: Whether policies match subjects in any letter case; `subjects` and `doubts` then give lower case.
 
     Raises:
-        SettingsError: The policy or the state folder can't be used.
+        SettingsError: The policy, the state folder or the shared store can't be used.
     """
 
     def __init__(
@@ -72,14 +81,14 @@ class Keeper:
         self._natures = {name: tool.nature for name, tool in declarations.tools.items()}
         policy = load(settings.policy_path) if settings.policy_path else Policy()
         self.policy = policy.folded() if folded else policy
-        state = settings.state_path
-        try:
-            approvals = Approvals(approvals_file(state))
-        except StoreError as error:
-            raise SettingsError(str(error)) from None
+        self._store = store = SharedStore.of(settings)
+        revocations = Revocations(store) if store is not None else None
+        self.replicas = Replicas(seals(settings), revocations.revoked if revocations is not None else None)
+        self.flow = SharedFlow(store, identity.server) if store is not None else Flow()
         self._settings, self._declarations = settings, declarations
         self._journal: Journal | None = None
-        cleanser = cleanser_of(settings)
+        self.cleanser = cleanser = cleanser_of(settings)
+        """What everything that leaves passes through; the log must pass the same one, as it learns."""
         self._auditor = auditor = Auditor(lenient_reads=settings.audit_reads == "best-effort", clean=cleanser.text)
         limits = Limits(
             per_second=settings.calls_per_second,
@@ -93,9 +102,12 @@ class Keeper:
         self.steps: list[Step] = [
             auditor.outer,
             cleanser.outer,
-            LimitStep(limits),
+            LimitStep(limits, shared=SharedRates(store, identity.server) if store is not None else None),
             cleanser.inbound,
-            AdmissionStep(identity.server, self.policy, approvals, subjects, effect, cleanser.text, doubts),
+            *([FlowStep(self.flow)] if store is not None else []),
+            AdmissionStep(
+                identity.server, self.policy, _approvals(settings, store), subjects, effect, cleanser.text, doubts
+            ),
             auditor.inner,
             cleanser.inner,
         ]
@@ -121,17 +133,20 @@ class Keeper:
         bounds = profile.bounds._replace(
             address_space=self._settings.memory_mb * 1024 * 1024, descriptors=self._settings.open_files
         )
-        return profile._replace(bounds=bounds)
+        profile = profile._replace(bounds=bounds)
+        return profile if self._store is None else _reaching(profile, self._store.address)
 
     def ready(self) -> list[str]:
         """Why calls would fail now; empty when they would not."""
         if self._journal is None:
             return ["the journal is not open"]
-        return [self._journal.failure] if self._journal.failure else []
+        failures = [self._journal.failure, self._store.failure if self._store is not None else ""]
+        return [failure for failure in failures if failure]
 
     def states(self) -> dict[str, bool]:
         """Whether what calls rest on works now, by name."""
-        return {"journal": self._journal is not None and not self._journal.failure}
+        found = {"journal": self._journal is not None and not self._journal.failure}
+        return found if self._store is None else {**found, "store": not self._store.failure}
 
     def hidden(self, tool: str, principal: Principal) -> bool:
         """Whether a principal may never call a tool, whatever the arguments."""
@@ -144,12 +159,17 @@ class Keeper:
 
     @asynccontextmanager
     async def life(self, close: Callable[[], None]) -> AsyncGenerator[None]:
-        """The life of a server: at its end the domain is closed, then the journal."""
+        """The life of a server: at its end the domain is closed, then the journal.
+
+        Raises:
+            SettingsError: The shared store does not let us in.
+        """
         if self._journal is None:
             self.start("off")
         flushing = asyncio.create_task(self._auditor.flushing())
         try:
-            yield
+            async with self._store.life() if self._store is not None else nullcontext():
+                yield
         finally:
             flushing.cancel()
             with suppress(asyncio.CancelledError):
@@ -165,8 +185,34 @@ class Keeper:
 def cleanser_of(settings: LodgeSettings) -> Cleanser:
     """What everything that leaves a server passes through; it knows the secrets that the settings hold."""
     held = [(name, value) for name, value in settings.secrets().items() if value]
+    if (store := SharedStore.address_of(settings)) is not None and store.password:
+        held.append(("store_password", store.password))
+    held += [("state_key", key.decode()) for key in seals(settings)]
     redactor = Redactor(held, pii=settings.pii, shapes=settings.redact)
     return Cleanser(redactor, guard_masks=settings.redact)
+
+
+def _approvals(settings: LodgeSettings, store: SharedStore | None) -> ApprovalBook:
+    """Where approvals lie.
+
+    Raises:
+        SettingsError: Nothing can be kept there.
+    """
+    if store is not None:
+        return SharedApprovals(store)
+    try:
+        return LocalApprovals(Approvals(approvals_file(settings.state_path)))
+    except StoreError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _reaching(profile: Profile, address: Address) -> Profile:
+    """A profile with the way to the shared store."""
+    if address.socket:
+        return profile._replace(unix=(*profile.unix, address.socket))
+    return profile.reaching(
+        [address.port], [address.ca_file] if address.ca_file else [], named=address.named or address.tls
+    )
 
 
 def _header(settings: LodgeSettings, declarations: Declarations[Any], level: str) -> HeaderInfo:

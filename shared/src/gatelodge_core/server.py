@@ -18,7 +18,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.lowlevel.server import Server
-from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver import Context, MCPServer, RequestStateSecurity
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts.base import Prompt
 from mcp.shared.exceptions import MCPError
@@ -37,16 +37,19 @@ from mcp_types import (
 )
 from pydantic import AnyUrl
 
+from gatelodge_core.auth.model import Revoked
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.declare import ANY_TYPE, Content, Declarations, PromptDeclaration, ResourceDeclaration
 from gatelodge_core.effects import PUBLIC, Label, Nature
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import Step
 from gatelodge_core.guard.chain import LIST, Guard
+from gatelodge_core.guard.cleansing import Cleanser
 from gatelodge_core.guard.meter import Meter
 from gatelodge_core.guard.wire import sendable, sendable_json
 from gatelodge_core.lists import Listed, Lists
 from gatelodge_core.sandbox.profiles import Profile
+from gatelodge_core.store.approvals import TTL_SECONDS
 from gatelodge_core.subscriptions import Subscriptions, Watch
 from gatelodge_core.tools import LodgeTool, bound, question, unexpected
 
@@ -117,6 +120,19 @@ class Identity:
         return f"gatelodge-{self.server}"
 
 
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """What a server has in common with others like it.
+
+    Args:
+        seals: Keys of open questions: the first seals, all open. None for one of this process alone.
+        revoked: Asks the list of revocations; None if there is none.
+    """
+
+    seals: tuple[bytes, ...] = ()
+    revoked: Revoked | None = None
+
+
 @dataclass
 class Lodge(Generic[D]):
     """A server, complete: declarations bound to their domain, behind the guard.
@@ -129,10 +145,12 @@ class Lodge(Generic[D]):
         ready: Answers /readyz: reasons why calls would fail now, empty when they would not.
         states: Whether what it rests on works now, by name, such as ``journal``; for /metrics.
         hidden: Whether a tool may never be called by a principal; it then isn't listed.
+        replicas: What it has in common with others like it.
         profile: What the process may reach; None where the kernel is not asked.
         start: Called with the level of confinement reached, before anything is served; opens what must be open.
         watch: Starts the watch of a resource; without it there are no subscriptions.
         lists: Where the list of resources comes from, after those that are declared, if it varies.
+        cleanser: What its log passes through, if it learns secrets while it runs; else one made from the settings.
         selector_loop: Whether its domain needs an event loop that watches plain sockets; matters on Windows alone.
         life: Entered before the first request and left after the last; for pools and journals.
     """
@@ -144,11 +162,13 @@ class Lodge(Generic[D]):
     ready: Callable[[], list[str]] = list[str]
     states: Callable[[], dict[str, bool]] = dict[str, bool]
     hidden: Callable[[str, Principal], bool] | None = None
+    replicas: Replicas = Replicas()
     profile: Profile | None = None
     start: Callable[[str], None] | None = None
     life: Callable[[], AbstractAsyncContextManager[None]] | None = None
     watch: Watch | None = None
     lists: Lists | None = None
+    cleanser: Cleanser | None = None
     selector_loop: bool = False
     _subscriptions: Subscriptions | None = field(init=False, default=None)
     _natures: dict[str, Nature] = field(init=False, default_factory=dict[str, Nature])
@@ -177,6 +197,7 @@ class Lodge(Generic[D]):
             tools=list(tools),
             log_level="WARNING",
             subscriptions=False,
+            request_state_security=self._security(),
             cache_hints={
                 "tools/list": hint,
                 "prompts/list": hint,
@@ -196,6 +217,12 @@ class Lodge(Generic[D]):
             self._declare_changes()
         if self.lists is not None:
             self.lowlevel.add_request_handler("resources/list", PaginatedRequestParams, self._list)
+
+    def _security(self) -> RequestStateSecurity | None:
+        """How open questions are sealed, so that any replica takes the answer; None for keys of this process alone."""
+        if not self.replicas.seals:
+            return None
+        return RequestStateSecurity(keys=self.replicas.seals, ttl=TTL_SECONDS, audience=self.identity.name)
 
     @property
     def server(self) -> str:

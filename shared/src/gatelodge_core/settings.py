@@ -85,7 +85,9 @@ class LodgeSettings(BaseSettings):
         default="RS256,ES256", description="Signatures that are taken, with commas: RS, PS, ES and EdDSA."
     )
     oauth_introspection_url: str = Field(
-        default="", description="Ask here about each token instead of checking its signature (RFC 7662)."
+        default="",
+        description="Ask here about each token instead of checking its signature (RFC 7662); discover: where its "
+        "metadata say.",
     )
     oauth_client_id: str = Field(default="", description="Who this server is to the introspection endpoint.")
     oauth_client_secret: SecretStr = Field(default=SecretStr(""), description="Its secret there.")
@@ -106,6 +108,7 @@ class LodgeSettings(BaseSettings):
         description="A Valkey or Redis that replicas share, redis:// on loopback or rediss:// with a password; default: a "
         "file in the state folder.",
     )
+    store_ca_file: str = Field(default="", description="Certificate authorities of that, instead of the usual ones.")
     state_key: SecretStr = Field(
         default=SecretStr(""),
         description="Secret that seals open questions, the same for all replicas; with commas: the first seals, all open.",

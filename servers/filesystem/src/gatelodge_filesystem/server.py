@@ -103,6 +103,7 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         profile=keeper.confined(profile(settings)),
         start=keeper.start,
         hidden=keeper.hidden,
+        replicas=keeper.replicas,
         watch=Subscribed(workspace, workspace.watcher).watch,
         life=lambda: keeper.life(workspace.close),
     )

@@ -14,8 +14,8 @@ from gatelodge_core.guard.call import Call, Subject
 from gatelodge_github.data import rows, text
 from gatelodge_github.hub import Hub
 
-_TREES = frozenset({"get_tree", "get_diff", "get_pull_diff"})
-"""Tools that show any file of a repository without being told its path."""
+_TREES = frozenset({"get_diff", "get_pull_diff"})
+"""Tools that show any file of a repository; their `paths` are no bound, since a patch shows what a file was before a move."""
 
 
 async def subjects(hub: Hub, call: Call) -> list[Subject]:
@@ -31,7 +31,11 @@ async def subjects(hub: Hub, call: Call) -> list[Subject]:
         return [Subject("", tree=True)]
     names = await _names(hub, call, repo)
     paths = [text(call.arguments.get("path")), *(text(item.get("path")) for item in rows(call.arguments.get("files")))]
-    found = [Subject(name, tree=call.name in _TREES) for name in (*names, *_forks(call, names))]
+    prefix = text(call.arguments.get("prefix")).strip("/") if call.name == "get_tree" else ""
+    # Search for code shows the lines that match, of whatever file.
+    whole = call.name in _TREES or (call.name == "get_tree" and not prefix) or call.arguments.get("kind") == "code"
+    found = [Subject(name, tree=whole) for name in (*names, *_forks(call, names))]
+    found += [Subject(f"{name}/{prefix}".lower(), tree=True) for name in names if prefix]
     return found + [Subject(f"{name}/{path.strip('/')}".lower()) for name in names for path in paths if path.strip("/")]
 
 

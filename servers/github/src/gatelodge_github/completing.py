@@ -101,7 +101,7 @@ async def _visit(hub: Hub, chosen: Mapping[str, str]) -> Visit:
 def _shown(visit: Visit, values: Sequence[str], surface: Surface, ref: str = "") -> list[str]:
     """Names that can be shown as they are: a name in which something hides would not be what it seems."""
     mark = Mark("", visit.facts.file_trust(ref))
-    return [one for one in dict.fromkeys(values) if one and visit.view.line(mark, one, surface, 4096) == one]
+    return [one for one in dict.fromkeys(values) if one and visit.view.name(mark, one, surface) == one]
 
 
 async def _refs(visit: Visit, kind: Literal["branches", "tags"], value: str) -> list[str]:

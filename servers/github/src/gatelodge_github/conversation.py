@@ -173,7 +173,7 @@ async def _about(visit: Visit, item: Mapping[str, Any], who: Mapping[str, Any], 
     """What an event is about, in a few words."""
     view = visit.view
     if named := text(table(item.get("label")).get("name")) or text(table(item.get("milestone")).get("title")):
-        return view.line(PUSHERS, named, "issue", 60)
+        return view.name(PUSHERS, named, "issue", 60)
     if item.get("rename"):
         mark = await visit.desk.marks.of(visit.repo, who)
         old, new = (view.line(mark, text(table(item["rename"]).get(name)), "issue") for name in ("from", "to"))

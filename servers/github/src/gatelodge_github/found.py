@@ -107,7 +107,7 @@ class Finder:
     def _code(self, item: Item, facts: Facts, mark: Mark) -> dict[str, Any]:
         return {
             "repo": facts.name,
-            "path": self._line(mark, text(item.get("path")), 500),
+            "path": self._view.name(mark, text(item.get("path")), self._kind.surface),
             "trust": str(mark.trust),
             "match": self._line(mark, _matched(item), 300),
         }

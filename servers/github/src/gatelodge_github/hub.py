@@ -78,6 +78,8 @@ class Hub:
         self.downloads = Downloads(self.hosts, settings.ca_file)
         self.offered: frozenset[str] = frozenset()
         """The tools that there are under these settings, for texts that name some."""
+        self.learn: Callable[[str, str], None] = lambda _name, _token: None
+        """Told each token before it is sent, with a name that its successors have too; masked is then what comes back."""
         self._cache = Cache(os.path.join(settings.state_path, "cache", "github.sqlite"), settings.cache_mb)
         self._own, self._accounts = credential, accounts or {}
         self._desks: OrderedDict[str, Desk] = OrderedDict()
@@ -126,7 +128,13 @@ class Hub:
         return Desk(api, Repositories(api, self.gate), Marks(api, self.settings.trusted_bots), pool)
 
     def _client(self, credential: Credential) -> Callable[[], Client]:
-        return lambda: Client(self.hosts, credential, self._policy, self._verify, writable=self.writable)
+        held = [self._own, *self._accounts.values()]
+        name = f"github token {next((at for at, one in enumerate(held) if one is credential), len(held))}"
+
+        def learn(token: str) -> None:
+            self.learn(name, token)
+
+        return lambda: Client(self.hosts, credential, self._policy, self._verify, learn, writable=self.writable)
 
     async def open(self, repo: str) -> Visit:
         """Begin an answer about a repository; the default one if none is named.

@@ -35,6 +35,11 @@ class Page:
     more: bool = False
     behind: Place = field(default_factory=Place)
 
+    @property
+    def end(self) -> Place:
+        """Where the next part begins, whatever of this one is shown."""
+        return self.items[-1][1] if self.items else self.behind
+
 
 async def rest(
     api: Api,

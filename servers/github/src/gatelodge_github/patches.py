@@ -10,7 +10,7 @@ from typing import Any
 from gatelodge_core.globs import Globs
 
 from gatelodge_github.data import text
-from gatelodge_github.view import fitting
+from gatelodge_github.view import fitting, one_line
 
 LEAST = 500
 """Bytes of a patch that are worth showing."""
@@ -41,8 +41,8 @@ class Changed:
     def of(cls, item: dict[str, Any]) -> Changed:
         """From GitHub's object."""
         return cls(
-            " ".join(text(item.get("filename")).split()),
-            " ".join(text(item.get("previous_filename")).split()),
+            text(item.get("filename")),
+            text(item.get("previous_filename")),
             text(item.get("status")) or "changed",
             _count(item.get("additions")),
             _count(item.get("deletions")),
@@ -50,9 +50,14 @@ class Changed:
         )
 
     @property
+    def name(self) -> str:
+        """Its path, as it can be shown."""
+        return one_line(self.path)
+
+    @property
     def line(self) -> str:
         """The file on one line."""
-        name = f"{self.was} -> {self.path}" if self.was else self.path
+        name = f"{one_line(self.was)} -> {self.name}" if self.was else self.name
         return f"{self.status}\t+{self.added} -{self.removed}\t{name}"
 
     @property
@@ -124,12 +129,12 @@ def _part(file: Changed, room: int) -> tuple[str, bool]:
     # A fence that nothing in the patch can close.
     fence = "`" * max(3, 1 + max((len(run) for run in _TICKS.findall(patch)), default=0))
     end = f"\n(cut: {_size(patch):,} of {_size(file.patch):,} bytes)" if cut else ""
-    return f"{file.path}\n{fence}diff\n{patch}\n{fence}{end}", cut
+    return f"{file.name}\n{fence}diff\n{patch}\n{fence}{end}", cut
 
 
 def _frame(file: Changed) -> int:
     """Bytes around a patch, at most."""
-    return _size(file.path) + 70
+    return _size(file.name) + 70
 
 
 def _share(sizes: Sequence[int], room: int) -> int:

@@ -65,7 +65,7 @@ class Diff:
         """
         if not change.patch:
             return -1
-        head = f"{change.path}{f' (from line {start + 1} of its patch)' if start else ''}"
+        head = f"{change.name}{f' (from line {start + 1} of its patch)' if start else ''}"
         left = self.room - self._used - _size(head) - 60
         if left < _LEAST and self.shown:
             return start

@@ -263,7 +263,7 @@ class _Reader:
             if not shown:
                 return ""
             line, start = node.get("line") or node.get("originalLine"), node.get("startLine")
-            where = f"{view.line(self._code, text(node.get('path')), 'diff')}:{f'{start}-' if start else ''}{line}"
+            where = f"{view.name(self._code, text(node.get('path')), 'diff')}:{f'{start}-' if start else ''}{line}"
             old = " of the old file" if node.get("diffSide") == "LEFT" else ""
             flags = [name for name, key in (("resolved", "isResolved"), ("outdated", "isOutdated")) if node.get(key)]
             lines = [f"thread on {where}{old}{' (' + ', '.join(flags) + ')' if flags else ''}"]

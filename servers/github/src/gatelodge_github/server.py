@@ -43,6 +43,7 @@ from gatelodge_github.tools.pulls import pulls
 from gatelodge_github.tools.releases import releases
 from gatelodge_github.tools.security import security
 from gatelodge_github.tools.writing import writing
+from gatelodge_github.trust.taint import Taint
 
 INSTRUCTIONS = (
     "GitHub: repositories, code, issues, pull requests, Actions. repo is owner/name{default}. Lists give a cursor to go "
@@ -144,6 +145,8 @@ def build(settings: GithubSettings, credential: Credential | None = None) -> Lod
         doubts=partial(doubts, hub),
         folded=True,
     )
+    hub.taint = Taint(keeper.flow)
+    hub.learn = keeper.cleanser.learn
 
     @asynccontextmanager
     async def life() -> AsyncGenerator[None]:
@@ -162,6 +165,8 @@ def build(settings: GithubSettings, credential: Credential | None = None) -> Lod
         states=keeper.states,
         profile=keeper.confined(profile(settings, hub, files)),
         start=keeper.start,
+        cleanser=keeper.cleanser,
         hidden=keeper.hidden,
         life=life,
+        replicas=keeper.replicas,
     )

@@ -7,6 +7,7 @@ author's trust stands beside it. What lockdown withholds is counted and said.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
@@ -48,6 +49,8 @@ Surface = Literal[
 _FILTERED = frozenset({"issue", "pull", "comment", "review", "file", "diff"})
 Lockdown = Literal["label", "filter", "strict"]
 WITHHELD = "(withheld by lockdown)"
+_BREAKS = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
+"""What ends a line, or a cell of one."""
 
 
 class View:
@@ -94,6 +97,14 @@ class View:
         self._showing(mark)
         # Made visible before it is cut: hidden characters take ten times their room.
         line = " ".join(visible(self._seen(text[: 4 * size]))[0].split())
+        return line if len(line) <= size else line[: size - 1] + "…"
+
+    def name(self, mark: Mark, name: str, surface: Surface, size: int = 4096) -> str:
+        """A name, such as a path or a branch, so that it can be given back as it is shown: nothing in it is Markdown."""
+        if not self.admits(mark, surface):
+            return WITHHELD
+        self._showing(mark)
+        line = one_line(name[: size + 1])
         return line if len(line) <= size else line[: size - 1] + "…"
 
     def text(self, mark: Mark, text: str, source: str, surface: Surface, *, markdown: bool = True) -> str:
@@ -209,7 +220,12 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(str(item) for item in cast("list[object]", value))
-    return " ".join(str(value).split())
+    return _BREAKS.sub(" ", str(value))
+
+
+def one_line(name: str) -> str:
+    """A name exactly as it is, but for what hides in it or would end its line."""
+    return _BREAKS.sub(lambda match: f"⟦U+{ord(match[0]):04X}⟧", visible(name)[0])
 
 
 def fitting(text: str, room: int, *, markdown: bool = False) -> tuple[str, bool]:

@@ -170,6 +170,7 @@ def build(settings: PostgresSettings) -> Lodge[Sources]:
         profile=keeper.confined(profile(settings, reached)),
         start=keeper.start,
         hidden=keeper.hidden,
+        replicas=keeper.replicas,
         life=life,
         watch=listing.watch_table,
         lists=listing,

@@ -112,5 +112,6 @@ def build(settings: WebsearchSettings, web: Web | None = None) -> Lodge[Web]:
         profile=keeper.confined(profile(settings)),
         start=keeper.start,
         hidden=keeper.hidden,
+        replicas=keeper.replicas,
         life=life,
     )

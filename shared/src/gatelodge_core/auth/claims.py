@@ -44,8 +44,8 @@ class Grant:
     Args:
         principal: Who presents it.
         expires: When it ends, in seconds since 1970; infinite if the issuer, asked, didn't say.
-        identifiers: Under which names it may be on the list of what was revoked: the token, its subject, and its
-            subject with its client.
+        identifiers: Under which names it may be on the list of what was revoked: the token, if it was signed and has
+            an id; its subject; its subject with its client.
     """
 
     principal: Principal
@@ -81,8 +81,9 @@ def grant(
     client = _name(claims, "client_id") or _name(claims, "azp")
     # Encoded, so that no choice of names makes two callers one.
     user = f"{rules.issuer}|{_encoded(subject)}"
-    principal = Principal("oauth", f"{user}|{_encoded(client)}", _scopes(claims))
-    token = _name(claims, "jti")
+    # The id of a token that can't be read may be the token itself: then it belongs in no journal and no list.
+    token = "" if asked else _name(claims, "jti")
+    principal = Principal("oauth", f"{user}|{_encoded(client)}", _scopes(claims), via=token)
     identifiers = (*([f"jti:{rules.issuer}|{_encoded(token)}"] if token else []), f"oauth:{user}", str(principal))
     return Grant(principal, expires, identifiers)
 

@@ -25,7 +25,17 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class IssuerError(Exception):
-    """The authorization server couldn't be asked, or said nothing that can be used. The text is for the log."""
+    """The authorization server couldn't be asked, or said nothing that can be used.
+
+    Args:
+        text: For the log.
+        status: Of its answer; 0 if there was none.
+        code: The error that it named (RFC 6749, section 5.2), if it did.
+    """
+
+    def __init__(self, text: str, status: int = 0, code: str = "") -> None:
+        super().__init__(text)
+        self.status, self.code = status, code
 
 
 def is_secure(url: str) -> bool:
@@ -129,7 +139,7 @@ class Issuer:
         except EgressError as error:
             raise IssuerError(f"{url}: {error.code}: {error.message}") from None
         if answer.status != 200:
-            raise IssuerError(f"{url}: status {answer.status}")
+            raise IssuerError(f"{url}: status {answer.status}", answer.status)
         return answer.body
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> JsonObject:
@@ -141,13 +151,16 @@ class Issuer:
         kinds = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
         try:
             answer = await self._egress.post(url, content, headers={**headers, **kinds})
-            if answer.status != 200:
-                raise IssuerError(f"{url}: status {answer.status}")
-            return read_object(answer.body)
         except EgressError as error:
             raise IssuerError(f"{url}: {error.code}: {error.message}") from None
+        try:
+            found = read_object(answer.body)
         except DocumentError as error:
-            raise IssuerError(f"{url}: {error}") from None
+            raise IssuerError(f"{url}: status {answer.status}, {error}", answer.status) from None
+        if answer.status != 200:
+            # Not in the log: it was written elsewhere, and may hold what we sent.
+            raise IssuerError(f"{url}: status {answer.status}", answer.status, str(found.get("error", "")))
+        return found
 
     async def _discover(self) -> JsonObject:
         reasons: list[str] = []

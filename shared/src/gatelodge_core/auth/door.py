@@ -8,6 +8,7 @@ that nothing behind can send it on. Sources: RFC 6750, RFC 9728.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, urlsplit
@@ -127,7 +128,7 @@ class Door:
 
     async def _refuse(self, send: Send, error: Unauthenticated) -> None:
         if error.unavailable:
-            wait = str(max(1, round(error.unavailable))).encode()
+            wait = str(math.ceil(error.unavailable)).encode()
             await _say(send, 503, {"error": "authentication is not available now"}, [(b"retry-after", wait)])
             return
         challenge = self._challenge(error.error, error.description if error.error else "", " ".join(self._scopes[:1]))

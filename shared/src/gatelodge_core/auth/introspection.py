@@ -29,12 +29,16 @@ GOOD_SECONDS = 60
 BAD_SECONDS = 10
 CACHED = 4096
 """Tokens that are remembered as good, and as many as bad: made-up ones must not push out the others."""
+ENDED_SECONDS = 3600
+"""How long it is remembered that a token had an end, which has passed: longer than a call may take."""
 AT_ONCE = 16
 """Questions to the issuer at once."""
 MAX_PENDING = 256
 """Tokens that may wait for an answer; with more, those beyond are told to come back."""
 DOWN_SECONDS = 1
 """How long nothing is asked after a question that failed."""
+
+_NOT_THERE = frozenset({0, 404, 410})
 
 Ask = Callable[[str], Awaitable[JsonObject]]
 
@@ -55,8 +59,9 @@ def asking(issuer: Issuer, url: str, client: str, secret: str) -> Ask:
         content = urlencode({"token": token, "token_type_hint": "access_token"}).encode()
         try:
             return await issuer.post(url or await issuer.endpoint("introspection_endpoint"), content, headers)
-        except IssuerError:
-            issuer.forget()
+        except IssuerError as error:
+            if error.status in _NOT_THERE:
+                issuer.forget()
             raise
 
     return ask
@@ -81,10 +86,14 @@ class Introspection:
         self._now = now
         self._good = Recent[Grant](CACHED)
         self._bad = Recent[Unauthenticated](CACHED)
+        self._ends = Recent[float](CACHED)
         self._free = asyncio.Semaphore(AT_ONCE)
         self._pending: dict[bytes, asyncio.Task[Grant | Unauthenticated]] = {}
-        self._asked = 0.0
+        self._failed = 0.0
         self._answered: bool | None = None
+        self._doubted = False
+        self._probe = b""
+        self._logged = 0.0
 
     def takes(self, token: str) -> bool:
         """Every token: what the issuer gives out may look like anything."""
@@ -103,19 +112,20 @@ class Introspection:
             found = await self._answer(known, token)
         if isinstance(found, Unauthenticated):
             # A new one each time: raising one again would make its traceback longer and longer.
-            raise Unauthenticated(found.description, found.error, found.unavailable)
+            raise Unauthenticated(found.description, found.error, found.unavailable, withdrawn=found.withdrawn)
         await check_revoked(self._revoked, found)
         return found.principal
 
     def ready(self) -> list[str]:
         """Why no token can be judged now.
 
-        While that is so, and before the first question, the issuer is asked about a token that never was: a server that
-        nobody is sent to must find out when that is over.
+        While that is so or in doubt, and before the first question, the issuer is asked about a token that never was: a
+        server that nobody is sent to must find out when that is over.
         """
-        if not self._answered and not self._pending and not self._resting():
+        if (self._doubted or not self._answered) and self._probe not in self._pending and not self._resting():
             probe = secrets.token_urlsafe(32)
-            self._begin(fingerprint(probe), probe)
+            self._probe = fingerprint(probe)
+            self._begin(self._probe, probe)
         return [] if self._answered else ["the authorization server doesn't answer questions about tokens"]
 
     async def aclose(self) -> None:
@@ -126,7 +136,7 @@ class Introspection:
                 await task
 
     def _resting(self) -> bool:
-        return self._answered is False and abs(self._now() - self._asked) < DOWN_SECONDS
+        return self._answered is False and abs(self._now() - self._failed) < DOWN_SECONDS
 
     async def _answer(self, known: bytes, token: str) -> Grant | Unauthenticated:
         task = self._pending.get(known)
@@ -151,22 +161,44 @@ class Introspection:
                 answer = await self._ask(token)
                 active = answer.get("active")
                 if not isinstance(active, bool):
-                    raise IssuerError("its answer doesn't say whether the token is active")
+                    raise IssuerError("its answer doesn't say whether the token is active", 200)
+            except IssuerError as error:
+                return self._unanswered(known, error)
             except Exception as error:
-                self._asked, self._answered = self._now(), False
-                if isinstance(error, IssuerError):
-                    logger.error("introspection: %s", error)  # noqa: TRY400 - the message says it all
-                else:
-                    logger.exception("introspection")
-                return Unauthenticated("the issuer can't be asked now", unavailable=DOWN_SECONDS)
-        self._answered = True
+                # Whoever waits is told that the issuer can't be asked, whatever went wrong.
+                logger.exception("introspection")
+                return self._unanswered(known, IssuerError(type(error).__name__))
+        self._answered, self._doubted = True, False
         now = self._now()
         try:
             if not active:
-                raise Unauthenticated("the token is not, or no more, valid")
+                # The issuer doesn't say why; it was taken back, unless its time is simply over.
+                over = self._ends.get(known, now)
+                raise Unauthenticated("the token is not, or no more, valid", withdrawn=over is None or now < over)
             found = grant(answer, self._rules, now, asked=True)
         except Unauthenticated as refused:
             self._bad.put(known, refused, now + BAD_SECONDS)
             return refused
         self._good.put(known, found, min(found.expires, now + GOOD_SECONDS))
+        self._ends.put(known, found.expires, found.expires + ENDED_SECONDS)
         return found
+
+    def _unanswered(self, known: bytes, error: IssuerError) -> Unauthenticated:
+        """What a question that failed means for its token, and for the others.
+
+        Callers choose what is asked about, so an answer that is none says nothing about the next question; but we look.
+        """
+        if self._now() - self._logged >= DOWN_SECONDS:
+            self._logged = self._now()
+            logger.error("introspection: %s", error)
+        if error.status == 400 and error.code not in ("invalid_client", "unauthorized_client"):
+            # Some issuers refuse so what they didn't make, or what is no matter of this endpoint.
+            self._answered, self._doubted = True, False
+            refused = Unauthenticated("the issuer does not know that token")
+            self._bad.put(known, refused, self._now() + BAD_SECONDS)
+            return refused
+        if error.status and known != self._probe:
+            self._doubted = True
+        else:
+            self._failed, self._answered = self._now(), False
+        return Unauthenticated("the issuer can't be asked now", unavailable=DOWN_SECONDS)

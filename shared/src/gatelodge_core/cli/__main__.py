@@ -19,6 +19,10 @@ COMMANDS = {
         "gatelodge_core.cli.keys",
         "Make, list, rotate and revoke API keys, by which callers over HTTP are known.",
     ),
+    "revoke": (
+        "gatelodge_core.cli.revoke",
+        "Take back a key, a token, or all that a caller holds, on all replicas.",
+    ),
     "policy": ("gatelodge_core.cli.policy", "Show the policy, and test what it says of a call."),
 }
 USAGE_ERROR = 2

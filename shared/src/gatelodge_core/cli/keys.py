@@ -7,6 +7,7 @@ A key is shown once, on standard output, when it is made; what is said about it 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import re
@@ -17,8 +18,11 @@ from typing import Any, NoReturn
 
 from gatelodge_core.auth.keyfile import KeyFile
 from gatelodge_core.auth.keyrecords import NAME, TOOL, Grant, Key, issue
+from gatelodge_core.cli.sharing import opened
 from gatelodge_core.errors import GatelodgeError, SettingsError
 from gatelodge_core.settings import PREFIX, SERVERS, LodgeSettings
+from gatelodge_core.store.errors import StoreError
+from gatelodge_core.store.revocations import Revocations
 
 DONE, NOT_THERE, USAGE = 0, 1, 2
 EXIT = "exit status: 0 done, 1 there is no such live key, 2 wrong usage, or the keys can't be used"
@@ -104,6 +108,8 @@ def _revoke(file: KeyFile, given: argparse.Namespace) -> None:
         for key in live:
             keys[keys.index(key)] = key.model_copy(update={"revoked": now})
         others = [key.id for key in keys if key.name == found[0].name and key.state(now) == "live"]
+    # Those revoked before, too: the store may not have been told.
+    _tell_store(given, [key for key in keys if key.id in {item.id for item in found}], now)
     if given.json:
         print(json.dumps({"revoked": [key.id for key in live]}))
         return
@@ -116,6 +122,29 @@ def _revoke(file: KeyFile, given: argparse.Namespace) -> None:
         print(
             f"{found[0].name} still has {', '.join(others)}; all at once: gatelodge keys revoke --name {found[0].name}"
         )
+
+
+def _tell_store(given: argparse.Namespace, revoked: Sequence[Key], now: datetime) -> None:
+    """Have replicas know that don't share the file, where there is a store for that.
+
+    Raises:
+        SettingsError: It can't be told.
+    """
+    settings: LodgeSettings = given.settings
+    if not settings.store_url.get_secret_value():
+        return
+
+    async def tell() -> None:
+        async with opened(settings) as store:
+            for key in revoked:
+                left = (key.expires - now).total_seconds() if key.expires else _LONGEST.total_seconds()
+                await Revocations(store).revoke(f"key-id:{key.id}", max(left, 1))
+
+    try:
+        asyncio.run(tell())
+    except StoreError as error:
+        ids = ", ".join(key.id for key in revoked)
+        raise SettingsError(f"{ids}: revoked in the file, but {error}; run the same command again") from None
 
 
 def _list(file: KeyFile, given: argparse.Namespace) -> None:
@@ -201,7 +230,7 @@ def _file(given: argparse.Namespace) -> KeyFile:
     flags = [("--state-dir", given.state_dir), ("--keys-file", given.keys_file), ("--config", given.config)]
     settings = _Settings.load([part for name, value in flags if value for part in (name, value)])
     file = KeyFile(settings.keys_path, settings.key_pepper.get_secret_value())
-    given.shown = file.path
+    given.shown, given.settings = file.path, settings
     return file
 
 

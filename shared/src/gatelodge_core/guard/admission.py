@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import anyio.to_thread
 from mcp.shared.exceptions import MCPError
@@ -22,7 +20,9 @@ from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import MISSING_SCOPE, Call, Doubt, Next, Outcome, Subject
 from gatelodge_core.guard.cleansing import LARGE
 from gatelodge_core.guard.policy import Policy, Verdict, stricter
-from gatelodge_core.store.approvals import TTL_SECONDS, Approvals, StoreError
+from gatelodge_core.store.approvals import TTL_SECONDS
+from gatelodge_core.store.approving import ApprovalBook
+from gatelodge_core.store.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class AdmissionStep:
         self,
         server: str,
         policy: Policy,
-        approvals: Approvals,
+        approvals: ApprovalBook,
         subjects: Callable[[Call], Awaitable[list[Subject]]],
         effect: Callable[[Call], Awaitable[str]],
         clean: Callable[[str], str] = str,
@@ -136,19 +136,18 @@ class AdmissionStep:
                 bound = binding(call, self._server)
                 if channel.answer is None:
                     call.notes["confirmation"] = "asked"
-                    nonce = f"{secrets.token_hex(16)}.{bound}"
+                    nonce = f"{await self._approvals.nonce()}.{bound}"
                     return Outcome(channel.question(await self._message(call, verdict), nonce))
                 nonce, yes = channel.answer
                 if not nonce.endswith(f".{bound}"):
                     return self._refuse(call, "not_asked", "this answer belongs to another call.", "replay")
-                fresh = await anyio.to_thread.run_sync(self._approvals.spend_once, nonce)
-                if not fresh:
+                if not await self._approvals.spend_once(nonce):
                     return self._refuse(call, "already_answered", "this confirmation was used before.", "replay")
                 state = "approved" if yes else "declined"
             elif channel.can_ask:
                 state = "approved" if await channel.ask(await self._message(call, verdict)) else "declined"
             else:
-                state = await anyio.to_thread.run_sync(self._approvals.spend, binding(call, self._server))
+                state = await self._approvals.spend(binding(call, self._server))
         except StoreError as error:
             logger.error("refused a call: %s", error)  # noqa: TRY400 - the message is all there is to say
             raise MCPError(INTERNAL_ERROR, "approvals_unavailable: the call was not made.") from None
@@ -160,16 +159,15 @@ class AdmissionStep:
         return await self._park(call, verdict)
 
     async def _park(self, call: Call, verdict: Verdict) -> Outcome:
-        park = partial(
-            self._approvals.park,
-            binding(call, self._server),
-            server=self._server,
-            principal=str(call.principal),
-            name=call.name,
-            effect=await self._full_effect(call),
-        )
+        effect = await self._full_effect(call)
         try:
-            approval = await anyio.to_thread.run_sync(park)
+            approval = await self._approvals.park(
+                binding(call, self._server),
+                server=self._server,
+                principal=str(call.principal),
+                name=call.name,
+                effect=effect,
+            )
         except StoreError as error:
             return self._refuse(call, "approvals_unavailable", f"{error}.", verdict.why)
         text = (

@@ -76,7 +76,7 @@ class Auditor:
         finally:
             if INTENT not in call.notes:
                 # A flood of refused calls must not become a flood of syncs: its records are made durable together.
-                await self._refused(call, wait=call.notes.get("refusal") != "over_limit")
+                await self._refused(call, wait=call.notes.get("refusal") not in ("over_limit", "store_unavailable"))
 
     async def inner(self, call: Call, way: Next) -> Walked:
         """Record, walk on, record.

@@ -57,6 +57,12 @@ class Cleanser:
         self._guard_masks = guard_masks
         self._short = lru_cache(maxsize=512)(self._text)
 
+    def learn(self, name: str, value: str) -> None:
+        """Mask from now on a secret that the process came to hold while it runs; see `Redactor.learn`."""
+        if self._redactor.learn(name, value):
+            # What is being cleansed in another thread ends up in the old one.
+            self._short = lru_cache(maxsize=512)(self._text)
+
     def text(self, value: str) -> str:
         """A text for a log, a question or the journal: hidden characters visible, secrets masked."""
         # Names and claims come again with every call.

@@ -1,7 +1,8 @@
 """The limits step: rate, concurrency, time and size, per principal and per tool. Everything is bounded.
 
 Over a limit the answer comes at once, with the time to wait (429 and Retry-After on HTTP); the queue in front of the
-concurrency limit is short, so that nobody waits long for a refusal.
+concurrency limit is short, so that nobody waits long for a refusal. Replicas share the rates, by a store; how many calls run
+at once is each one's own affair, since it is that one's memory that they take.
 """
 
 from __future__ import annotations
@@ -17,11 +18,17 @@ import anyio
 from mcp.shared.exceptions import MCPError
 
 from gatelodge_core.guard.call import CLEAN, FORM, Call, Next, Outcome
+from gatelodge_core.store.errors import StoreError
+from gatelodge_core.store.rates import Rate, SharedRates
 
 OVER_LIMIT = -32029
 """JSON-RPC code of a refused call; from the range that JSON-RPC leaves to servers."""
 DEADLINE = "deadline"
 """Note on a call: the monotonic time at which it is stopped."""
+BARRED_SECONDS = 1.0
+"""For how long, at most, replicas' refusal is taken for the next one without asking again."""
+STORE_SECONDS = 2.0
+"""After which time a caller is told to try again while a shared store does not answer."""
 MAX_KEYS = 4096
 """Callers and tools whose use is remembered; the longest idle is forgotten first."""
 
@@ -57,11 +64,29 @@ class LimitError(MCPError):
         wait: Seconds after which it may go through.
     """
 
+    code_word = "over_limit"
+
     def __init__(self, what: str, wait: float) -> None:
         self.wait = wait
         super().__init__(
-            OVER_LIMIT, f"over_limit: {what}. Try again in {wait:.1f} s.", {"retry_after_ms": math.ceil(wait * 1000)}
+            OVER_LIMIT,
+            f"{self.code_word}: {what}. Try again in {wait:.1f} s.",
+            {"retry_after_ms": math.ceil(wait * 1000)},
         )
+
+
+class UnavailableError(LimitError):
+    """A call that isn't made since what it rests on does not answer.
+
+    Args:
+        what: In words.
+        wait: Seconds after which it may go through.
+    """
+
+    code_word = "store_unavailable"
+
+    def __init__(self, what: str, wait: float = STORE_SECONDS) -> None:
+        super().__init__(what, wait)
 
 
 @dataclass(slots=True)
@@ -89,6 +114,8 @@ class _Use:
     """Calls that run or wait."""
     quota: _Bucket | None = None
     """For a principal with a number of calls a minute of its own."""
+    barred: tuple[float, str] = (0.0, "")
+    """Until when replicas together have no call for it, and by which limit."""
 
 
 class LimitStep:
@@ -97,11 +124,15 @@ class LimitStep:
     Args:
         limits: How much one may use.
         clock: Seconds, growing.
+        shared: The rates of all replicas together; None where there is but one.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limits: Limits, clock: Callable[[], float] = time.monotonic, shared: SharedRates | None = None
+    ) -> None:
         self._limits = limits
         self._clock = clock
+        self._shared = shared
         self._uses: OrderedDict[str, _Use] = OrderedDict()
 
     async def __call__(self, call: Call, way: Next) -> Outcome:
@@ -109,6 +140,7 @@ class LimitStep:
 
         Raises:
             LimitError: Over the rate, or the queue is full.
+            UnavailableError: The rates of all replicas can't be found out.
             MCPError: The call took too long, and isn't a tool's.
         """
         limits = self._limits
@@ -123,6 +155,8 @@ class LimitStep:
             raise LimitError(f"{use.inside} calls run or wait", 1.0)
         use.inside += 1
         try:
+            if self._shared is not None:
+                await self._take_shared(self._shared, use, call)
             async with tool, use.slots:
                 return self._sized(call, await self._timed(call, way))
         finally:
@@ -168,6 +202,8 @@ class LimitStep:
         """Take a token, of both buckets or of none."""
         now = self._clock()
         limits, bucket = self._limits, use.bucket
+        if (wait := use.barred[0] - now) > 0:
+            raise LimitError(use.barred[1], wait)
         if wait := bucket.missing(now, limits.per_second, limits.burst):
             raise LimitError("too many calls", wait)
         if per_minute:
@@ -176,6 +212,31 @@ class LimitStep:
                 raise LimitError(f"this caller has {per_minute} calls a minute", wait)
             quota.level -= 1
         bucket.level -= 1
+
+    async def _take_shared(self, shared: SharedRates, use: _Use, call: Call) -> None:
+        """Take a token of all replicas' buckets. What has been taken here is given back if there is none."""
+        limits, per_minute = self._limits, call.principal.per_minute
+        rates = [Rate(limits.per_second, limits.burst)]
+        if per_minute:
+            rates.append(Rate(per_minute / 60, per_minute))
+        try:
+            refusal = await shared.take(str(call.principal), rates)
+        except StoreError as error:
+            self._give_back(use)
+            call.notes["refusal"] = "store_unavailable"
+            raise UnavailableError(str(error)) from None
+        if refusal is None:
+            return
+        self._give_back(use)
+        what = f"this caller has {per_minute} calls a minute" if refusal.which else "too many calls"
+        # Until then a flood ends here, and never reaches the store.
+        use.barred = (self._clock() + min(refusal.wait, BARRED_SECONDS), what)
+        raise LimitError(what, refusal.wait)
+
+    def _give_back(self, use: _Use) -> None:
+        use.bucket.level += 1
+        if use.quota is not None:
+            use.quota.level += 1
 
 
 def size_of(value: object, enough: float = math.inf) -> int:

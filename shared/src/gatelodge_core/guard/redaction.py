@@ -17,6 +17,7 @@ import html
 import itertools
 import json
 import re
+import threading
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
@@ -94,10 +95,37 @@ class Redactor:
     def __init__(self, held: Iterable[tuple[str, str]] = (), pii: PiiMode = "off", shapes: bool = True) -> None:
         self._pii: PiiMode = pii
         self._shapes = shapes
+        self._held = list(held)
+        self._learned: dict[str, tuple[str, ...]] = {}
+        self._learning = threading.Lock()
+        self.too_short: tuple[str, ...] = ()
+        """Names of held secrets that are too short to be looked for; empty ones are among them."""
+        self._prepare()
+
+    def learn(self, name: str, value: str) -> bool:
+        """Look from now on for a secret that the process came to hold while it runs, such as a new token.
+
+        Args:
+            name: What it is. Of one name the last two values are looked for.
+            value: The secret. White space around it is ignored.
+
+        Returns:
+            Whether it wasn't looked for before.
+        """
+        with self._learning:
+            known = self._learned.get(name, ())
+            if (name, value) in self._held or value in known:
+                return False
+            self._learned[name] = (*known[-1:], value)
+            self._prepare()
+            return True
+
+    def _prepare(self) -> None:
+        """What is looked for, from what is held. Each attribute is replaced as a whole: other threads are reading."""
         literals: dict[str, str] = {}
-        self._patterns: list[tuple[re.Pattern[str], str]] = []
+        patterns: list[tuple[re.Pattern[str], str]] = []
         short: list[str] = []
-        for name, value in held:
+        for name, value in [*self._held, *((name, one) for name, many in self._learned.items() for one in many)]:
             secret = value.strip()
             if len(secret) < MIN_HELD:
                 short.append(name)
@@ -106,11 +134,11 @@ class Redactor:
             for form in _forms(secret):
                 literals.setdefault(form, kind)
             if re.search(r"[^A-Za-z0-9]", secret):
-                self._patterns.append((_url_encoded(secret), kind))
+                patterns.append((_url_encoded(secret), kind))
         self._literals = tuple(literals.items())
+        self._patterns = tuple(patterns)
         self._numbers = frozenset(form for form in literals if form.isdigit())
-        self.too_short: tuple[str, ...] = tuple(short)
-        """Names of held secrets that are too short to be looked for; empty ones are among them."""
+        self.too_short = tuple(short)
 
     def quiet(self, form: str) -> bool:
         """A quick look at a value in the form of compact JSON: True if `value` would find nothing in it.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gatelodge_core.declare import Declarations
+    from gatelodge_core.guard.cleansing import Cleanser
     from gatelodge_core.launch.http import HttpOptions
     from gatelodge_core.server import Lodge
     from gatelodge_core.settings import LodgeSettings
@@ -93,14 +94,14 @@ def _run(program: Program, settings: LodgeSettings) -> None:
     from gatelodge_core.keeper import cleanser_of  # noqa: PLC0415
     from gatelodge_core.launch.process import run  # noqa: PLC0415
 
-    def cleanse_logs() -> None:
+    def cleanse_logs(cleanser: Cleanser) -> None:
         for handler in logging.getLogger().handlers:
-            handler.setFormatter(CleanFormatter(form, cleanser_of(settings)))
+            handler.setFormatter(CleanFormatter(form, cleanser))
 
-    cleanse_logs()
+    cleanse_logs(cleanser_of(settings))
     lodge = build(settings)
     # A server may have found a secret of its own, such as a token in a keyring, and added it to the settings.
-    cleanse_logs()
+    cleanse_logs(lodge.cleanser or cleanser_of(settings))
 
     gc.enable()
     run(lodge, wire, _http(settings, lodge), require_sandbox=settings.require_sandbox)

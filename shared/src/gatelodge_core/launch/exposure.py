@@ -7,6 +7,7 @@ be called in secret (TLS, its own or a proxy's).
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,7 @@ from gatelodge_core.settings import LodgeSettings
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _LOCAL = frozenset(LOOPBACK_NAMES)
+_ORIGIN = re.compile(r"https?://[^\s/?#@*\\]+", re.IGNORECASE)
 _ALONE = "\nFor this machine alone, listen on loopback: --http 127.0.0.1:8000, without --public-url and --behind-proxy."
 
 
@@ -131,14 +133,14 @@ def _exposed(settings: LodgeSettings, public: str) -> list[str]:
     found: list[str] = []
     if settings.auth == "none":
         found.append("others can reach it, so it must know its callers: set --auth keys, oauth or both")
-    if not public and not settings.allowed_hosts:
+    if not settings.public_url and not settings.allowed_hosts:
         found.append("it must know its own name, or any web page could call it: set --public-url (or --allowed-hosts)")
     if not settings.tls_cert and not settings.behind_proxy:
         found.append(
             "credentials would cross the network in the clear: set --tls-cert and --tls-key, or, where a proxy ends TLS, "
             "--behind-proxy with the proxy's address"
         )
-    if settings.public_url.startswith("http://") and public not in _LOCAL:
+    if settings.public_url.lower().startswith("http://") and public not in _LOCAL:
         found.append("--public-url: write https://")
     return found
 
@@ -150,10 +152,11 @@ def _names(settings: LodgeSettings) -> list[str]:
         for name in settings.allowed_hosts
         if not name or any(char in name for char in "*/?#@ ")
     ]
-    for origin in settings.allowed_origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.netloc or "*" in origin or parts.path or "@" in origin:
-            found.append(f"--allowed-origins {origin[:60]!r}: write a web page's origin, such as https://app.example")
+    found += [
+        f"--allowed-origins {origin[:60]!r}: write a web page's origin, such as https://app.example"
+        for origin in settings.allowed_origins
+        if not _ORIGIN.fullmatch(origin)
+    ]
     return found
 
 

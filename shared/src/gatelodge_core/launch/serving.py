@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from gatelodge_core.auth.building import judges
 from gatelodge_core.auth.door import Door
+from gatelodge_core.errors import SettingsError
 from gatelodge_core.launch.aside import ON, metrics_address
 from gatelodge_core.launch.exposure import judged
 from gatelodge_core.launch.http import HttpOptions
@@ -32,6 +33,11 @@ def options(settings: LodgeSettings, lodge: Lodge[object]) -> HttpOptions:
         SettingsError: It can't be served safely, or what knows its callers can't be used.
     """
     exposure = judged(settings, MCP_PATH)
+    if settings.store_url.get_secret_value() and not lodge.replicas.seals:
+        raise SettingsError(
+            "GATELODGE_STORE_URL is for replicas, and these must open each other's questions: set GATELODGE_STATE_KEY, "
+            "the same for all of them (openssl rand -hex 32)"
+        )
     host = f"[{exposure.host}]" if ":" in exposure.host else exposure.host
     usual = HttpOptions(
         f"{host}:{exposure.port}",
@@ -53,7 +59,9 @@ def options(settings: LodgeSettings, lodge: Lodge[object]) -> HttpOptions:
     )
     if exposure.auth == "none":
         return usual
-    found = judges(settings, resource=exposure.resource, keys=exposure.keys, oauth=exposure.oauth)
+    found = judges(
+        settings, resource=exposure.resource, keys=exposure.keys, oauth=exposure.oauth, revoked=lodge.replicas.revoked
+    )
     server = lodge.identity.server
     scopes = sorted({tool.nature.scope(server) for tool in lodge.declarations.tools.values()} | {f"{server}:read"})
 

@@ -55,14 +55,17 @@ class Profile(NamedTuple):
         """The same, for a server over HTTP; its socket must be bound before."""
         return self._replace(listening=True)
 
-    def reaching(self, ports: Iterable[int], read: Iterable[str] = ()) -> Profile:
+    def reaching(self, ports: Iterable[int], read: Iterable[str] = (), *, named: bool = True) -> Profile:
         """The same, for a server that also asks others on the network, such as an authorization server or a store.
 
         Args:
             ports: TCP ports of theirs.
             read: Files it needs for that, such as certificate authorities.
+            named: Whether they are known by name, and by certificates; otherwise by a plain address of this machine.
         """
         wanted = tuple(ports)
+        if wanted and not named:
+            return self._replace(connect=tuple(sorted({*self.connect, *wanted})), read=(*self.read, *read))
         if not wanted:
             return self._replace(read=(*self.read, *read))
         connect = tuple(sorted({*self.connect, *wanted, _DNS_PORT}))

@@ -1,1 +1,1 @@
-"""State that outlives a call: on one machine, a SQLite file."""
+"""State that outlives a call: on one machine a SQLite file, for replicas a Valkey or Redis."""

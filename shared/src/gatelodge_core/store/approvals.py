@@ -16,7 +16,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal
 
-from gatelodge_core.errors import GatelodgeError
+from gatelodge_core.store.errors import StoreError
 
 TTL_SECONDS = 600
 MAX_OPEN = 200
@@ -34,10 +34,6 @@ CREATE TABLE IF NOT EXISTS approvals (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS approvals_binding ON approvals (binding, state);
 """
-
-
-class StoreError(GatelodgeError):
-    """The store can't be used; what depends on it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +113,17 @@ class Approvals:
                 if count >= MAX_OPEN:
                     connection.execute("ROLLBACK")
                     raise StoreError(f"{MAX_OPEN} calls wait for approval already; approve or decline some first")
-                row = (_code(), binding, server, principal, name, effect[:MAX_EFFECT], "parked", now, now + TTL_SECONDS)
+                row = (
+                    new_code(),
+                    binding,
+                    server,
+                    principal,
+                    name,
+                    effect[:MAX_EFFECT],
+                    "parked",
+                    now,
+                    now + TTL_SECONDS,
+                )
                 connection.execute("INSERT INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             connection.execute("COMMIT")
         return _approval(row)
@@ -167,7 +173,7 @@ def _approval(row: tuple[str, str, str, str, str, str, State, float, float]) -> 
     return Approval(code, binding, server, principal, name, effect, state, expires)
 
 
-def _code() -> str:
+def new_code() -> str:
     """About 38 bits, in two groups: unguessable within its ten minutes, and short enough to type."""
     letters = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     return f"{letters[:4]}-{letters[4:]}"

@@ -18,6 +18,8 @@ from gatelodge_github.credentials.secret import Guarded, Sealed, checked, digest
 _LOG = logging.getLogger(__name__)
 _TOKEN_BYTES = 4096
 _LONGEST_WAIT = 3600.0
+_REPLACED = "If another file was put in its place, a confined server can't read it: write into the same file, or start it again."
+"""Landlock's rules hold for files, not for their names (landlock(7))."""
 
 Stamp = tuple[int, int, int, int, int]
 """What changes when a file does, its permissions included."""
@@ -95,7 +97,7 @@ class FileCredential(Guarded):
 
     `kind` and `digest` are those of the token that was read last, so they change with it. A file that is gone, empty,
     or open to others is an error at the next call, not a reason to go on with what it held. After confinement the
-    file stays readable only if the profile names `path`.
+    file stays readable only if the profile names `path`, and until another one is put in its place.
 
     Args:
         path: Of the file; ``~`` is expanded.
@@ -164,7 +166,7 @@ class FileCredential(Guarded):
             try:
                 self._held, self._stale = self._read(), False
             except SettingsError as error:
-                complaint = str(error)
+                complaint = f"{error}. {_REPLACED}"
             if complaint and complaint != self._complaint:
                 _LOG.error("%s", complaint)
             self._complaint = complaint

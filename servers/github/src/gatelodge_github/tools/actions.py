@@ -71,7 +71,7 @@ async def list_runs(
         at_most=page.at_most,
         more=page.more,
         question=question,
-        behind=page.items[-1][1] if page.items else page.behind,
+        behind=page.end,
     )
 
 
@@ -80,7 +80,7 @@ def _run(visit: Visit, mark: Mark, run: dict[str, Any]) -> dict[str, Any]:
         "id": run.get("id"),
         "workflow": visit.view.line(mark, runs.workflow(run), "log", 80),
         "result": runs.result(run),
-        "branch": visit.view.line(mark, text(run.get("head_branch")), "log", 100),
+        "branch": visit.view.name(mark, text(run.get("head_branch")), "log", 250),
         "event": run.get("event"),
         "actor": text(table(run.get("actor")).get("login")),
         "attempt": run.get("run_attempt") or 1,

@@ -21,7 +21,7 @@ from gatelodge_github.hints import advising
 from gatelodge_github.hub import Hub, Visit
 from gatelodge_github.transport.request import RAW
 from gatelodge_github.trust.marks import Mark
-from gatelodge_github.view import BUDGET
+from gatelodge_github.view import BUDGET, one_line
 from gatelodge_github.windows import Window
 
 files = Declarations[Hub]()
@@ -68,12 +68,12 @@ class _Shown:
     def __init__(self, visit: Visit, path: str, ref: str, window: Window) -> None:
         self.visit, self.window = visit, window
         self.mark = Mark("", visit.facts.file_trust(ref))
-        self.path = " ".join(path.strip("/").split()) or "/"
+        self.path = one_line(path.strip("/")) or "/"
         self.place = f"{self.path} of {visit.title} at {ref or visit.facts.default_branch or 'HEAD'}"
 
     def directory(self, entries: list[dict[str, Any]]) -> str:
         """Its entries, a line each."""
-        lines = [f"{_type(item)}\t{item.get('size') or 0}\t{_plain(item.get('name'))}\n" for item in entries]
+        lines = [f"{_type(item)}\t{item.get('size') or 0}\t{one_line(text(item.get('name')))}\n" for item in entries]
         self.window.feed("".join(lines).encode("utf-8", "replace"))
         self.window.close()
         notes = [f"cut: go on with start_line={self.window.next_line}"] if self.window.next_line else []
@@ -88,7 +88,7 @@ class _Shown:
         size = size if isinstance(size, int) else 0
         if kind != "file":
             target = text(item.get("target") or item.get("submodule_git_url"))
-            line = self.visit.view.line(self.mark, target, "file", 500) if target else "unknown"
+            line = self.visit.view.name(self.mark, target, "file", 500) if target else "unknown"
             more = f" (commit {text(item.get('sha'))[:40]})" if kind == "submodule" else ""
             return self.visit.view.bulk(f"{self.place}: {kind or 'nothing that can be read'}, to {line}{more}")
         content, encoding = text(item.get("content")), text(item.get("encoding"))
@@ -169,7 +169,7 @@ async def get_tree(
     for at, item in enumerate(found[first : first + limit], first + 1):
         kind = "symlink" if item.get("mode") == "120000" else _KINDS[text(item.get("type"))]
         row = {
-            "path": visit.view.line(mark, text(item.get("path")), "file", 500),
+            "path": visit.view.name(mark, text(item.get("path")), "file"),
             "bytes": item.get("size") or 0,
             "type": kind,
         }
@@ -233,10 +233,6 @@ def _type(item: Mapping[str, Any]) -> str:
     """In directories GitHub calls a submodule a file, one that can't be downloaded."""
     kind = text(item.get("type"))
     return "submodule" if kind == "file" and "download_url" in item and not item["download_url"] else kind
-
-
-def _plain(name: object) -> str:
-    return " ".join(text(name).split())
 
 
 def _bytes(content: str) -> bytes:

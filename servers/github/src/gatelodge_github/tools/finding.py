@@ -100,17 +100,13 @@ async def search_github(
         more=page.more,
         question=question,
         note=" ".join(notes),
-        behind=_behind(page),
+        behind=page.end,
     )
 
 
 def _count(data: Any) -> int:
     total = table(data).get("total_count")
     return total if isinstance(total, int) else -1
-
-
-def _behind(page: Page) -> Place | None:
-    return page.items[-1][1] if page.items else page.behind
 
 
 @finding.tool(effect=READ, reach=EXTERNAL)
@@ -190,7 +186,7 @@ async def list_refs(
         at_most=page.at_most or bool(prefix and kind == "releases"),
         more=page.more,
         question=question,
-        behind=_behind(page),
+        behind=page.end,
     )
 
 
@@ -212,7 +208,7 @@ def _matching(visit: Visit, item: Item) -> dict[str, Any]:
     name = text(item.get("ref")).removeprefix("refs/").partition("/")[2]
     at = table(item.get("object"))
     return {
-        "name": visit.view.line(_owners(visit), name, "ref", 250),
+        "name": visit.view.name(_owners(visit), name, "ref", 250),
         "sha": text(at.get("sha")),
         # An annotated tag is an object of its own, which has another hash than its commit.
         "of": text(at.get("type")),
@@ -221,7 +217,7 @@ def _matching(visit: Visit, item: Item) -> dict[str, Any]:
 
 def _ref(visit: Visit, item: Item, *, branch: bool) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "name": visit.view.line(_owners(visit), text(item.get("name")), "ref", 250),
+        "name": visit.view.name(_owners(visit), text(item.get("name")), "ref", 250),
         "sha": text(table(item.get("commit")).get("sha")),
     }
     return row | ({"protected": item.get("protected") is True} if branch else {})
@@ -239,7 +235,7 @@ async def _releases(visit: Visit, page: Page) -> list[tuple[dict[str, Any], Plac
             visit.view.private(visit.facts)
         tag, name = text(item.get("tag_name")), text(item.get("name"))
         row: dict[str, Any] = {
-            "tag": visit.view.line(mark, tag, "release", 250),
+            "tag": visit.view.name(mark, tag, "release", 250),
             "name": visit.view.line(mark, name, "release") if name and name != tag else "",
             "draft": item.get("draft") is True,
             "prerelease": item.get("prerelease") is True,

@@ -81,7 +81,7 @@ async def list_commits(
         at_most=page.at_most,
         more=page.more,
         question=question,
-        behind=page.items[-1][1] if page.items else page.behind,
+        behind=page.end,
     )
 
 

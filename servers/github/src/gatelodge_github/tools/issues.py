@@ -82,7 +82,7 @@ async def list_issues(
         total=total,
         more=page.more,
         question=question,
-        behind=page.items[-1][1] if page.items else page.behind,
+        behind=page.end,
     )
 
 
@@ -224,9 +224,9 @@ def _body(visit: Visit, mark: Mark, item: Mapping[str, Any], cursor: str, room: 
 
 
 def _labels(view: View, item: Mapping[str, Any]) -> list[str]:
-    return [view.line(PUSHERS, text(label.get("name")), "issue", 60) for label in rows(item.get("labels"))]
+    return [view.name(PUSHERS, text(label.get("name")), "issue", 60) for label in rows(item.get("labels"))]
 
 
 def _milestone(view: View, item: Mapping[str, Any]) -> str:
     under = text(table(item.get("milestone")).get("title"))
-    return view.line(PUSHERS, under, "issue", 60) if under else ""
+    return view.name(PUSHERS, under, "issue", 60) if under else ""

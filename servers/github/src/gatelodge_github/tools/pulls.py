@@ -125,8 +125,8 @@ def _row(visit: Visit, pull: Pull, mark: Mark, *, branches: bool) -> dict[str, A
         "trust": str(mark.trust),
     }
     if branches:
-        row["head"] = visit.view.line(pull.code(mark), pull.head_name, "pull", 100)
-        row["base"] = visit.view.line(OURS, pull.base.ref, "ref", 100)
+        row["head"] = visit.view.name(pull.code(mark), pull.head_name, "pull", 250)
+        row["base"] = visit.view.name(OURS, pull.base.ref, "ref", 250)
     return {**row, "updated": day(pull.data.get("updated_at"))}
 
 
@@ -181,15 +181,15 @@ def _head(visit: Visit, pull: Pull, author: Mark) -> str:
         "title": view.line(author, pull.title, "pull", 256),
         "state": pull.state,
         "author": str(author),
-        "head": f"{view.line(code, pull.head_name, 'pull')} at {pull.head.sha}",
+        "head": f"{view.name(code, pull.head_name, 'pull', 250)} at {pull.head.sha}",
         "head repository": f"{pull.head.repo or 'removed'}, its code is of {code}" if pull.foreign else "",
-        "base": f"{view.line(OURS, pull.base.ref, 'ref')} at {pull.base.sha}",
+        "base": f"{view.name(OURS, pull.base.ref, 'ref', 250)} at {pull.base.sha}",
         "mergeable": f"{merging} ({text(data.get('mergeable_state')) or 'unknown'})" if pull.state in ("open", "draft") else "",
         "auto-merge": f"on ({text(auto.get('merge_method'))}): it merges once checks and approvals allow" if auto else "",
-        "labels": ", ".join(view.line(OURS, text(label.get("name")), "pull", 60) for label in rows(data.get("labels"))),
+        "labels": ", ".join(view.name(OURS, text(label.get("name")), "pull", 60) for label in rows(data.get("labels"))),
         "assignees": ", ".join(text(user.get("login")) for user in rows(data.get("assignees"))),
         "reviews requested of": ", ".join(requested(pull)),
-        "milestone": view.line(OURS, text(table(data.get("milestone")).get("title")), "pull", 60),
+        "milestone": view.name(OURS, text(table(data.get("milestone")).get("title")), "pull", 60),
         "size": f"{data.get('commits')} commits, {data.get('changed_files')} files, +{data.get('additions')} -{data.get('deletions')}",
         "comments": f"{data.get('comments')}, on lines {data.get('review_comments')}",
         "created": day(data.get("created_at")),

@@ -100,7 +100,7 @@ async def list_alerts(
         at_most=page.at_most,
         more=page.more,
         question=question,
-        behind=page.items[-1][1] if page.items else page.behind,
+        behind=page.end,
     )
 
 
@@ -149,7 +149,7 @@ def _dependency(visit: Visit, item: Item) -> dict[str, Any]:
         "state": item.get("state"),
         "severity": text(weakness.get("severity")),
         "package": line(PROGRAM, f"{text(package.get('ecosystem'))}:{text(package.get('name'))}", "alert", 120),
-        "manifest": line(PROGRAM, text(dependency.get("manifest_path")), "alert", 120),
+        "manifest": visit.view.name(PROGRAM, text(dependency.get("manifest_path")), "alert", 500),
         "vulnerable": line(PROGRAM, text(weakness.get("vulnerable_version_range")), "alert", 60),
         "fixed_in": line(PROGRAM, text(table(weakness.get("first_patched_version")).get("identifier")), "alert", 40),
         "advisory": text(advisory.get("ghsa_id")),
@@ -168,7 +168,7 @@ def _finding(visit: Visit, item: Item) -> dict[str, Any]:
         "severity": next((level for level in _severities(item) if level), ""),
         "rule": line(PROGRAM, text(rule.get("id")), "alert", 80),
         "tool": line(PROGRAM, text(table(item.get("tool")).get("name")), "alert", 40),
-        "path": line(PROGRAM, text(place.get("path")), "alert", 200),
+        "path": visit.view.name(PROGRAM, text(place.get("path")), "alert", 500),
         "line": place.get("start_line") or 0,
         "ref": line(PROGRAM, text(instance.get("ref")), "alert", 100),
         "message": line(PROGRAM, text(table(instance.get("message")).get("text")), "alert"),
@@ -185,7 +185,7 @@ def _leak(visit: Visit, item: Item) -> dict[str, Any]:
         "state": item.get("state"),
         "type": line(PROGRAM, text(item.get("secret_type")), "alert", 80),
         "validity": text(item.get("validity")),
-        "path": line(PROGRAM, text(place.get("path")), "alert", 200),
+        "path": visit.view.name(PROGRAM, text(place.get("path")), "alert", 500),
         "line": place.get("start_line") or 0,
         "commit": text(place.get("commit_sha"))[:10],
         "public": item.get("publicly_leaked") is True,

@@ -27,15 +27,23 @@ class Client:
         credential: Whose requests they are.
         policy: Judges addresses.
         verify: True, or a file of certificate authorities.
+        learn: Told each token before it is sent.
         writable: Whether a request may change anything.
     """
 
     def __init__(
-        self, hosts: Hosts, credential: Credential, policy: Policy, verify: bool | str, *, writable: bool
+        self,
+        hosts: Hosts,
+        credential: Credential,
+        policy: Policy,
+        verify: bool | str,
+        learn: Callable[[str], None],
+        *,
+        writable: bool,
     ) -> None:
         from gatelodge_github.transport.wire import PinnedConnection  # noqa: PLC0415 - brings requests and urllib3
 
-        self._hosts, self._credential = hosts, credential
+        self._hosts, self._credential, self._learn = hosts, credential, learn
         self._connection = PinnedConnection(hosts, policy, verify, writable=writable)
         self._token: str | None = None
         self._requester: Any = None
@@ -77,6 +85,8 @@ class Client:
     def _sign_in(self, until: float) -> str:
         token = self._credential.token(max(0.1, until - time.monotonic()))
         if self._requester is None or token != self._token:
+            if token:
+                self._learn(token)
             self._requester, self._token = requester(self._hosts, token), token
         return token
 

@@ -8,34 +8,29 @@ can clear it.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
-from dataclasses import dataclass, field
 
 from gatelodge_core.auth.principal import CALLER, Principal, local_user
+from gatelodge_core.store.flow import MAX_MARKS, PINNED, Flow
 
 from gatelodge_github.trust.repositories import Facts
 
 KEEP_SECONDS = 12 * 3600
-MOST_PRINCIPALS = 1000
-MOST_SOURCES = 500
-
-
-@dataclass(slots=True)
-class _State:
-    """What one principal has read: repositories, with whether it was what few of their readers see, and until when."""
-
-    sources: OrderedDict[tuple[str, bool], float] = field(default_factory=OrderedDict[tuple[str, bool], float])
-    untrusted: float = 0.0
+MOST_SOURCES = MAX_MARKS
+_UNTRUSTED = f"{PINNED}untrusted"
+_REPOSITORY, _FEW = "repository ", "few "
+"""How a mark begins: a repository, or what few of its readers see."""
 
 
 class Taint:
-    """What each principal has read."""
+    """What each principal has read.
 
-    def __init__(self) -> None:
-        self._states: OrderedDict[str, _State] = OrderedDict()
-        self._lock = threading.Lock()
+    Args:
+        flow: Where it is kept, such as with other replicas.
+    """
+
+    def __init__(self, flow: Flow | None = None) -> None:
+        self._flow = flow or Flow(lambda: time.monotonic())  # noqa: PLW0108 - looked up each time, so that a clock can be put in its place
 
     def read(self, facts: Facts, *, private: bool = False) -> None:
         """The caller reads something of a repository; before it is read, since a write may race it.
@@ -46,25 +41,15 @@ class Taint:
         """
         if facts.public and not private:
             return
-        source = (facts.name.lower(), private)
-        with self._lock:
-            sources = self._state().sources
-            sources[source] = time.monotonic() + KEEP_SECONDS
-            sources.move_to_end(source)
-            if len(sources) > MOST_SOURCES:
-                # The oldest of very many: what remains still says that something private was read.
-                sources.popitem(last=False)
+        self._flow.mark(_caller(), f"{_FEW if private else _REPOSITORY}{facts.name.lower()}", KEEP_SECONDS)
 
     def saw_untrusted(self) -> None:
         """The caller was shown text by people who can't push."""
-        with self._lock:
-            self._state().untrusted = time.monotonic() + KEEP_SECONDS
+        self._flow.mark(_caller(), _UNTRUSTED, KEEP_SECONDS)
 
     def untrusted(self, principal: Principal) -> bool:
         """Whether a principal was shown such text."""
-        with self._lock:
-            state = self._states.get(str(principal))
-            return state is not None and state.untrusted > time.monotonic()
+        return _UNTRUSTED in self._flow.marks(str(principal))
 
     def elsewhere(self, principal: Principal, target: Facts | None) -> list[str]:
         """The private repositories that a principal has read and whose readers are others than those of the target.
@@ -76,21 +61,14 @@ class Taint:
         Returns:
             Their names, the last one read first.
         """
-        now = time.monotonic()
-        with self._lock:
-            state = self._states.get(str(principal))
-            found = [source for source, until in state.sources.items() if until > now] if state else []
-        own = {(target.name.lower(), False)} if target is not None and not target.public else set[tuple[str, bool]]()
+        own = {f"{_REPOSITORY}{target.name.lower()}"} if target is not None and not target.public else set[str]()
         if target is not None and target.visibility == "private":
             # Who works in a private repository may know of its alerts; a whole enterprise may not.
-            own.add((target.name.lower(), True))
-        return list(dict.fromkeys(source[0] for source in reversed(found) if source not in own))
+            own.add(f"{_FEW}{target.name.lower()}")
+        read = [mark for mark in reversed(self._flow.marks(str(principal))) if mark[:1] != PINNED and mark not in own]
+        return list(dict.fromkeys(mark.partition(" ")[2] for mark in read))
 
-    def _state(self) -> _State:
-        # Another token of the same caller, with other scopes, is the same caller.
-        principal = str(CALLER.get() or local_user())
-        state = self._states.setdefault(principal, _State())
-        self._states.move_to_end(principal)
-        while len(self._states) > MOST_PRINCIPALS:
-            self._states.popitem(last=False)
-        return state
+
+def _caller() -> str:
+    # Another token of the same caller, with other scopes, is the same caller.
+    return str(CALLER.get() or local_user())

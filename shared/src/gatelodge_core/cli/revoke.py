@@ -1,0 +1,70 @@
+"""``gatelodge revoke``: take back a key, a token, or all that a caller holds, on every replica that shares the store."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import sys
+import time
+from collections.abc import Sequence
+
+from gatelodge_core.cli.sharing import opened, shared_settings
+from gatelodge_core.errors import SettingsError
+from gatelodge_core.settings import LodgeSettings
+from gatelodge_core.store.errors import StoreError
+from gatelodge_core.store.revocations import Revocations
+
+EXIT = "exit status: 0 done, 1 the store can't be used, 2 wrong usage or settings"
+_SPAN = re.compile("([1-9][0-9]{0,4})([mhdw])", re.ASCII)
+_UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def run(argv: Sequence[str]) -> int:
+    """Revoke a name, or show what is revoked."""
+    parser = argparse.ArgumentParser(
+        prog="gatelodge revoke",
+        description="Take back what a caller over HTTP comes with, on all replicas, within a second.",
+        epilog=EXIT,
+    )
+    parser.add_argument(
+        "name",
+        nargs="?",
+        default="",
+        help="key:NAME or oauth:SUBJECT for all that this caller holds, key-id:ID for one key, or the name of a token as "
+        "docs/09-remote.md has it; without it, list what is revoked.",
+    )
+    parser.add_argument(
+        "--for", dest="span", default="90d", help="How long it stays revoked: 90m, 12h, 30d or 8w; default: 90d."
+    )
+    parser.add_argument("--config", default="", metavar="FILE", help="The TOML settings file.")
+    given = parser.parse_args(list(argv))
+    found = _SPAN.fullmatch(given.span)
+    if found is None:
+        parser.error("--for: write 90m, 12h, 30d or 8w")
+    try:
+        settings = shared_settings(given.config)
+        if settings is None:
+            raise SettingsError(
+                "there is no shared store: set GATELODGE_STORE_URL as the servers have it. Keys of one machine are taken "
+                "back with gatelodge keys revoke"
+            )
+        return asyncio.run(_revoke(settings, given.name, int(found[1]) * _UNITS[found[2]]))
+    except SettingsError as error:
+        print(f"gatelodge revoke: {error}", file=sys.stderr)
+        return 2
+    except StoreError as error:
+        print(f"gatelodge revoke: {error}", file=sys.stderr)
+        return 1
+
+
+async def _revoke(settings: LodgeSettings, name: str, seconds: int) -> int:
+    async with opened(settings) as store:
+        revocations = Revocations(store)
+        if name:
+            await revocations.revoke(name, seconds)
+            print(f"Revoked: {name}", file=sys.stderr)
+            return 0
+        for item in await revocations.listed():
+            print(f"{time.strftime('%Y-%m-%d %H:%MZ', time.gmtime(item.expires))}  {item.name}")
+    return 0
