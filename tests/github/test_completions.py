@@ -212,10 +212,10 @@ async def test_names_that_hide_something_are_left_out_and_so_are_those_that_lock
     chosen = {**HERE, "ref": "HEAD"}
     trap = {"owner": "mallory", "repo": "trap", "ref": "HEAD"}
     async with bed.server(tmp_path) as called:
-        assert await values(called.client, uris.FILE, "path", **chosen) == ["plain.txt"]
+        assert await values(called.client, uris.FILE, "path", **chosen) == ["plain.txt", " spaced  out"]
         assert await values(called.client, uris.FILE, "path", **trap) == ["README.md"]
     async with bed.server(tmp_path, lockdown="filter") as called:
-        assert await values(called.client, uris.FILE, "path", **chosen) == ["plain.txt"]
+        assert await values(called.client, uris.FILE, "path", **chosen) == ["plain.txt", " spaced  out"]
         assert await values(called.client, uris.FILE, "path", **trap) == []
 
 

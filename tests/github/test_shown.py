@@ -337,7 +337,7 @@ async def test_names_that_outsiders_chose_are_one_visible_line_each(
         refs = await called.text("list_refs")
         commits = await called.text("list_commits", ref="bra\u200bnch")
         file = await called.text("get_file", path=path, ref="bra\u200bnch")
-    assert "a⟦U+202E⟧b⟦U+E0041⟧ c <T>.txt\t" in tree
+    assert "a⟦U+202E⟧b⟦U+E0041⟧⟦U+2028⟧c <T>.txt\t" in tree
     assert "bra⟦U+200B⟧nch\t" in refs
     assert "Mes⟦U+202E⟧sage" in commits
     assert CODE.replace("\r\n", "\n").strip() in file.replace("\r\n", "\n")

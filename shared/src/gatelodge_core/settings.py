@@ -108,7 +108,9 @@ class LodgeSettings(BaseSettings):
         description="A Valkey or Redis that replicas share, redis:// on loopback or rediss:// with a password; default: a "
         "file in the state folder.",
     )
-    store_ca_file: str = Field(default="", description="Certificate authorities of that, instead of the usual ones.")
+    store_ca_file: str = Field(
+        default="", description="Certificate authorities of the shared store, instead of the usual ones."
+    )
     state_key: SecretStr = Field(
         default=SecretStr(""),
         description="Secret that seals open questions, the same for all replicas; with commas: the first seals, all open.",

@@ -14,6 +14,8 @@ from gatelodge_github.view import fitting, one_line
 
 LEAST = 500
 """Bytes of a patch that are worth showing."""
+_NAME = 1000
+"""Characters of a path that are shown."""
 _TICKS = re.compile(r"`{3,}")
 
 
@@ -52,12 +54,12 @@ class Changed:
     @property
     def name(self) -> str:
         """Its path, as it can be shown."""
-        return one_line(self.path)
+        return one_line(self.path, _NAME)
 
     @property
     def line(self) -> str:
         """The file on one line."""
-        name = f"{one_line(self.was)} -> {self.name}" if self.was else self.name
+        name = f"{one_line(self.was, _NAME)} -> {self.name}" if self.was else self.name
         return f"{self.status}\t+{self.added} -{self.removed}\t{name}"
 
     @property
@@ -100,10 +102,10 @@ def shown(files: Sequence[Changed], room: int) -> tuple[str, list[str]]:
     with_patch = [file for file in files if file.patch]
     parts, left = [listed], room - _size(listed)
     picked = _picked(with_patch, left)
-    share = _share([_size(file.patch) + _frame(file) for file in picked], left)
+    share = _share([_size(file.patch) for file in picked], left - sum(map(_frame, picked)))
     short = 0
     for file in picked:
-        part, was_cut = _part(file, max(0, share - _frame(file)))
+        part, was_cut = _part(file, max(0, share))
         parts.append(part)
         short += was_cut
     if short:
@@ -117,7 +119,7 @@ def _picked(files: Sequence[Changed], room: int) -> list[Changed]:
     """The files, in their order, of which something worth showing has room; the first in any case."""
     found: list[Changed] = []
     for file in files:
-        least = min(_size(file.patch) + _frame(file), LEAST)
+        least = min(_size(file.patch), LEAST) + _frame(file)
         if not found or least <= room:
             found.append(file)
             room -= least

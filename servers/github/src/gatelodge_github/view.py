@@ -104,8 +104,7 @@ class View:
         if not self.admits(mark, surface):
             return WITHHELD
         self._showing(mark)
-        line = one_line(name[: size + 1])
-        return line if len(line) <= size else line[: size - 1] + "…"
+        return one_line(name, size)
 
     def text(self, mark: Mark, text: str, source: str, surface: Surface, *, markdown: bool = True) -> str:
         """A text of any length; in an envelope unless its author can push.
@@ -223,9 +222,10 @@ def _cell(value: object) -> str:
     return _BREAKS.sub(" ", str(value))
 
 
-def one_line(name: str) -> str:
-    """A name exactly as it is, but for what hides in it or would end its line."""
-    return _BREAKS.sub(lambda match: f"⟦U+{ord(match[0]):04X}⟧", visible(name)[0])
+def one_line(name: str, size: int = 4096) -> str:
+    """A name exactly as it is, but for what hides in it or would end its line; cut at `size` characters."""
+    line = _BREAKS.sub(lambda match: f"⟦U+{ord(match[0]):04X}⟧", visible(name[: size + 1])[0])
+    return line if len(line) <= size else line[: size - 1] + "…"
 
 
 def fitting(text: str, room: int, *, markdown: bool = False) -> tuple[str, bool]:
