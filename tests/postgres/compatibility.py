@@ -119,7 +119,8 @@ class Compatibility:
             since = re.search(r"since=(\S+)", await called.text("list_top_queries"))
             assert since is not None
             ask(shop, "SELECT 'later', count(*) FROM shop.note")
-            assert "shop.note" in await called.text("list_top_queries", since=since[1])
+            # On a busy machine the cheapest of all is not among the first.
+            assert "shop.note" in await called.text("list_top_queries", since=since[1], limit=50)
 
     async def test_resources_completions_and_prompts_answer(self, shop: Home, tmp_path: Path) -> None:
         async with server(tmp_path, shop.url()) as called:
