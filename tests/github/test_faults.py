@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +141,16 @@ async def test_a_change_that_found_no_free_client_in_time_was_not_sent(
     assert not any(head.startswith(b"POST") for head in server.heads)
 
 
+@pytest.mark.parametrize("later", [0, 5], ids=["the task gives up", "the thread's own time is over"])
 async def test_a_change_cut_off_while_it_waits_for_its_answer_may_have_been_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: float
 ) -> None:
+    fail_after = anyio.fail_after
+
+    def patient(seconds: float) -> AbstractContextManager[anyio.CancelScope]:
+        return fail_after(seconds + later)
+
+    monkeypatch.setattr(anyio, "fail_after", patient)
     with raw_server(lambda to, head: none(stalled.ended.wait(60))) as stalled:
         async with hub(tmp_path, stalled.url) as made:
             monkeypatch.setattr(apis, "SECONDS", 0.2)

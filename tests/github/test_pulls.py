@@ -180,6 +180,20 @@ def _main(emulator: Emulator, repo: str) -> str:
     return sha
 
 
+async def test_a_part_of_which_lockdown_leaves_nothing_still_says_where_the_list_goes_on(
+    bed: Proxy, furnished: Furniture, emulator: Emulator, tmp_path: Path
+) -> None:
+    foreign(emulator)
+    seen: list[int] = []
+    async with server(tmp_path, bed.url, emulator.tokens["alice"], repo=PUBLIC, lockdown="filter") as called:
+        found = await called.record("list_pulls", state="all", limit=1)
+        assert found["items"] == []
+        while found["cursor"]:
+            found = await called.record("list_pulls", state="all", limit=1, cursor=found["cursor"])
+            seen += [item["number"] for item in found["items"]]
+    assert seen == [furnished.pull]
+
+
 async def test_lockdown_leaves_out_what_outsiders_wrote_and_says_so(
     bed: Proxy, furnished: Furniture, emulator: Emulator, tmp_path: Path
 ) -> None:

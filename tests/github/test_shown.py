@@ -12,6 +12,7 @@ import pytest
 from gatelodge_core.auth.principal import local_user
 from gatelodge_core.guard.hygiene import visible
 from gatelodge_github import cursors, paging
+from gatelodge_github.paging import Page
 from gatelodge_github.transport.api import Api
 from gatelodge_github.trust.marks import Mark, Trust
 from gatelodge_github.trust.repositories import Facts
@@ -172,7 +173,7 @@ def test_what_was_withheld_and_made_visible_is_said_in_text_and_in_structure() -
     notes = ["1 withheld: lockdown is strict, the authors can't push.", "1 hidden parts made visible."]
     record = shown.record("title", {"number": 1, "empty": "", "none": None, "list": [], "zero": 0, "no": False})
     assert record.structured_content == {"number": 1, "zero": 0, "no": False, "notes": notes}
-    listing = shown.listing("title", [({"number": 1}, {})], total=1, more=False, question=1)
+    listing = shown.listing("title", [({"number": 1}, {})], Page([], total=1), 1)
     assert listing.structured_content == {
         "items": [{"number": 1}],
         "shown": 1,
@@ -220,7 +221,7 @@ def test_a_list_is_cut_row_by_row_and_its_cursor_goes_on_behind_the_last_row_tha
     rows: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"number": number, "title": "日" * 160}, {"p": 1, "o": number}) for number in range(1, 101)
     ]
-    found = view().listing("title", rows, total=100, more=False, question="q")
+    found = view().listing("title", rows, Page([], total=100), "q")
     told = found.structured_content
     assert told is not None
     (block,) = found.content

@@ -48,5 +48,4 @@ GRANT USAGE ON SCHEMA empty TO gatelodge_ro;
 GRANT USAGE ON SCHEMA shop TO app_writer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA shop TO app_writer;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA shop TO app_writer;
-GRANT pg_read_all_stats TO gatelodge_ro;
 CREATE SCHEMA own AUTHORIZATION app_writer;

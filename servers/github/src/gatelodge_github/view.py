@@ -20,6 +20,7 @@ from mcp_types import CallToolResult, TextContent
 from gatelodge_github import cursors
 from gatelodge_github.cursors import Place
 from gatelodge_github.markdown import shown
+from gatelodge_github.paging import Page
 from gatelodge_github.trust.marks import Mark
 from gatelodge_github.trust.repositories import Facts
 from gatelodge_github.trust.taint import Taint
@@ -157,29 +158,25 @@ class View:
         self,
         title: str,
         rows: Sequence[tuple[Mapping[str, Any], Place]],
-        *,
-        total: int,
-        at_most: bool = False,
-        more: bool,
+        page: Page,
         question: object,
+        *,
         note: str = "",
-        behind: Place | None = None,
     ) -> CallToolResult:
         """A list: tab-separated lines as text, and the same as structure. Cut at the budget, item by item.
 
         Args:
             title: What it lists, such as ``issues of acme/widget (private)``.
-            rows: Each with the same keys in the same order, texts by `line`; and the place behind it.
-            total: Of the whole list; -1 if it isn't known.
-            at_most: Whether that is only a bound.
-            more: Whether there is more behind the last row.
+            rows: What is shown of the page: each with the same keys in the same order, texts by `line`; and the place
+                behind it. Where lockdown leaves nothing of a page, the cursor is the page's own.
+            page: The part of the list that they are of.
             question: What the cursor will belong to.
             note: Said at the end.
-            behind: Where to go on if there is no row.
         """
+        total, at_most, more = page.total, page.at_most, page.more
         columns = list(rows[0][0]) if rows else []
         lines, items, size = ["\t".join(columns)], list[dict[str, Any]](), 0
-        place = dict(behind or {})
+        place = page.end
         for row, after in rows:
             line = "\t".join(_cell(row[name]) for name in columns)
             size += max(_size(line), _size(json.dumps(dict(row), ensure_ascii=False)))

@@ -67,11 +67,8 @@ async def list_runs(
     return visit.view.listing(
         f"workflow runs of {visit.title}",
         shown,
-        total=page.total,
-        at_most=page.at_most,
-        more=page.more,
-        question=question,
-        behind=page.end,
+        page,
+        question,
     )
 
 

@@ -17,6 +17,7 @@ from gatelodge_github.cursors import Place
 from gatelodge_github.data import day, rows, table, text
 from gatelodge_github.discussion_thread import after_of, author_of, state_of, told
 from gatelodge_github.hub import Hub, Visit
+from gatelodge_github.paging import Page
 from gatelodge_github.tools.common import Limit
 from gatelodge_github.trust.marks import Mark
 from gatelodge_github.trust.repositories import Facts
@@ -53,24 +54,18 @@ async def _listed(
     chosen = await _category(hub, visit, place, category) if category else None
     variables = {**place, "first": size, "after": after, "categoryId": chosen}
     found = _checked(hub, visit, await visit.api.graphql("discussions", variables))
-    page = table(found.get("discussions"))
-    nodes = rows(page.get("nodes"))
-    places = _places(page, after, size, len(nodes))
-    marks = await visit.desk.marks.all_of(visit.repo, [author_of(node) for node in nodes])
+    listed = table(found.get("discussions"))
+    nodes = rows(listed.get("nodes"))
+    part = list(zip(nodes, _places(listed, after, size, len(nodes)), strict=True))[skip : skip + limit]
+    marks = await visit.desk.marks.all_of(visit.repo, [author_of(node) for node, _ in part])
     shown: list[tuple[dict[str, Any], Place]] = []
-    for node, mark, following in list(zip(nodes, marks, places, strict=True))[skip : skip + limit]:
+    for (node, following), mark in zip(part, marks, strict=True):
         if visit.view.admits(mark, "discussion"):
             shown.append((_row(visit, mark, node), following))
-    end = min(skip + limit, len(nodes))
-    total = page.get("totalCount")
-    return visit.view.listing(
-        f"discussions of {visit.title}",
-        shown,
-        total=total if isinstance(total, int) else -1,
-        more=end < len(nodes) or bool(after_of(page)),
-        question=question,
-        behind=places[end - 1] if end else None,
-    )
+    total = listed.get("totalCount")
+    more = skip + limit < len(nodes) or bool(after_of(listed))
+    page = Page(part, total=total if isinstance(total, int) else -1, more=more)
+    return visit.view.listing(f"discussions of {visit.title}", shown, page, question)
 
 
 def _row(visit: Visit, mark: Mark, node: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from gatelodge_github.cursors import Place
 from gatelodge_github.data import rows, table, text
 from gatelodge_github.hints import advising
 from gatelodge_github.hub import Hub, Visit
+from gatelodge_github.paging import Page
 from gatelodge_github.transport.request import RAW
 from gatelodge_github.trust.marks import Mark
 from gatelodge_github.view import BUDGET, one_line
@@ -165,15 +166,19 @@ async def get_tree(
     found = [item for item in tree.entries if _wanted(text(item.get("path")), below, globs)]
     found = [item for item in found if visit.view.admits(mark, "file")]
     first = place.get("o") or 0
+    part = [
+        (item, {"o": at, "a": tree.sha, "p": int(tree.inside)})
+        for at, item in enumerate(found[first : first + limit], first + 1)
+    ]
     shown: list[tuple[dict[str, Any], Place]] = []
-    for at, item in enumerate(found[first : first + limit], first + 1):
+    for item, behind in part:
         kind = "symlink" if item.get("mode") == "120000" else _KINDS[text(item.get("type"))]
         row = {
             "path": visit.view.name(mark, text(item.get("path")), "file"),
             "bytes": item.get("size") or 0,
             "type": kind,
         }
-        shown.append((row, {"o": at, "a": tree.sha, "p": int(tree.inside)}))
+        shown.append((row, behind))
     note = ""
     if tree.truncated:
         note = (
@@ -182,8 +187,8 @@ async def get_tree(
     title = (
         f"files {f'below {below} ' if below else ''}of {visit.title} at {ref or visit.facts.default_branch or 'HEAD'}"
     )
-    more = first + limit < len(found)
-    return visit.view.listing(title, shown, total=len(found), more=more, question=question, note=note)
+    page = Page(part, total=len(found), more=first + limit < len(found))
+    return visit.view.listing(title, shown, page, question, note=note)
 
 
 class _Tree:

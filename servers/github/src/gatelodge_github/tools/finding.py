@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -96,11 +97,9 @@ async def search_github(
     return view.listing(
         f"{chosen.what} for {scope.query}",
         shown,
-        total=page.total if scope.narrow and not outside else -1,
-        more=page.more,
-        question=question,
+        replace(page, total=page.total if scope.narrow and not outside else -1, at_most=False),
+        question,
         note=" ".join(notes),
-        behind=page.end,
     )
 
 
@@ -177,17 +176,11 @@ async def list_refs(
         )
         if kind == "releases":
             shown = await _releases(visit, page)
+            if prefix:
+                page = replace(page, total=-1 if page.more else page.total, at_most=True)
         else:
             shown = [(_ref(visit, item, branch=kind == "branches"), behind) for item, behind in page.items]
-    return visit.view.listing(
-        f"{kind}{f' {prefix}*' if prefix else ''} of {visit.title}",
-        shown,
-        total=-1 if prefix and kind == "releases" and page.more else page.total,
-        at_most=page.at_most or bool(prefix and kind == "releases"),
-        more=page.more,
-        question=question,
-        behind=page.end,
-    )
+    return visit.view.listing(f"{kind}{f' {prefix}*' if prefix else ''} of {visit.title}", shown, page, question)
 
 
 def _part(items: list[Item], limit: int, place: Place) -> Page:

@@ -77,11 +77,8 @@ async def list_commits(
     return visit.view.listing(
         f"commits of {visit.title} at {ref or visit.facts.default_branch or 'HEAD'}",
         shown,
-        total=page.total,
-        at_most=page.at_most,
-        more=page.more,
-        question=question,
-        behind=page.end,
+        page,
+        question,
     )
 
 

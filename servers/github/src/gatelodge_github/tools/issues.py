@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -79,10 +80,8 @@ async def list_issues(
     return visit.view.listing(
         f"{state} issues of {visit.title}",
         shown,
-        total=total,
-        more=page.more,
-        question=question,
-        behind=page.end,
+        replace(page, total=total, at_most=False),
+        question,
     )
 
 

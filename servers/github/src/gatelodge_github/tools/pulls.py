@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from gatelodge_core.declare import Declarations
@@ -70,14 +71,13 @@ async def list_pulls(
     for (item, behind), mark in zip(page.items, marks, strict=True):
         if visit.view.admits(mark, "pull"):
             shown.append((_row(visit, Pull.of(item), mark, branches=not note), behind))
-    total = -1 if author and head and page.more else page.total
+    if author and head and page.more:
+        page = replace(page, total=-1)
     return visit.view.listing(
         f"{state} pull requests of {visit.title}",
         shown,
-        total=total,
-        at_most=page.at_most,
-        more=page.more,
-        question=question,
+        page,
+        question,
         note=note,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -96,11 +96,8 @@ async def list_alerts(
     return visit.view.listing(
         f"{kind} alerts ({state}) of {visit.title}",
         shown,
-        total=page.total if not severity or kind == "dependabot" else -1,
-        at_most=page.at_most,
-        more=page.more,
-        question=question,
-        behind=page.end,
+        page if not severity or kind == "dependabot" else replace(page, total=-1),
+        question,
     )
 
 

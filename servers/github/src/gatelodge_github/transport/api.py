@@ -250,7 +250,7 @@ class Api:
                 return await self._pool.run(lambda client: self._exchange(client, request, until, progress)), None
         except TimeoutError:
             # By now nothing can be sent any more: the pool has cut the client.
-            return None, Lost(sent=progress.sent, late=True, why="no answer came in time")
+            return None, Lost(sent=progress.sent, late=True)
         except Lost as lost:
             return None, lost
         except CallError as error:

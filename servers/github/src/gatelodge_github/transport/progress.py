@@ -24,9 +24,10 @@ class Lost(Exception):
     Args:
         sent: Whether the request may have reached GitHub.
         late: Whether time ran out.
-        why: What happened, as the beginning of a sentence.
+        why: What happened, as the beginning of a sentence, where it is neither of these.
     """
 
-    def __init__(self, *, sent: bool, late: bool = False, why: str = "the connection was lost") -> None:
+    def __init__(self, *, sent: bool, late: bool = False, why: str = "") -> None:
+        why = why or ("no answer came in time" if late else "the connection was lost")
         super().__init__(why)
         self.sent, self.late, self.why = sent, late, why
