@@ -151,14 +151,23 @@ async def test_a_change_cut_off_while_it_waits_for_its_answer_may_have_been_made
         return fail_after(seconds + later)
 
     monkeypatch.setattr(anyio, "fail_after", patient)
-    with raw_server(lambda to, head: none(stalled.ended.wait(60))) as stalled:
-        async with hub(tmp_path, stalled.url) as made:
-            monkeypatch.setattr(apis, "SECONDS", 0.2)
+
+    def talk(to: socket.socket, head: bytes) -> None:
+        if head.startswith(b"GET"):
+            to.sendall(answer(b"{}"))
+        else:
+            server.ended.wait(60)
+
+    with raw_server(talk) as server:
+        async with hub(tmp_path, server.url) as made:
+            # What is loaded with the first request takes longer than the time that is left to the second.
+            await made.desk().api.get("/warm")
+            monkeypatch.setattr(apis, "SECONDS", 0.5)
             error = await checked(made.desk().api)
             assert error.code == "outcome_unknown"
             assert "no answer came in time" in error.message
             await until(lambda: busy(made) == 0)
-        assert len(stalled.heads) == 1
+        assert len(server.heads) == 2
 
 
 async def test_a_change_on_a_connection_that_github_had_closed_meanwhile_goes_out_on_a_new_one(tmp_path: Path) -> None:
@@ -183,7 +192,3 @@ async def test_a_redirected_change_is_not_followed(github: Emulator, proxy: Prox
         async with hub(tmp_path, proxy.url, github.tokens["alice"]) as made:
             assert (await checked(made.desk().api)).code == "moved"
     assert len(proxy.requests) == 4
-
-
-def none(_: object) -> None:
-    """For what only waits."""
