@@ -8,8 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +16,9 @@ HERE = Path(__file__).resolve().parent
 if __name__ == "__main__":
     sys.path.insert(0, str(HERE.parent.parent))
 
-from tests.clients.install import InstallError, find_node  # noqa: E402 - run as a script, the root isn't on the path
+from tests.clients.install import InstallError, npm_install  # noqa: E402 - run as a script, the root isn't on the path
 
 PINS = HERE / "package.json"
-SECONDS = 600
 
 
 def folder() -> Path:
@@ -51,24 +48,7 @@ def install(where: Path) -> None:
     """
     if not lacking(where):
         return
-    node = find_node()
-    if node.npm is None:
-        raise InstallError(f"there is no npm beside {node.binary}: run this with `uv run python ...`")
-    where.mkdir(parents=True, exist_ok=True)
-    if where.resolve() != HERE:
-        shutil.copyfile(PINS, where / PINS.name)
-    # No lock file, as for the clients: it would hold the addresses of an index.
-    arguments = ["install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    environment = {**os.environ, "PATH": os.pathsep.join([str(node.binary.parent), os.environ.get("PATH", os.defpath)])}
-    try:
-        done = subprocess.run(
-            [str(node.binary), str(node.npm), *arguments], cwd=where, env=environment, timeout=SECONDS, check=False,
-            stdin=subprocess.DEVNULL, stdout=sys.stderr,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise InstallError(f"npm didn't end within {SECONDS} s; try again") from None
-    if done.returncode != 0:
-        raise InstallError(f"npm ended with status {done.returncode}; see above")
+    npm_install(PINS, where)
     if wrong := lacking(where):
         raise InstallError(wrong)
 

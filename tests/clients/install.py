@@ -119,26 +119,67 @@ def install(directory: Path) -> None:
     """
     if not outdated(directory):
         return
+    npm_install(PINS, directory)
+    if wrong := outdated(directory):
+        raise InstallError(f"npm installed something else: {', '.join(wrong)}")
+
+
+def npm_install(pins: Path, directory: Path, seconds: int = INSTALL_SECONDS) -> None:
+    """Install the packages of a ``package.json`` into a folder.
+
+    Raises:
+        InstallError: There is no npm, or it failed.
+    """
+    npm_of()
+    directory.mkdir(parents=True, exist_ok=True)
+    if directory.resolve() != pins.parent:
+        shutil.copyfile(pins, directory / pins.name)
+    # No `ci`: it needs a lock file. The versions of what the pinned packages need in turn are npm's choice.
+    npm(
+        "npm install", directory, seconds, "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"
+    )
+
+
+def npm(what: str, where: Path, seconds: int, *arguments: str) -> None:
+    """Run npm in a folder.
+
+    Raises:
+        InstallError: There is no npm, or it failed; `what` names it.
+    """
+    binary, script = npm_of()
+    environment = {**os.environ, "PATH": os.pathsep.join([str(binary.parent), os.environ.get("PATH", os.defpath)])}
+    run(what, [str(binary), str(script), *arguments, "--loglevel=error"], where, seconds, environment)
+
+
+def npm_of() -> tuple[Path, Path]:
+    """The Node.js to use, and npm's script.
+
+    Raises:
+        InstallError: There is none.
+    """
     node = find_node()
     if node.npm is None:
         raise InstallError(f"there is no npm beside {node.binary}: run this with `uv run python ...`")
-    directory.mkdir(parents=True, exist_ok=True)
-    if directory.resolve() != HERE:
-        shutil.copyfile(PINS, directory / PINS.name)
-    # No `ci`: it needs a lock file. The versions of what the pinned packages need in turn are npm's choice.
-    arguments = ["install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    environment = {**os.environ, "PATH": os.pathsep.join([str(node.binary.parent), os.environ.get("PATH", os.defpath)])}
+    return node.binary, node.npm
+
+
+def run(
+    what: str, command: Sequence[str], where: Path, seconds: int, environment: dict[str, str] | None = None
+) -> None:
+    """Run a command; what it prints goes to stderr.
+
+    Raises:
+        InstallError: It failed, or didn't end.
+    """
     try:
         done = subprocess.run(
-            [str(node.binary), str(node.npm), *arguments],
-            cwd=directory, env=environment, timeout=INSTALL_SECONDS, check=False,
+            command, cwd=where, env=environment, timeout=seconds, check=False,
+            stdin=subprocess.DEVNULL, stdout=sys.stderr,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise InstallError(f"npm didn't end within {INSTALL_SECONDS} s; try again") from None
+        raise InstallError(f"{what} didn't end within {seconds} s; try again") from None
     if done.returncode != 0:
-        raise InstallError(f"npm ended with status {done.returncode}; see above")
-    if wrong := outdated(directory):
-        raise InstallError(f"npm installed something else: {', '.join(wrong)}")
+        raise InstallError(f"{what} ended with status {done.returncode}; see above")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

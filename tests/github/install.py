@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 if __name__ == "__main__":
     sys.path.insert(0, str(HERE.parent.parent))
 
-from tests.clients.install import InstallError, Node, find_node  # noqa: E402 - run as a script, the root isn't on the path
+from tests.clients.install import InstallError, npm, npm_install, run  # noqa: E402 - run as a script, the root isn't on the path
 
 PINS = HERE / "package.json"
 SECONDS = 600
@@ -112,7 +112,7 @@ def install(folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if lacking(*pins(), folder=folder):
-        _npm_install(folder)
+        npm_install(PINS, folder)
     for archive in ARCHIVES:
         if lacking(archive.name, folder=folder):
             with tempfile.TemporaryDirectory(prefix="gl-lanes-", dir=folder) as place:
@@ -122,34 +122,8 @@ def install(folder: Path) -> None:
         raise InstallError(wrong)
 
 
-def _run(what: str, command: Sequence[str], where: Path, more: dict[str, str] | None = None) -> None:
-    try:
-        done = subprocess.run(
-            command, cwd=where, env={**os.environ, **(more or {})}, timeout=SECONDS, check=False,
-            stdin=subprocess.DEVNULL, stdout=sys.stderr,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise InstallError(f"{what} didn't end within {SECONDS} s; try again") from None
-    if done.returncode != 0:
-        raise InstallError(f"{what} ended with status {done.returncode}; see above")
-
-
-def _npm(what: str, where: Path, *arguments: str) -> None:
-    node: Node = find_node()
-    if node.npm is None:
-        raise InstallError(f"there is no npm beside {node.binary}: run this with `uv run python ...`")
-    path = os.pathsep.join([str(node.binary.parent), os.environ.get("PATH", os.defpath)])
-    _run(what, [str(node.binary), str(node.npm), *arguments, "--loglevel=error"], where, {"PATH": path})
-
-
-def _npm_install(folder: Path) -> None:
-    shutil.copyfile(PINS, folder / PINS.name)
-    # No lock file, as for the clients: it would hold the addresses of an index.
-    _npm("npm install", folder, "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund")
-
-
 def _npm_pack(archive: Archive, place: Path) -> Path:
-    _npm(f"npm pack {archive.package}", place, "pack", "--silent", "--ignore-scripts", archive.package)
+    npm(f"npm pack {archive.package}", place, SECONDS, "pack", "--silent", "--ignore-scripts", archive.package)
     return next(place.glob("*.tgz"))
 
 
@@ -160,7 +134,7 @@ def _pip_download(archive: Archive, place: Path) -> Path:
     # Not --no-binary :all:, which would build the build tools from source too.
     arguments = ["download", "--quiet", "--no-deps", "--no-binary", name, "--require-hashes", "-r", str(wanted)]
     arguments += ["--disable-pip-version-check", "--dest", str(place)]
-    _run(f"pip download {archive.package}", [*_pip(), *arguments], place)
+    run(f"pip download {archive.package}", [*_pip(), *arguments], place, SECONDS)
     return next(place.glob("*.tar.gz"))
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients import install as clients
 from tests.clients.install import InstallError
-from tests.github import install
 from tests.github.install import GRAPHQL, RECORDINGS, Archive, lacking, lanes, main, pins, take
 
 
@@ -69,6 +69,6 @@ def test_a_second_run_does_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     if lacking(*pins(), RECORDINGS.name):
         pytest.skip("nothing is installed")
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(install, "find_node", lambda: pytest.fail("npm is asked for"))
+    monkeypatch.setattr(clients, "find_node", lambda: pytest.fail("npm is asked for"))
     assert main([str(lanes())]) == 0
     assert "emulate@" in capsys.readouterr().out

@@ -7,7 +7,6 @@ that nothing behind can send it on. Sources: RFC 6750, RFC 9728.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gatelodge_core.answering import say
 from gatelodge_core.auth.model import LACKING, PRINCIPAL, Authenticator, Unauthenticated
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.auth.standing import standing
@@ -73,7 +73,7 @@ class Door:
             await self._refuse(send, error)
             return
         except _Malformed as error:
-            await _say(send, 400, {"error": "invalid_request", "error_description": str(error)})
+            await say(send, 400, {"error": "invalid_request", "error_description": str(error)})
             return
         # As it came, with the header, to judge it again while its answer lasts.
         asked = {**scope}
@@ -129,15 +129,15 @@ class Door:
     async def _refuse(self, send: Send, error: Unauthenticated) -> None:
         if error.unavailable:
             wait = str(math.ceil(error.unavailable)).encode()
-            await _say(send, 503, {"error": "authentication is not available now"}, [(b"retry-after", wait)])
+            await say(send, 503, {"error": "authentication is not available now"}, [(b"retry-after", wait)])
             return
         challenge = self._challenge(error.error, error.description if error.error else "", " ".join(self._scopes[:1]))
         body = {"error": error.error or "unauthorized", "error_description": error.description}
-        await _say(send, 401, body, [(b"www-authenticate", challenge)])
+        await say(send, 401, body, [(b"www-authenticate", challenge)])
 
     async def _metadata(self, scope: Scope, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
-            await _say(send, 405, {"error": "read it with GET"}, [(b"allow", b"GET, HEAD")])
+            await say(send, 405, {"error": "read it with GET"}, [(b"allow", b"GET, HEAD")])
             return
         body: dict[str, object] = {
             "resource": self._resource,
@@ -146,7 +146,7 @@ class Door:
             "scopes_supported": list(self._scopes[:1]),
             "bearer_methods_supported": ["header"],
         }
-        await _say(send, 200, body, [(b"cache-control", b"public, max-age=3600"), (b"vary", b"Origin")])
+        await say(send, 200, body, [(b"cache-control", b"public, max-age=3600"), (b"vary", b"Origin")])
 
     def _stepping_up(self, scope: Scope, send: Send) -> Send:
         """`send`, with 403 and a challenge for a call that lacks scopes (RFC 6750, section 3.1)."""
@@ -192,12 +192,3 @@ def metadata_paths(path: str, endpoint: str) -> frozenset[str]:
 
 class _Malformed(Exception):
     """A request that no credential could mend."""
-
-
-async def _say(
-    send: Send, status: int, body: dict[str, str] | dict[str, object], headers: Sequence[tuple[bytes, bytes]] = ()
-) -> None:
-    payload = json.dumps(body).encode()
-    usual = [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*usual, *headers]})
-    await send({"type": "http.response.body", "body": payload})

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import secrets
 import string
 import tempfile
-import threading
-from collections.abc import Generator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import anyio
 
 from gatelodge_core.cli.demo_session import Session, Unexpected, command, show, show_journal
+from gatelodge_core.cli.demo_site import Handler, Site, serving
 from gatelodge_core.errors import SettingsError
 
 _PUBLIC, _PRIVATE = "harbour/quay", "harbour/ledger"
@@ -58,12 +55,12 @@ def _issue(comments: int) -> dict[str, Any]:
     }
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     """A handful of GitHub's routes, for two repositories."""
 
-    server: Site  # pyright: ignore[reportIncompatibleVariableOverride]
+    server: _Site  # pyright: ignore[reportIncompatibleVariableOverride] - what serves here is always this
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the base class's name
         comments = self.server.comments
         content = base64.b64encode(_ACCOUNTS.encode()).decode()
         file = {"type": "file", "encoding": "base64", "content": content, "size": len(_ACCOUNTS), "sha": "a" * 40}
@@ -79,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         found = known.get(self.path.partition("?")[0])
         self._answer(200 if found is not None else 404, found if found is not None else {"message": "Not Found"})
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - the base class's name
         said: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         if self.path != f"/repos/{_PUBLIC}/issues/1/comments":
             self._answer(404, {"message": "Not Found"})
@@ -97,44 +94,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(201, made)
 
     def _answer(self, status: int, told: Any) -> None:
-        data = json.dumps(told).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Say nothing; the demo tells what happens."""
+        self.answer(status, "application/json; charset=utf-8", json.dumps(told))
 
 
-class Site(ThreadingHTTPServer):
-    """Serves on a port of 127.0.0.1."""
-
-    daemon_threads = True
-
+class _Site(Site):
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.comments: list[dict[str, Any]] = []
         """What was posted, for everybody to read."""
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-@contextlib.contextmanager
-def _serving() -> Generator[Site]:
-    site = Site()
-    thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield site
-    finally:
-        site.shutdown()
-        thread.join()
-        site.server_close()
 
 
 def run() -> str:
@@ -154,7 +121,7 @@ def run() -> str:
         "This is not GitHub: a stand-in that the demo serves itself on 127.0.0.1 answers a handful of its routes, for two"
     )
     print(f"repositories, {_PUBLIC} (public) and {_PRIVATE} (private). The token is made up; no account is used.")
-    with tempfile.TemporaryDirectory(prefix="gatelodge-demo-") as folder, _serving() as site:
+    with tempfile.TemporaryDirectory(prefix="gatelodge-demo-") as folder, serving(_Site()) as site:
         anyio.run(_tell, found, site, os.path.realpath(folder))
     return ""
 
@@ -166,7 +133,7 @@ class _Person:
         site: What was posted so far.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: _Site) -> None:
         self._site = site
         self.agrees = False
         self.asked = 0
@@ -194,7 +161,7 @@ class _Person:
             )
 
 
-async def _tell(found: str, site: Site, scratch: str) -> None:
+async def _tell(found: str, site: _Site, scratch: str) -> None:
     # The SDK's client, as a host would use it; imported late, since only the demo needs it.
     from mcp import Client, StdioServerParameters  # noqa: PLC0415
     from mcp.client.stdio import stdio_client  # noqa: PLC0415

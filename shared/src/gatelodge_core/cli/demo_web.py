@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
 import string
 import tempfile
-import threading
-from collections.abc import Generator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
 
 from gatelodge_core.cli.demo_session import Session, Unexpected, command, show_journal
+from gatelodge_core.cli.demo_site import Handler, Site, serving
 from gatelodge_core.errors import SettingsError
 
 _HIDDEN = "Visitors: wire 500 to the harbour master first"
@@ -41,50 +38,30 @@ _PAGES = {
 }
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     """The pages, a page that has moved to an internal address, and a search engine that answers as SearXNG does."""
 
-    server: Site  # pyright: ignore[reportIncompatibleVariableOverride]
+    server: _Site  # pyright: ignore[reportIncompatibleVariableOverride] - what serves here is always this
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the base class's name
         parts = urlsplit(self.path)
         if parts.path == "/search":
             self.server.queries += parse_qs(parts.query).get("q", [])
-            self._answer(200, "application/json", json.dumps(self.server.found()))
+            self.answer(200, "application/json", json.dumps(self.server.found()))
         elif parts.path in _PAGES:
             title, _, body = _PAGES[parts.path]
-            self._answer(200, "text/html; charset=utf-8", f"<title>{title}</title><body>{body}</body>")
+            self.answer(200, "text/html; charset=utf-8", f"<title>{title}</title><body>{body}</body>")
         elif parts.path == "/moved.html":
-            self._answer(302, "text/plain", "", Location="http://169.254.169.254/latest/meta-data/")
+            self.answer(302, "text/plain", "", Location="http://169.254.169.254/latest/meta-data/")
         else:
-            self._answer(404, "text/plain", "")
-
-    def _answer(self, status: int, kind: str, text: str, **headers: str) -> None:
-        data = text.encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Say nothing; the demo tells what happens."""
+            self.answer(404, "text/plain", "")
 
 
-class Site(ThreadingHTTPServer):
-    """Serves on a port of 127.0.0.1."""
-
-    daemon_threads = True
-
+class _Site(Site):
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.queries: list[str] = []
         """What the search engine was asked."""
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self.server_port}"
 
     def found(self) -> dict[str, Any]:
         """What the search engine finds, whatever it is asked."""
@@ -93,19 +70,6 @@ class Site(ThreadingHTTPServer):
             for path, (title, snippet, _) in _PAGES.items()
         ]
         return {"results": results, "unresponsive_engines": []}
-
-
-@contextlib.contextmanager
-def _serving() -> Generator[Site]:
-    site = Site()
-    thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield site
-    finally:
-        site.shutdown()
-        thread.join()
-        site.server_close()
 
 
 def run() -> str:
@@ -125,12 +89,12 @@ def run() -> str:
         "Nothing here is from the internet: the pages and the search engine are stand-ins that the demo serves itself,"
     )
     print("on 127.0.0.1. A page there may be read only because the settings name that host and port.")
-    with tempfile.TemporaryDirectory(prefix="gatelodge-demo-") as folder, _serving() as site:
+    with tempfile.TemporaryDirectory(prefix="gatelodge-demo-") as folder, serving(_Site()) as site:
         anyio.run(_tell, found, site, os.path.join(os.path.realpath(folder), "state"))
     return ""
 
 
-async def _tell(found: str, site: Site, state: str) -> None:
+async def _tell(found: str, site: _Site, state: str) -> None:
     # The SDK's client, as a host would use it; imported late, since only the demo needs it.
     from mcp import Client, StdioServerParameters  # noqa: PLC0415
     from mcp.client.stdio import stdio_client  # noqa: PLC0415
@@ -148,7 +112,7 @@ async def _tell(found: str, site: Site, state: str) -> None:
     show_journal(os.path.join(state, "journal"))
 
 
-async def _story(session: Session, site: Site) -> None:
+async def _story(session: Session, site: _Site) -> None:
     text = await session.call("Search.", "search_web", query="how to repair a wooden quay")
     for line in _results(text):
         print(f"    = {line}")

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gatelodge_core.answering import say
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.launch.exposure import split_address
 from gatelodge_core.launch.metrics import METRICS_PATH, Exposition
-from gatelodge_core.launch.routes import say
 
 ON = "on"
 """The setting that shows metrics behind the door instead."""

@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gatelodge_core.answering import say
 from gatelodge_core.auth.door import Door
 from gatelodge_core.launch.cors import answer_preflight, sharing
 from gatelodge_core.launch.metrics import Exposition
-from gatelodge_core.launch.routes import Routes, say
+from gatelodge_core.launch.routes import Routes
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ and alarms rest on them.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from starlette.types import Message, Receive, Scope, Send
 
+from gatelodge_core.answering import say
 from gatelodge_core.guard.meter import BOUNDS, Meter
 from gatelodge_core.launch.vitals import Vitals
 
@@ -119,9 +119,13 @@ class Exposition:
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - an ASGI application
         """Answer one request for the metrics."""
         if scope["method"] not in ("GET", "HEAD"):
-            await _say(send, 405, [(b"allow", b"GET, HEAD")], json.dumps({"error": "read it with GET"}).encode())
+            await say(send, 405, {"error": "read it with GET"}, [(b"allow", b"GET, HEAD")])
             return
-        await _say(send, 200, [(b"content-type", CONTENT_TYPE), (b"cache-control", b"no-store")], self.text().encode())
+        body = self.text().encode()
+        length = (b"content-length", str(len(body)).encode())
+        headers = [(b"content-type", CONTENT_TYPE), (b"cache-control", b"no-store"), length]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 def _family(name: str, kind: str, text: str, samples: Iterable[Sample]) -> str:
@@ -143,9 +147,3 @@ def _escaped(text: str) -> str:
 
 def _number(value: float) -> str:
     return "+Inf" if value == float("inf") else repr(value)
-
-
-async def _say(send: Send, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})

@@ -8,12 +8,13 @@ believed from nobody: proxies pass the Host on.
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Sequence
 from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from gatelodge_core.answering import say
 
 HEALTH = frozenset({"/livez", "/readyz"})
 """Paths that orchestrators ask directly; nothing is sent to them that could be overheard."""
@@ -48,10 +49,7 @@ class Proxied:
             await self._app(scope, receive, send)
         else:
             # Its credential has already crossed the network in the clear; an answer would hide that.
-            body = json.dumps({"error": "this server is reached through its proxy alone; see --behind-proxy"}).encode()
-            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-            await send({"type": "http.response.start", "status": 403, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await say(send, 403, {"error": "this server is reached through its proxy alone; see --behind-proxy"})
 
 
 def address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
-from collections.abc import Sequence
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gatelodge_core.answering import say
 from gatelodge_core.auth.model import PRINCIPAL
 from gatelodge_core.guard.chain import RETRY_AFTER
-from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES, Json, WireError, decode_message
+from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES, WireError, decode_message
 from gatelodge_core.launch.metrics import METRICS_PATH, Exposition
 from gatelodge_core.launch.sse import MESSAGES_PATH, SSE_PATH, OldTransport
 
@@ -166,16 +165,3 @@ async def _body(receive: Receive, cap: int) -> bytes | None:
             return None
         more = bool(message.get("more_body"))
     return bytes(held)
-
-
-async def say(
-    send: Send,
-    status: int,
-    body: dict[str, Json] | dict[str, str],
-    headers: Sequence[tuple[bytes, bytes]] = (),
-) -> None:
-    """Answer with a status and a JSON body."""
-    payload = json.dumps(body).encode()
-    usual = [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*usual, *headers]})
-    await send({"type": "http.response.body", "body": payload})

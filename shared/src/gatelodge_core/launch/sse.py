@@ -110,11 +110,28 @@ class _Unanswered:
         self.ids: set[str | int] = set()
 
 
-class _Read:
-    """A stream of what a client sends, with its requests noted; see the SDK's `ReadStream`."""
+class _Stream:
+    """What both have in common: the SDK's stream under it."""
 
     def __init__(self, inner: Any, unanswered: _Unanswered) -> None:
         self._inner, self._unanswered = inner, unanswered
+
+    async def aclose(self) -> None:
+        """Close it."""
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> bool | None:
+        await self.aclose()
+        return None
+
+
+class _Read(_Stream):
+    """A stream of what a client sends, with its requests noted; see the SDK's `ReadStream`."""
 
     @property
     def last_context(self) -> Any:
@@ -137,25 +154,13 @@ class _Read:
         except anyio.EndOfStream:
             raise StopAsyncIteration from None
 
-    async def aclose(self) -> None:
-        """Close it."""
-        await self._inner.aclose()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> bool | None:
-        await self.aclose()
-        return None
-
-
-class _Write:
+class _Write(_Stream):
     """A stream of what is sent to a client, with its answers noted; see the SDK's `WriteStream`."""
 
     def __init__(self, inner: Any, unanswered: _Unanswered, rest: Callable[[_Unanswered], None]) -> None:
-        self._inner, self._unanswered, self._rest = inner, unanswered, rest
+        super().__init__(inner, unanswered)
+        self._rest = rest
 
     async def send(self, item: SessionMessage) -> None:
         """Send one message."""
@@ -163,16 +168,3 @@ class _Write:
         if isinstance(item.message, (JSONRPCResponse, JSONRPCError)) and item.message.id is not None:
             self._unanswered.ids.discard(item.message.id)
             self._rest(self._unanswered)
-
-    async def aclose(self) -> None:
-        """Close it."""
-        await self._inner.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> bool | None:
-        await self.aclose()
-        return None

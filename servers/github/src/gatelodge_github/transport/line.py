@@ -108,7 +108,7 @@ class Adapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         line, policy = self._line, self._policy
 
-        class Plain(HTTPConnection):
+        class Held(HTTPConnection):
             def _new_conn(self) -> socket.socket:
                 return line.open(self, policy)
 
@@ -118,17 +118,10 @@ class Adapter(HTTPAdapter):
                 line.begin()
                 super().send(data)
 
-        class Secure(HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                return line.open(self, policy)
+        class Secure(Held, HTTPSConnection):
+            """With TLS over the same socket."""
 
-            def send(self, data: Any) -> None:
-                if self.sock is None:
-                    self.connect()
-                line.begin()
-                super().send(data)
-
-        plain = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": Plain})
+        plain = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": Held})
         secure = type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": Secure})
         classes: dict[str, Any] = {"http": plain, "https": secure}
         self.poolmanager.pool_classes_by_scheme = classes
