@@ -12,7 +12,8 @@ from tests.clients._hosts import Client, Era, Island, http_server
 from tests.clients.test_claude_code import claude, states
 from tests.clients.test_inspector import call, findings, inspect, result, text
 from tests.clients.test_typescript_sdks import session, told
-from tests.github.conftest import before, had
+from tests.github.behind import before
+from tests.github.conftest import had
 from tests.github.credential_support import private_file
 from tests.github.emulator import PRIVATE, PUBLIC, Emulator, running
 from tests.github.furnishing import SECRET_LINE, Furniture, furnish

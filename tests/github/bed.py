@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.github.conftest import before
+from tests.github.behind import before
 from tests.github.contract import Gap, Gaps
 from tests.github.emulator import PUBLIC, Emulator
 from tests.github.exchanges import problems_of

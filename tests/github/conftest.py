@@ -18,22 +18,39 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from tests.github import emulator as emulators
-from tests.github.emulator import SCOPES, Emulator, Unavailable, token_of
+from tests.github.behind import before
+from tests.github.emulator import PUBLIC, Emulator, Unavailable
 from tests.github.furnishing import Furniture, furnish
-from tests.github.manners import Manners
-from tests.github.mending import mend
+from tests.github.leftovers import leaks
 from tests.github.proxy import Proxy, proxying
+from tests.github.questions import no
+from tests.github.reading import Bed, filled, held
 from tests.github.recordings import absence
+from tests.github.support import Called, server
 
 T = TypeVar("T")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test fails if a token is in anything that it leaves behind."""
+    report = yield
+    if call.when == "teardown" and report.outcome == "passed":
+        folder = item.funcargs.get("tmp_path") if isinstance(item, pytest.Function) else None
+        if found := leaks(report.sections, folder if isinstance(folder, Path) else None):
+            report.outcome = "failed"
+            report.longrepr = f"a token is in: {', '.join(found)}"
+    return report
 
 
 def had(opening: AbstractContextManager[T]) -> Generator[T]:
@@ -46,15 +63,6 @@ def had(opening: AbstractContextManager[T]) -> Generator[T]:
                 pytest.fail(str(error))
             pytest.skip(str(error))
         yield got
-
-
-@contextlib.contextmanager
-def before(emulator: Emulator, *, prefix: str = "", on: socket.socket | None = None) -> Generator[Proxy]:
-    """A proxy with GitHub's manners before an emulator; for a fixture of another scope than `proxy`."""
-    manners = Manners({token_of(login): scopes for login, scopes in SCOPES.items()})
-    with proxying(emulator.url, manners, prefix=prefix, on=on) as made:
-        mend(made)
-        yield made
 
 
 @pytest.fixture(scope="session")
@@ -102,3 +110,23 @@ def elsewhere() -> Generator[Proxy]:
 def furnished(github: Emulator) -> Furniture:
     """The emulator with the seed and the content, and where things are in it; takes 0.1 s."""
     return furnish(github)
+
+
+@pytest.fixture(scope="module")
+def content(emulator: Emulator) -> Furniture:
+    """The same once a module, whose tests must not reset the emulator."""
+    return filled(emulator)
+
+
+@pytest.fixture
+def bed(emulator: Emulator, content: Furniture) -> Generator[Bed]:
+    """For a test that only reads: all that went over the wire is held to GitHub's description at the end."""
+    with held(emulator, content) as made:
+        yield made
+
+
+@pytest.fixture
+async def called(content: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path) -> AsyncGenerator[Called]:
+    """The server with alice's credential, her repository as the default one, and a person who says no."""
+    async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PUBLIC, says=no) as made:
+        yield made

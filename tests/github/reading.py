@@ -1,14 +1,4 @@
-"""For tests of what only reads: the content is put in once a module, and all that goes over the wire is held to GitHub.
-
-@pytest.fixture(scope="module")
-def content(emulator: Emulator) -> Furniture:
-    return filled(emulator)
-
-@pytest.fixture
-def bed(emulator: Emulator, content: Furniture) -> Generator[Bed]:
-    with held(emulator, content) as made:
-        yield made
-"""
+"""For tests of what only reads: the content is put in once a module, and all that goes over the wire is held to GitHub."""
 
 from __future__ import annotations
 
@@ -19,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.github.conftest import before
+from tests.github.behind import before
 from tests.github.contract import Gap, Gaps
 from tests.github.emulator import PUBLIC, Emulator
 from tests.github.exchanges import problems_of

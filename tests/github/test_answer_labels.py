@@ -13,7 +13,7 @@ from gatelodge_github.trust.repositories import Facts
 from gatelodge_github.trust.taint import Taint
 
 from tests.github import faults
-from tests.github.conftest import before
+from tests.github.behind import before
 from tests.github.emulator import PRIVATE, PUBLIC, WIDGET, Emulator
 from tests.github.furnishing import furnish
 from tests.github.loopback import Answer, Request, Respond, as_json

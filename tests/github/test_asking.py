@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ import pytest
 from gatelodge_github.asking import doubts
 
 from tests.github import faults
-from tests.github.conftest import before
 from tests.github.emulator import PRIVATE, PUBLIC, Emulator
-from tests.github.furnishing import SECRET_LINE, Furniture, furnish
+from tests.github.furnishing import SECRET_LINE, Furniture
 from tests.github.loopback import Answer, as_json
 from tests.github.proxy import Proxy
 from tests.github.pulling import foreign
@@ -24,30 +22,12 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module")
-def furniture(emulator: Emulator) -> Furniture:
-    emulator.reset()
-    return furnish(emulator)
-
-
-@pytest.fixture(scope="module")
-def outside(emulator: Emulator, furniture: Furniture) -> str:
+def outside(emulator: Emulator, content: Furniture) -> str:
     """The commit of a pull request from an outsider's fork."""
     number = foreign(emulator)
     head: str = emulator.call("GET", f"/repos/{PUBLIC}/pulls/{number}")["head"]["sha"]
-    assert furniture.head != head
+    assert content.head != head
     return head
-
-
-@pytest.fixture
-def proxy(emulator: Emulator, furniture: Furniture) -> Generator[Proxy]:
-    with before(emulator) as made:
-        yield made
-
-
-@pytest.fixture
-async def called(proxy: Proxy, emulator: Emulator, tmp_path: Path) -> AsyncGenerator[Called]:
-    async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PUBLIC, says=no) as made:
-        yield made
 
 
 # What everybody builds on
@@ -79,7 +59,7 @@ async def test_a_commit_to_the_default_branch_is_asked_about_however_it_is_named
     [" main", "main ", "main\n", "main\0", "refs/heads/refs/heads/main", "main~0", "main^{}", "HEAD", "./main"],
 )
 async def test_no_other_spelling_of_the_default_branch_reaches_it(
-    called: Called, proxy: Proxy, branch: str, furniture: Furniture
+    called: Called, proxy: Proxy, branch: str, content: Furniture
 ) -> None:
     file = {"path": "spelt.txt", "content": "x"}
     failed, told = await called.call("commit_files", branch=branch, message="x", files=[file])
@@ -123,7 +103,7 @@ async def test_a_change_of_what_runs_or_who_reviews_is_asked_about_on_any_branch
 
 
 async def test_a_branch_from_a_strangers_commit_is_asked_about_since_its_workflows_would_run(
-    called: Called, furniture: Furniture, outside: str, proxy: Proxy
+    called: Called, content: Furniture, outside: str, proxy: Proxy
 ) -> None:
     for start in (
         "",
@@ -131,9 +111,9 @@ async def test_a_branch_from_a_strangers_commit_is_asked_about_since_its_workflo
         "feature",
         "v1.0.0",
         "refs/heads/main",
-        furniture.head,
-        furniture.head[:8],
-        furniture.before,
+        content.head,
+        content.head[:8],
+        content.before,
     ):
         assert await reasons(called.hub, "create_branch", branch="x", from_ref=start) == [], start
     for start in (outside, outside[:7], outside.upper(), "refs/pull/5/head", "pull/5/head", "0" * 40):
@@ -149,22 +129,22 @@ async def test_a_branch_from_a_strangers_commit_is_asked_about_since_its_workflo
 # What is always asked
 
 
-async def always(furniture: Furniture) -> dict[str, dict[str, Any]]:
+async def always(content: Furniture) -> dict[str, dict[str, Any]]:
     return {
-        "merge_pull": {"number": furniture.pull, "expected_head": furniture.feature},
+        "merge_pull": {"number": content.pull, "expected_head": content.feature},
         "run_workflow": {"action": "dispatch", "workflow": "ci.yml"},
         "create_release": {"tag": "v9"},
         "create_repo": {"name": "new"},
-        "review_pull": {"number": furniture.pull, "event": "approve", "expected_head": furniture.feature},
+        "review_pull": {"number": content.pull, "event": "approve", "expected_head": content.feature},
     }
 
 
 async def test_merging_starting_releasing_making_and_approving_are_asked_about_even_where_one_may_write(
-    proxy: Proxy, emulator: Emulator, tmp_path: Path, furniture: Furniture
+    proxy: Proxy, emulator: Emulator, tmp_path: Path, content: Furniture
 ) -> None:
     given: dict[str, Any] = {"repo": PUBLIC, "write_repos": ["*/*"]}
     async with server(tmp_path, proxy.url, emulator.tokens["alice"], **given, says=no) as called:
-        for count, (name, arguments) in enumerate((await always(furniture)).items(), 1):
+        for count, (name, arguments) in enumerate((await always(content)).items(), 1):
             assert "declined" in await called.error(name, **arguments), name
             assert len(called.questions) == count, name
         for draft in (True, False):
@@ -176,11 +156,11 @@ async def test_merging_starting_releasing_making_and_approving_are_asked_about_e
 
 
 async def test_the_question_shows_the_target_who_can_read_it_what_was_read_before_and_everything_that_goes_out(
-    called: Called, furniture: Furniture
+    called: Called, content: Furniture
 ) -> None:
     body = "First line\nrepo: alice/private-repo\nIn alice/private-repo (private).\ntitle: harmless\n"
     await called.text("get_file", repo=PRIVATE, path="vault.txt")
-    await called.text("get_issue", number=furniture.outside)
+    await called.text("get_issue", number=content.outside)
     assert "declined" in await called.error(
         "create_issue", title="A title", body=body, labels=["bug"], assignees=["bob"]
     )
@@ -220,10 +200,10 @@ async def test_hidden_characters_and_huge_arguments_can_not_bend_a_reason(called
 
 
 async def test_the_question_is_still_put_when_more_about_a_pull_request_can_not_be_had(
-    called: Called, proxy: Proxy, furniture: Furniture
+    called: Called, proxy: Proxy, content: Furniture
 ) -> None:
     proxy.fault("GET", r".*/(check-runs|status)", faults.refuses(500))
-    arguments = (await always(furniture))["merge_pull"]
+    arguments = (await always(content))["merge_pull"]
     assert "declined" in await called.error("merge_pull", **arguments)
     assert f"In {PUBLIC}" in called.questions[0]
-    assert furniture.feature in called.questions[0]
+    assert content.feature in called.questions[0]

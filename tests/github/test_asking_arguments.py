@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, Generator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,33 +16,14 @@ from gatelodge_github.server import OFFERED
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.github.conftest import before
-from tests.github.emulator import PUBLIC, Emulator, token_of
-from tests.github.furnishing import Furniture, furnish
+from tests.github.emulator import PUBLIC, token_of
+from tests.github.furnishing import Furniture
 from tests.github.loopback import as_json
 from tests.github.proxy import Proxy
-from tests.github.questions import WRITES, call_of, no
-from tests.github.support import Called, server
+from tests.github.questions import WRITES, call_of
+from tests.github.support import Called
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def furniture(emulator: Emulator) -> Furniture:
-    emulator.reset()
-    return furnish(emulator)
-
-
-@pytest.fixture
-def proxy(emulator: Emulator, furniture: Furniture) -> Generator[Proxy]:
-    with before(emulator) as made:
-        yield made
-
-
-@pytest.fixture
-async def called(proxy: Proxy, emulator: Emulator, tmp_path: Path) -> AsyncGenerator[Called]:
-    async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PUBLIC, says=no) as made:
-        yield made
 
 
 # Secrets
@@ -121,8 +101,8 @@ async def test_a_secret_split_over_two_arguments_is_found(called: Called, proxy:
     assert proxy.writes() == []
 
 
-async def test_what_only_looks_a_little_like_a_secret_passes(called: Called, furniture: Furniture) -> None:
-    body = f"{furniture.head} 123e4567-e89b-12d3-a456-426614174000 ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx sha256-{'a' * 44}="
+async def test_what_only_looks_a_little_like_a_secret_passes(called: Called, content: Furniture) -> None:
+    body = f"{content.head} 123e4567-e89b-12d3-a456-426614174000 ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx sha256-{'a' * 44}="
     assert "opened issue" in await called.text("create_issue", title="No secret", body=body)
     assert called.questions == []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +12,13 @@ from gatelodge_core.guard.call import Subject
 from gatelodge_github.asking_subjects import subjects
 
 from tests.github import faults
-from tests.github.conftest import before
 from tests.github.emulator import PRIVATE, PUBLIC, SITE, WIDGET, Emulator
-from tests.github.furnishing import Furniture, furnish
 from tests.github.loopback import as_json
 from tests.github.proxy import Proxy
 from tests.github.questions import call_of, no, reasons
 from tests.github.support import Called, server
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def furniture(emulator: Emulator) -> Furniture:
-    emulator.reset()
-    return furnish(emulator)
-
-
-@pytest.fixture
-def proxy(emulator: Emulator, furniture: Furniture) -> Generator[Proxy]:
-    with before(emulator) as made:
-        yield made
-
-
-@pytest.fixture
-async def called(proxy: Proxy, emulator: Emulator, tmp_path: Path) -> AsyncGenerator[Called]:
-    async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PUBLIC, says=no) as made:
-        yield made
 
 
 # Where a change goes

@@ -21,18 +21,13 @@ from tests.github.examples import example, paged
 from tests.github.furnishing import Furniture
 from tests.github.loopback import Answer, Request, as_json
 from tests.github.proxy import Proxy
-from tests.github.reading import Bed, filled, held
+from tests.github.reading import Bed, held
 from tests.github.support import server
 from tests.support.wire import Revision, Transport, connected, python_module
 
 pytestmark = pytest.mark.anyio
 
 HERE = {"owner": "alice", "repo": "public-repo"}
-
-
-@pytest.fixture(scope="module")
-def content(emulator: Emulator) -> Furniture:
-    return filled(emulator)
 
 
 def listed(proxy: Proxy, *names: str) -> Callable[[Request], list[Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import tracemalloc
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,27 +12,16 @@ import pytest
 from gatelodge_github.view import BUDGET
 
 from tests.github import faults
-from tests.github.emulator import PRIVATE, PUBLIC, Emulator
-from tests.github.furnishing import FILES, LARGE, SECRET_LINE, TEXT, UNICODE_PATH, Furniture
+from tests.github.emulator import PRIVATE, PUBLIC
+from tests.github.furnishing import FILES, LARGE, SECRET_LINE, TEXT, UNICODE_PATH
 from tests.github.loopback import Answer, Request, as_json
-from tests.github.reading import Bed, filled, held
+from tests.github.reading import Bed
 from tests.github.recordings import recorded, replaying
 from tests.github.support import server
 
 pytestmark = pytest.mark.anyio
 HERE = f"/repos/{PUBLIC}"
 MB = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def content(emulator: Emulator) -> Furniture:
-    return filled(emulator)
-
-
-@pytest.fixture
-def bed(emulator: Emulator, content: Furniture) -> Generator[Bed]:
-    with held(emulator, content) as made:
-        yield made
 
 
 def shown(text: str) -> str:

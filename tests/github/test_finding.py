@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,16 @@ from gatelodge_github.gate import Gate
 from gatelodge_github.searching import KINDS, scoped
 
 from tests.github import faults
-from tests.github.emulator import OWNER, PRIVATE, PUBLIC, SITE, Emulator
-from tests.github.furnishing import Furniture
+from tests.github.emulator import OWNER, PRIVATE, PUBLIC, SITE
 from tests.github.loopback import Answer, Request, as_json
 from tests.github.proxy import Proxy
-from tests.github.reading import Bed, filled, held
+from tests.github.reading import Bed
 from tests.github.recordings import recorded, replaying
 from tests.github.support import server
 
 pytestmark = pytest.mark.anyio
 HERE = f"/repos/{PUBLIC}"
 CODE = "Search.testSearchHighlightingCode.txt"
-
-
-@pytest.fixture(scope="module")
-def content(emulator: Emulator) -> Furniture:
-    return filled(emulator)
-
-
-@pytest.fixture
-def bed(emulator: Emulator, content: Furniture) -> Generator[Bed]:
-    with held(emulator, content) as made:
-        yield made
 
 
 def queries(proxy: Proxy) -> list[str]:

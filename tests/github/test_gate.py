@@ -16,7 +16,7 @@ from gatelodge_github.server import OFFERED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.github.conftest import before
+from tests.github.behind import before
 from tests.github.emulator import PRIVATE, PUBLIC, SITE, WIDGET, Emulator
 from tests.github.furnishing import SECRET_LINE, furnish
 from tests.github.loopback import Answer

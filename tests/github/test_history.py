@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ from gatelodge_github.patches import Changed, Chosen
 from gatelodge_github.view import BUDGET
 
 from tests.github import faults
-from tests.github.emulator import PRIVATE, PUBLIC, Emulator
-from tests.github.furnishing import SECRET_LINE, Furniture
+from tests.github.emulator import PRIVATE, PUBLIC
+from tests.github.furnishing import SECRET_LINE
 from tests.github.loopback import Answer, Request, as_json
-from tests.github.reading import Bed, filled, held
+from tests.github.reading import Bed
 from tests.github.recordings import recorded, replaying
 from tests.github.support import server
 
@@ -23,17 +23,6 @@ pytestmark = pytest.mark.anyio
 HERE = f"/repos/{PUBLIC}"
 COMMIT = rf"{HERE}/commits/[^/]+"
 MB = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def content(emulator: Emulator) -> Furniture:
-    return filled(emulator)
-
-
-@pytest.fixture
-def bed(emulator: Emulator, content: Furniture) -> Generator[Bed]:
-    with held(emulator, content) as made:
-        yield made
 
 
 def changed(bed: Bed, route: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

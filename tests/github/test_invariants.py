@@ -15,7 +15,7 @@ from gatelodge_github.server import OFFERED
 from gatelodge_github.view import BUDGET
 from mcp_types import Tool
 
-from tests.github.conftest import before
+from tests.github.behind import before
 from tests.github.emulator import PUBLIC, Emulator
 from tests.github.furnishing import Furniture, furnish
 from tests.github.loopback import Answer, Request, Respond, as_json

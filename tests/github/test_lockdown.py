@@ -15,7 +15,7 @@ from gatelodge_github.view import WITHHELD
 from mcp_types import ResourceTemplateReference
 
 from tests.github import faults
-from tests.github.conftest import before
+from tests.github.behind import before
 from tests.github.emulator import PUBLIC, Emulator
 from tests.github.furnishing import furnish
 from tests.github.outsiders import CANARY, TRAP, Planted, plant, serve

@@ -16,7 +16,7 @@ from gatelodge_github.trust.marks import Mark, Marks, Trust
 from gatelodge_github.view import View
 
 from tests.github import faults
-from tests.github.conftest import before
+from tests.github.behind import before
 from tests.github.emulator import PRIVATE, PUBLIC, SITE, WIDGET, Emulator
 from tests.github.furnishing import furnish
 from tests.github.loopback import Answer, Request, Respond, as_json

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,12 +14,12 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import BlobResourceContents, TextResourceContents
 
 from tests.github import faults
-from tests.github.emulator import PRIVATE, PUBLIC, Emulator
+from tests.github.emulator import PRIVATE, PUBLIC
 from tests.github.examples import example
-from tests.github.furnishing import BINARY, FILES, MODULE, SECRET_LINE, TEXT, Furniture
+from tests.github.furnishing import BINARY, FILES, MODULE, SECRET_LINE, TEXT
 from tests.github.loopback import Answer, Request, as_json
 from tests.github.proxy import Proxy
-from tests.github.reading import Bed, filled, held
+from tests.github.reading import Bed
 from tests.github.support import Called
 from tests.support.wire import Revision, Transport, connected, python_module
 
@@ -28,17 +27,6 @@ pytestmark = pytest.mark.anyio
 
 NONCE = re.compile(r"untrusted-[0-9a-f]{32}")
 TRAP = "mallory/trap"
-
-
-@pytest.fixture(scope="module")
-def content(emulator: Emulator) -> Furniture:
-    return filled(emulator)
-
-
-@pytest.fixture
-def bed(emulator: Emulator, content: Furniture) -> Generator[Bed]:
-    with held(emulator, content) as made:
-        yield made
 
 
 class Read:

@@ -21,7 +21,7 @@ from gatelodge_github.view import BUDGET, WITHHELD, Lockdown, Surface, View, fit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.github.conftest import before
+from tests.github.behind import before
 from tests.github.emulator import PUBLIC, Emulator
 from tests.github.furnishing import HIDDEN, commit, furnish
 from tests.github.loopback import Request, as_json

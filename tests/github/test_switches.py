@@ -15,7 +15,7 @@ from gatelodge_core.errors import SettingsError
 from gatelodge_github.server import GROUPED, OFFERED, declarations
 from gatelodge_github.settings import TOOLSETS, USUAL, GithubSettings
 
-from tests.github.conftest import before
+from tests.github.behind import before
 from tests.github.emulator import PUBLIC, Emulator
 from tests.github.support import server
 from tests.support.wire import StdioWire, connected, python_module

@@ -17,17 +17,11 @@ from gatelodge_github.trust.repositories import Facts
 from gatelodge_github.trust.taint import Taint
 
 from tests.github.emulator import PRIVATE, PUBLIC, WIDGET, Emulator
-from tests.github.furnishing import SECRET_LINE, Furniture, furnish
+from tests.github.furnishing import SECRET_LINE, Furniture
 from tests.github.loopback import Answer, Request, Respond
 from tests.github.proxy import Proxy
 from tests.github.questions import no
 from tests.github.support import credential, server
-
-
-@pytest.fixture
-def furniture(github: Emulator) -> Furniture:
-    return furnish(github)
-
 
 # What counts as private
 
@@ -104,7 +98,7 @@ def test_it_ends_after_twelve_hours_and_not_before(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.anyio
 async def test_a_fork_of_a_private_repository_has_other_readers(
-    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
+    furnished: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
 ) -> None:
     compared = f"/repos/{PUBLIC}/compare/main...feature"
     proxy.serve("GET", rf"/repos/{PRIVATE}/compare/.*", lambda request: proxy.look(request, compared))
@@ -148,7 +142,7 @@ def test_principals_share_nothing_and_another_token_of_the_same_one_is_the_same(
 
 @pytest.mark.anyio
 async def test_two_principals_that_read_at_the_same_time_each_have_their_own(
-    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
+    furnished: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
 ) -> None:
     settings = GithubSettings.model_validate({"state_dir": str(tmp_path), "api_url": proxy.url, "repo": PUBLIC})
     people = {name: Principal("key", name) for name in ("alice", "carol")}
@@ -185,7 +179,7 @@ async def test_two_principals_that_read_at_the_same_time_each_have_their_own(
 
 @pytest.mark.anyio
 async def test_a_write_that_races_the_first_private_read_is_asked_about_before_any_of_it_arrives(
-    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
+    furnished: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
 ) -> None:
     begun, go = threading.Event(), threading.Event()
 
@@ -212,7 +206,7 @@ async def test_a_write_that_races_the_first_private_read_is_asked_about_before_a
 
 @pytest.mark.anyio
 async def test_a_read_that_fails_half_way_counts_as_read(
-    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
+    furnished: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
 ) -> None:
     async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PUBLIC, says=no) as called:
         await called.error("get_file", repo=PRIVATE, path="nowhere.txt")

@@ -15,8 +15,8 @@ import pytest
 from gatelodge_core.sandbox import _landlock
 
 from tests.github import faults
+from tests.github.behind import before
 from tests.github.bench import hub, token
-from tests.github.conftest import before
 from tests.github.credential_support import private_file
 from tests.github.emulator import APP_ID, INSTALLATION_ID, PUBLIC, WIDGET, Emulator
 from tests.github.furnishing import Furniture

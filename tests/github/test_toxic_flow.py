@@ -19,7 +19,7 @@ from gatelodge_github.server import OFFERED
 
 from tests.github.asking import get
 from tests.github.emulator import PRIVATE, PUBLIC, SITE, WIDGET, Emulator
-from tests.github.furnishing import SECRET_LINE, Furniture, furnish
+from tests.github.furnishing import SECRET_LINE, Furniture
 from tests.github.proxy import Proxy
 from tests.github.questions import no
 from tests.github.support import Called, server
@@ -40,11 +40,6 @@ FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.fixture
-def furniture(github: Emulator) -> Furniture:
-    return furnish(github)
-
-
 async def taken_in(called: Called, number: int) -> str:
     """The model reads the issue, believes it, and reads the file; the text of the file."""
     assert await called.label("get_issue", number=number) == "untrusted/public"
@@ -54,17 +49,17 @@ async def taken_in(called: Called, number: int) -> str:
     return SECRET_LINE
 
 
-def least(furniture: Furniture) -> dict[str, dict[str, Any]]:
+def least(furnished: Furniture) -> dict[str, dict[str, Any]]:
     """A call of each tool that changes something, in the public repository."""
-    pull = {"number": furniture.pull}
+    pull = {"number": furnished.pull}
     return {
         "create_branch": {"branch": "topic"},
         "commit_files": {"branch": "feature", "message": "m", "files": [{"path": "a.txt", "content": "x"}]},
         "create_issue": {"title": "t"},
-        "add_comment": {"number": furniture.outside, "body": "b"},
-        "update_issue": {"number": furniture.outside, "title": "t"},
+        "add_comment": {"number": furnished.outside, "body": "b"},
+        "update_issue": {"number": furnished.outside, "title": "t"},
         "create_pull": {"title": "t", "head": "release/1.x"},
-        "merge_pull": {**pull, "expected_head": furniture.feature},
+        "merge_pull": {**pull, "expected_head": furnished.feature},
         "update_pull": {**pull, "title": "t"},
         "review_pull": {**pull, "body": "b"},
         "run_workflow": {"action": "dispatch", "workflow": "ci.yml"},
@@ -112,13 +107,13 @@ def seen_by_others(emulator: Emulator, proxy: Proxy) -> str:
 
 @pytest.mark.anyio
 async def test_each_place_of_each_changing_tool_asks_and_with_a_no_nothing_leaves(
-    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
+    furnished: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
 ) -> None:
     emulator.call("POST", f"/repos/{PUBLIC}/issues", {"title": "Help", "body": ORDER}, login="mallory")
     async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PUBLIC, says=no) as called:
-        secret = await taken_in(called, furniture.outside)
+        secret = await taken_in(called, furnished.outside)
         tools = {tool.name: tool for tool in (await called.client.list_tools()).tools}
-        calls = least(furniture)
+        calls = least(furnished)
         assert set(calls) == {name for name, tool in OFFERED.tools.items() if tool.nature.effect != "read"}
         places = 0
         for name, arguments in calls.items():
@@ -145,38 +140,38 @@ async def test_each_place_of_each_changing_tool_asks_and_with_a_no_nothing_leave
 @pytest.mark.anyio
 @pytest.mark.parametrize("form", FORMS)
 async def test_no_way_of_writing_it_down_escapes_the_question(
-    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path, form: str
+    furnished: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path, form: str
 ) -> None:
     async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PUBLIC, says=no) as called:
-        body = FORMS[form](await taken_in(called, furniture.outside))
-        assert "declined" in await called.error("add_comment", number=furniture.outside, body=body)
+        body = FORMS[form](await taken_in(called, furnished.outside))
+        assert "declined" in await called.error("add_comment", number=furnished.outside, body=body)
         assert len(called.questions) == 1
     assert proxy.writes() == []
 
 
 @pytest.mark.anyio
 async def test_with_a_yes_exactly_one_change_leaves_as_it_was_shown(
-    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
+    furnished: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
 ) -> None:
     async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PUBLIC) as called:
-        await taken_in(called, furniture.outside)
-        assert "commented" in await called.text("add_comment", number=furniture.outside, body="It is a bird.")
+        await taken_in(called, furnished.outside)
+        assert "commented" in await called.text("add_comment", number=furnished.outside, body="It is a bird.")
         (write,) = proxy.writes()
         assert (write.path, write.json()) == (
-            f"/repos/{PUBLIC}/issues/{furniture.outside}/comments", {"body": "It is a bird."}
+            f"/repos/{PUBLIC}/issues/{furnished.outside}/comments", {"body": "It is a bird."}
         )  # fmt: skip
         # A yes is for one call.
-        await called.text("add_comment", number=furniture.outside, body="It is a bird.")
+        await called.text("add_comment", number=furnished.outside, body="It is a bird.")
         assert len(called.questions) == 2
 
 
 @pytest.mark.anyio
 async def test_on_a_host_that_cannot_ask_the_call_waits_for_the_persons_own_command_and_passes_once(
-    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
+    furnished: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
 ) -> None:
-    comment: dict[str, Any] = {"number": furniture.outside, "body": "It is a bird."}
+    comment: dict[str, Any] = {"number": furnished.outside, "body": "It is a bird."}
     async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PUBLIC, says=None) as called:
-        await taken_in(called, furniture.outside)
+        await taken_in(called, furnished.outside)
         told = await called.error("add_comment", **comment)
         assert "approval_required" in told
         assert f"private text was read ({PRIVATE})" in told
@@ -195,10 +190,10 @@ async def test_on_a_host_that_cannot_ask_the_call_waits_for_the_persons_own_comm
 
 @pytest.mark.anyio
 async def test_an_ordinary_session_in_one_repository_asks_nothing(
-    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
+    furnished: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
 ) -> None:
     emulator.call("POST", f"/repos/{PUBLIC}/labels", {"name": "triage", "color": "ffffff"})
-    number = furniture.outside
+    number = furnished.outside
     async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PUBLIC, says=no) as called:
         for name, arguments in {
             "list_issues": {"state": "all"}, "get_issue": {"number": number, "include": ["comments"]},
@@ -213,28 +208,28 @@ async def test_an_ordinary_session_in_one_repository_asks_nothing(
         file = {"path": "docs/fix.md", "content": "Fixed.\n"}
         await called.text("commit_files", branch="fix", message="Fix it", files=[file])
         await called.text("create_pull", title="Fix", head="fix", body="Fixes it.")
-        await called.text("review_pull", number=furniture.pull, body="Fine so far.")
-        await called.text("update_pull", number=furniture.pull, title="A better title")
+        await called.text("review_pull", number=furnished.pull, body="Fine so far.")
+        await called.text("update_pull", number=furnished.pull, title="A better title")
         assert called.questions == []
 
 
 @pytest.mark.anyio
 async def test_reading_and_writing_one_private_repository_asks_nothing(
-    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
+    furnished: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
 ) -> None:
     async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PRIVATE, says=no) as called:
-        assert SECRET_LINE in await called.text("get_issue", number=furniture.private_issue)
-        await called.text("add_comment", number=furniture.private_issue, body=SECRET_LINE)
+        assert SECRET_LINE in await called.text("get_issue", number=furnished.private_issue)
+        await called.text("add_comment", number=furnished.private_issue, body=SECRET_LINE)
         await called.text("create_issue", title="Next", body=SECRET_LINE)
         # What is public may go into what is private.
-        await called.text("get_issue", repo=PUBLIC, number=furniture.outside)
-        await called.text("add_comment", number=furniture.private_issue, body="As they say.")
+        await called.text("get_issue", repo=PUBLIC, number=furnished.outside)
+        await called.text("add_comment", number=furnished.private_issue, body="As they say.")
         assert called.questions == []
 
 
 @pytest.mark.anyio
 async def test_another_private_repository_has_other_readers(
-    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
+    furnished: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
 ) -> None:
     given: dict[str, Any] = {"repo": WIDGET, "write_repos": ["*/*"]}
     async with server(tmp_path, proxy.url, emulator.tokens["alice"], **given, says=no) as called:
@@ -252,20 +247,20 @@ async def test_another_private_repository_has_other_readers(
 
 @pytest.mark.anyio
 async def test_no_tool_makes_the_server_forget(
-    furniture: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
+    furnished: Furniture, proxy: Proxy, emulator: Emulator, tmp_path: Path
 ) -> None:
     reading: dict[str, dict[str, Any]] = {
         "get_me": {}, "get_repo": {}, "list_refs": {}, "get_tree": {}, "list_commits": {}, "list_issues": {},
-        "get_issue": {"number": furniture.issue}, "list_pulls": {}, "get_pull": {"number": furniture.pull},
-        "get_pull_diff": {"number": furniture.pull}, "get_diff": {"target": "main"}, "get_file": {"path": "README.md"},
+        "get_issue": {"number": furnished.issue}, "list_pulls": {}, "get_pull": {"number": furnished.pull},
+        "get_pull_diff": {"number": furnished.pull}, "get_diff": {"target": "main"}, "get_file": {"path": "README.md"},
         "search_github": {"query": "x", "repo": PUBLIC}, "list_runs": {},
     }  # fmt: skip
     async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PUBLIC) as called:
         await called.text("get_file", repo=PRIVATE, path="vault.txt")
         for name, arguments in reading.items():
             await called.call(name, **arguments)
-        await called.call("add_comment", number=furniture.issue, body="With a yes.")
+        await called.call("add_comment", number=furnished.issue, body="With a yes.")
         await called.call("create_repo", name="another")
         assert len(called.questions) == 2
-        await called.call("add_comment", number=furniture.issue, body="Still.")
+        await called.call("add_comment", number=furnished.issue, body="Still.")
         assert len(called.questions) == 3

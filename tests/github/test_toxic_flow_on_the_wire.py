@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.github.conftest import before
+from tests.github.behind import before
 from tests.github.emulator import PRIVATE, PUBLIC, Emulator
 from tests.github.furnishing import SECRET_LINE, Furniture, furnish
 from tests.github.proxy import Proxy
