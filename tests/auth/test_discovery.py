@@ -29,7 +29,7 @@ def authority() -> trustme.CA:
 def context(authority: trustme.CA) -> ssl.SSLContext:
     made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     # It takes pyOpenSSL's contexts too, whose types are not here.
-    authority.issue_cert("127.0.0.1").configure_cert(made)  # pyright: ignore[reportUnknownMemberType]
+    authority.issue_cert("127.0.0.1").configure_cert(made)  # pyright: ignore[reportUnknownMemberType] - trustme gives no type
     return made
 
 

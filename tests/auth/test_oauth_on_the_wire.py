@@ -278,7 +278,7 @@ def test_a_confined_server_finds_an_issuer_by_name_and_over_tls(tmp_path: Path) 
     authority.cert_pem.write_to_path(str(authorities))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     # It takes pyOpenSSL's contexts too, whose types are not here.
-    authority.issue_cert("localhost").configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
+    authority.issue_cert("localhost").configure_cert(context)  # pyright: ignore[reportUnknownMemberType] - trustme gives no type
     with issuing("/tenant", context) as issuer:
         issuer.name = issuer.name.replace("127.0.0.1", "localhost")
         issuer.metadata |= {"issuer": issuer.name, "jwks_uri": f"https://localhost:{issuer.port}/keys"}

@@ -111,7 +111,7 @@ class KeyAuthenticator:
         try:
             return await self._revoked(f"key-id:{principal.via}") or await self._revoked(str(principal))
         except Exception as error:  # noqa: BLE001 - whatever keeps the list from answering, nobody is let in
-            logger.error("revocations can't be asked: %s", type(error).__name__)  # noqa: TRY400
+            logger.error("revocations can't be asked: %s", type(error).__name__)  # noqa: TRY400 - a traceback may quote what was called
             raise Unauthenticated("keys can't be judged now", unavailable=AGAIN_SECONDS) from None
 
     def _look(self) -> None:
@@ -126,7 +126,7 @@ class KeyAuthenticator:
             self._stamp, keys = self._file.read()
         except SettingsError as error:
             if str(error) != self._flaw:
-                logger.error("nobody is let in by a key: %s", error)  # noqa: TRY400
+                logger.error("nobody is let in by a key: %s", error)  # noqa: TRY400 - a traceback may quote what was called
             self._flaw, self._held = str(error), {}
             return
         if self._flaw:

@@ -23,7 +23,7 @@ async def check_revoked(revoked: Revoked | None, found: Grant) -> None:
     try:
         gone = [name for name in found.identifiers if await revoked(name)]
     except Exception as error:  # noqa: BLE001 - whatever keeps the list from answering, nobody is let in
-        logger.error("the list of revocations can't be asked: %s", type(error).__name__)  # noqa: TRY400
+        logger.error("the list of revocations can't be asked: %s", type(error).__name__)  # noqa: TRY400 - a traceback may quote what was called
         raise Unauthenticated("revocations can't be checked", unavailable=RETRY_SECONDS) from None
     if gone:
         raise Unauthenticated("the token was revoked", withdrawn=True)

@@ -85,9 +85,9 @@ def _remove(found: str, state: str) -> None:
 
 async def _tell(found: str, arguments: list[str], scratch: str) -> None:
     # The SDK's client, as a host would use it; imported late, since only the demo needs it.
-    from mcp import Client, StdioServerParameters  # noqa: PLC0415
-    from mcp.client.stdio import stdio_client  # noqa: PLC0415
-    from mcp_types import ElicitRequestParams, ElicitResult  # noqa: PLC0415
+    from mcp import Client, StdioServerParameters  # noqa: PLC0415 - the SDK
+    from mcp.client.stdio import stdio_client  # noqa: PLC0415 - the SDK
+    from mcp_types import ElicitRequestParams, ElicitResult  # noqa: PLC0415 - the SDK
 
     async def answer(context: object, params: ElicitRequestParams) -> ElicitResult:
         del context

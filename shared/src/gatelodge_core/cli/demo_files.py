@@ -47,8 +47,8 @@ def _furnish(scratch: Path) -> None:
 
 async def _tell(server_command: str, scratch: str) -> None:
     # The SDK's client, as a host would use it; imported late, since only the demo needs it.
-    from mcp import Client, StdioServerParameters  # noqa: PLC0415
-    from mcp.client.stdio import stdio_client  # noqa: PLC0415
+    from mcp import Client, StdioServerParameters  # noqa: PLC0415 - the SDK
+    from mcp.client.stdio import stdio_client  # noqa: PLC0415 - the SDK
 
     state = os.path.join(scratch, "state")
     roots = [os.path.join(scratch, "harbour"), os.path.join(scratch, "archive:ro")]

@@ -163,8 +163,8 @@ class _Person:
 
 async def _tell(found: str, site: _Site, scratch: str) -> None:
     # The SDK's client, as a host would use it; imported late, since only the demo needs it.
-    from mcp import Client, StdioServerParameters  # noqa: PLC0415
-    from mcp.client.stdio import stdio_client  # noqa: PLC0415
+    from mcp import Client, StdioServerParameters  # noqa: PLC0415 - the SDK
+    from mcp.client.stdio import stdio_client  # noqa: PLC0415 - the SDK
 
     state, config = os.path.join(scratch, "state"), os.path.join(scratch, "config.toml")
     # Empty: neither settings nor a token of the person's own come into play.

@@ -96,8 +96,8 @@ def run() -> str:
 
 async def _tell(found: str, site: _Site, state: str) -> None:
     # The SDK's client, as a host would use it; imported late, since only the demo needs it.
-    from mcp import Client, StdioServerParameters  # noqa: PLC0415
-    from mcp.client.stdio import stdio_client  # noqa: PLC0415
+    from mcp import Client, StdioServerParameters  # noqa: PLC0415 - the SDK
+    from mcp.client.stdio import stdio_client  # noqa: PLC0415 - the SDK
 
     place = f"127.0.0.1:{site.server_port}"
     ours = ["--engines", "searxng", "--searxng-url", site.url, "--allow-hosts", place]

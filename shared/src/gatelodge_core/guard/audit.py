@@ -93,7 +93,7 @@ class Auditor:
             if call.nature.effect is READ and self._lenient_reads:
                 logger.error("a read is not in the journal: %s", error)  # noqa: TRY400 - the message is all there is to say
                 return await way(call)
-            logger.error("refused a call: %s", error)  # noqa: TRY400
+            logger.error("refused a call: %s", error)  # noqa: TRY400 - a traceback may quote what was called
             if ticket is not None:
                 await self._ended(ticket, Outcome("refused", error="journal"))
             self._wake()
@@ -141,7 +141,7 @@ class Auditor:
                     await anyio.to_thread.run_sync(self._journal.flush, limiter=self._limiter())
             except JournalError as error:
                 # From here on the journal refuses by itself.
-                logger.error("the journal can't be written: %s", error)  # noqa: TRY400
+                logger.error("the journal can't be written: %s", error)  # noqa: TRY400 - a traceback may quote what was called
 
     async def _refused(self, call: Call, *, wait: bool) -> None:
         reason = str(call.notes.get("refusal") or call.notes.get("confirmation") or "error")
@@ -162,7 +162,7 @@ class Auditor:
                 await self._durable(ticket)
         except JournalError as error:
             # The call is made; the next one will not be.
-            logger.error("outcome of record %d is not in the journal: %s", intent.seq, error)  # noqa: TRY400
+            logger.error("outcome of record %d is not in the journal: %s", intent.seq, error)  # noqa: TRY400 - a traceback may quote what was called
 
     async def _durable(self, ticket: Ticket) -> None:
         if ticket.sync:

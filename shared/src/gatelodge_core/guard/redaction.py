@@ -209,13 +209,13 @@ class Redactor:
             deep = 0
             for key, item in tree.items():  # pyright: ignore[reportUnknownVariableType] - any JSON
                 plain = isinstance(item, (str, int, float))
-                parts += (str(key), ": " if plain else "\n")  # pyright: ignore[reportUnknownArgumentType]
+                parts += (str(key), ": " if plain else "\n")  # pyright: ignore[reportUnknownArgumentType] - JSON of any shape
                 deep += self._gather(item, parts, depth + 1, "\n")
             return deep
         if isinstance(tree, (list, tuple)):
             if depth >= MAX_DEPTH:
                 return 1
-            return sum(self._gather(item, parts, depth + 1, "\n") for item in tree)  # pyright: ignore[reportUnknownVariableType]
+            return sum(self._gather(item, parts, depth + 1, "\n") for item in tree)  # pyright: ignore[reportUnknownVariableType] - JSON of any shape
         if self._wants(tree):
             parts += (str(tree), after)
         return 0
@@ -238,15 +238,15 @@ class Redactor:
             for key, item in tree.items():  # pyright: ignore[reportUnknownVariableType] - any JSON
                 name = next(texts)
                 new = self._rebuilt(item, texts, depth + 1)
-                changed = changed or new is not item or name != str(key)  # pyright: ignore[reportUnknownArgumentType]
+                changed = changed or new is not item or name != str(key)  # pyright: ignore[reportUnknownArgumentType] - JSON of any shape
                 result[_unused(name, result)] = new
-            return result if changed else tree  # pyright: ignore[reportUnknownVariableType]
+            return result if changed else tree  # pyright: ignore[reportUnknownVariableType] - JSON of any shape
         if isinstance(tree, (list, tuple)):
             if depth >= MAX_DEPTH:
                 return f"[redacted: {_TOO_DEEP}]"
-            items = [self._rebuilt(item, texts, depth + 1) for item in tree]  # pyright: ignore[reportUnknownVariableType]
+            items = [self._rebuilt(item, texts, depth + 1) for item in tree]  # pyright: ignore[reportUnknownVariableType] - JSON of any shape
             same = all(new is old for new, old in zip(items, tree, strict=True))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-            return tree if same else items  # pyright: ignore[reportUnknownVariableType]
+            return tree if same else items  # pyright: ignore[reportUnknownVariableType] - JSON of any shape
         if self._wants(tree):
             text = next(texts)
             return tree if text == str(tree) else text

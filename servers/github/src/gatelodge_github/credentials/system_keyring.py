@@ -59,7 +59,7 @@ class _Answer:
         """Ask, and keep what came of it. The import is slow and looks for backends, so it counts too."""
         try:
             import keyring  # noqa: PLC0415 - an extra
-            from keyring.errors import KeyringLocked, NoKeyringError  # noqa: PLC0415
+            from keyring.errors import KeyringLocked, NoKeyringError  # noqa: PLC0415 - an extra, loaded for who uses it
         except ImportError:
             self.flaw = "the package keyring isn't installed. Install gatelodge-github[keyring], or use token_file"
             return
