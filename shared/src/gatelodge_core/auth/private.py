@@ -20,6 +20,7 @@ else:
 
 DRAFT = ".draft-"
 """How a file that isn't whole yet begins; left over only if its maker was killed."""
+_DOCKER = "/run/secrets/"
 _FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # Opening a FIFO would wait for a writer for ever.
@@ -63,7 +64,7 @@ def read_private(path: str, most: int, what: str) -> tuple[Stamp, bytes]:
         raise SettingsError(f"{path}: {what} can't be read: {error.strerror}{_owner(path)}") from None
     try:
         facts = os.fstat(descriptor)
-        if flaw := _flaw(facts):
+        if flaw := _flaw(facts, forbidden(descriptor, facts, path)):
             raise SettingsError(f"{path}: {what}: {flaw.format(path=path)}")
         with os.fdopen(descriptor, "rb", closefd=False) as source:
             content = source.read(most + 1)
@@ -158,7 +159,24 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _flaw(facts: os.stat_result) -> str:
+def forbidden(descriptor: int, facts: os.stat_result, path: str) -> int:
+    """The permissions that the file of a secret must not give; it belongs to root or to this user.
+
+    Args:
+        descriptor: Of the opened file.
+        facts: Of that.
+        path: By which it was opened.
+    """
+    if sys.platform == "win32" or facts.st_uid != 0 or os.geteuid() == 0:
+        return 0o077
+    # Docker's secrets are root's, and open to all in the container they are mounted in, which is this user alone.
+    if os.path.realpath(path).startswith(_DOCKER) and os.fstatvfs(descriptor).f_flag & os.ST_RDONLY:
+        return 0o033
+    # The group may read what root owns: that is how Kubernetes mounts secrets (fsGroup).
+    return 0o037
+
+
+def _flaw(facts: os.stat_result, closed: int) -> str:
     """What is wrong with an opened file; ``{path}`` stands for its path."""
     if not stat.S_ISREG(facts.st_mode):
         return "it is not a regular file"
@@ -166,8 +184,7 @@ def _flaw(facts: os.stat_result) -> str:
         return ""
     if facts.st_uid not in {os.geteuid(), 0}:
         return f"it belongs to user {facts.st_uid}, who could change it"
-    # The group may read what root owns: that is how orchestrators mount secrets.
-    if facts.st_mode & (0o037 if facts.st_uid == 0 and os.geteuid() != 0 else 0o077):
+    if facts.st_mode & closed:
         return "it is open to others; run: chmod 600 {path}"
     return ""
 

@@ -10,6 +10,7 @@ import sys
 from threading import Lock
 from typing import NamedTuple
 
+from gatelodge_core.auth.private import forbidden
 from gatelodge_core.errors import CallError, SettingsError
 
 from gatelodge_github.credentials.model import kind_of
@@ -47,7 +48,7 @@ def read_private(path: str, setting: str, limit: int) -> tuple[Sealed, Stamp]:
         raise SettingsError(f"{setting}: {path} can't be read: {reason}") from None
     try:
         facts = os.fstat(descriptor)
-        _check_private(facts, path, setting)
+        _check_private(facts, path, setting, forbidden(descriptor, facts, path))
         text = _read(descriptor, limit)
     finally:
         os.close(descriptor)
@@ -56,17 +57,18 @@ def read_private(path: str, setting: str, limit: int) -> tuple[Sealed, Stamp]:
     return text, _stamp(facts)
 
 
-def _check_private(facts: os.stat_result, path: str, setting: str) -> None:
+def _check_private(facts: os.stat_result, path: str, setting: str, closed: int) -> None:
     if not stat.S_ISREG(facts.st_mode):
         raise SettingsError(f"{setting}: {path} is no regular file")
     if sys.platform == "win32":
         return
-    if facts.st_uid != os.geteuid():
+    # Root could read it anyway; orchestrators mount secrets as root's.
+    if facts.st_uid not in {os.geteuid(), 0}:
         raise SettingsError(
             f"{setting}: {path} belongs to user {facts.st_uid}, not to the one who runs this server ({os.geteuid()}). "
             "Make a copy that is your own, of mode 0600."
         )
-    if stat.S_IMODE(facts.st_mode) & 0o077:
+    if facts.st_mode & closed:
         raise SettingsError(f"{setting}: {path} is open to others. Run: chmod 600 {shlex.quote(path)}")
 
 

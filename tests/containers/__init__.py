@@ -1,0 +1,1 @@
+"""The images, the compose file, the Kubernetes manifests."""
