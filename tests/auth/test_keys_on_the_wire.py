@@ -24,18 +24,8 @@ from gatelodge_core.auth.keyfile import KeyFile
 from gatelodge_core.auth.keyrecords import Grant, Key, hashed, issue
 from gatelodge_core.sandbox import _landlock
 
+from tests.support.remote import KeyWire
 from tests.support.wire import MODERN, PATIENCE, HttpWire, Message, Revision, Server, python_module
-
-
-class KeyWire(HttpWire):
-    """A client that sends a key."""
-
-    def __init__(self, url: str, revision: Revision, key: str) -> None:
-        super().__init__(url, revision)
-        self.key = key
-
-    def headers(self, message: Message) -> dict[str, str]:
-        return {**super().headers(message), "authorization": f"Bearer {self.key}"}
 
 
 class Gate:

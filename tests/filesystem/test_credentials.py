@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 import threading
 from collections.abc import Generator
 from pathlib import Path
@@ -231,3 +232,93 @@ def test_a_credential_stays_shut_while_links_are_swapped_under_the_reader(tmp_pa
         swapper.join()
     assert read == {"free"}
     assert refused > 0
+
+
+CARRIED = [
+    (".env", "plain.txt"), (".ssh", "s"), (".ssh/config", "c.txt"), (".git", "g"), (".git/config", "g.txt"), ("tls", "tls2"),
+    ("app", ".env.test"), ("deep", "d"), ("tls/server.pem", "pem.txt"), ("innocent.txt", ".ssh2"), ("tls", "../other/allowed"),
+]  # fmt: skip
+"""What is moved or copied, and to where."""
+
+
+@pytest.fixture
+def carrying(tmp_path: Path) -> Generator[tuple[Wire, Path]]:
+    """A server with two roots and exceptions, in which deleting asks nobody."""
+    home = tmp_path / "home"
+    furnish(home)
+    (home / "deep" / ".config" / "gh").mkdir(parents=True)
+    (home / "deep" / ".config" / "gh" / "hosts.yml").write_text(f"{CANARY} hosts\n", encoding="utf-8")
+    (tmp_path / "other").mkdir()
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[rule]]\ntool = "*"\nthen = "allow"\n', encoding="utf-8")
+    arguments = [
+        str(home), str(tmp_path / "other"), "--state-dir", str(tmp_path / "state"), "--policy", str(policy),
+        "--allow-credentials", "allowed/**", "--allow-credentials", ".env.test/**",
+    ]  # fmt: skip
+    with connected(python_module("gatelodge_filesystem", *arguments), "stdio", MODERN) as wire:
+        yield wire, home
+
+
+def opened(wire: Wire, tops: list[Path]) -> list[str]:
+    """Which files the server reads out, by whatever path, that hold the canary."""
+    found: list[str] = []
+    for top in tops:
+        for folder, _, files in os.walk(top):
+            for file in files:
+                path = os.path.join(folder, file)
+                if CANARY in json.dumps(wire.request("tools/call", {"name": "read_file", "arguments": {"path": path}})):
+                    found.append(path)
+    return found
+
+
+@pytest.mark.parametrize("tool", ["copy_path", "move_path"])
+def test_nothing_that_is_protected_is_less_so_where_it_was_copied_or_moved_to(
+    carrying: tuple[Wire, Path], tool: str
+) -> None:
+    wire, home = carrying
+    tops = [home, home.parent / "other"]
+    assert opened(wire, tops) == []
+    for source, target in CARRIED:
+        new = target.replace("../other", str(home.parent / "other"))
+        path = new if new.startswith("/") else str(home / new)
+        wire.request("tools/call", {"name": tool, "arguments": {"source": str(home / source), "destination": path}})
+        assert opened(wire, tops) == [], (source, target)
+
+
+def test_a_parent_that_names_a_credential_can_be_moved_to_where_it_still_names_it(carrying: tuple[Wire, Path]) -> None:
+    wire, home = carrying
+    wire.text("move_path", source=str(home / "deep"), destination=str(home / "deeper"))
+    wire.text("copy_path", source=str(home / "app"), destination=str(home / "app2"))
+    assert (home / "app2" / ".env.local").read_text() == (home / "app" / ".env.local").read_text()
+    assert opened(wire, [home]) == []
+    said = wire.error("copy_path", source=str(home / "deeper" / ".config"), destination=str(home / "c"))
+    assert "protected: deeper/.config/gh holds credentials, or is this server's own" in said
+
+
+def test_what_was_deleted_is_not_open_in_the_trash_of_its_root(tmp_path: Path) -> None:
+    if not Path("/dev/shm").is_dir() or os.stat("/dev/shm").st_dev == os.stat(tmp_path).st_dev:
+        pytest.skip("there is no second file system")
+    home = tmp_path / "home"
+    furnish(home)
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[rule]]\ntool = "*"\nthen = "allow"\n', encoding="utf-8")
+    # With its state on another file system, what is deleted stays in the root.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as state:
+        arguments = [str(home), "--state-dir", f"{state}/state", "--policy", str(policy)]
+        with connected(python_module("gatelodge_filesystem", *arguments), "stdio", MODERN) as wire:
+            wire.text("delete_path", paths=[str(home / ".git")], recursive=True)
+            (trashed,) = [path for path in home.rglob("*/config") if f"{CANARY} .git" in path.read_text()]
+            assert opened(wire, [home]) == []
+            relative = trashed.relative_to(home)
+            for tool, arguments in (
+                ("copy_path", {"source": str(relative), "destination": "c.txt"}),
+                ("move_path", {"source": str(relative.parent), "destination": "c"}),
+                (
+                    "search_text",
+                    {"pattern": "canary", "path": str(relative.parent), "hidden": True, "gitignore": False},
+                ),
+                ("list_directory", {"path": str(relative.parent)}),
+            ):
+                said = json.dumps(wire.request("tools/call", {"name": tool, "arguments": arguments}))
+                assert CANARY not in said
+            assert opened(wire, [home]) == []

@@ -14,7 +14,7 @@ from typing import Any
 from gatelodge_core.auth.keyfile import KeyFile
 from gatelodge_core.auth.keyrecords import Grant, issue
 
-from tests.support.wire import MODERN, MODERN_META, Server, python_module
+from tests.support.wire import MODERN, MODERN_META, HttpWire, Message, Revision, Server, python_module
 
 PEPPER = "p" * 43
 ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
@@ -59,6 +59,17 @@ class Remote:
         }  # fmt: skip
         headers = {"mcp-protocol-version": MODERN, "mcp-method": "tools/call", "mcp-name": name}
         return {"json": body, "headers": {**self.headers(caller), **headers}}
+
+
+class KeyWire(HttpWire):
+    """A client that sends a key."""
+
+    def __init__(self, url: str, revision: Revision, key: str, capabilities: Mapping[str, Any] | None = None) -> None:
+        super().__init__(url, revision, capabilities)
+        self.key = key
+
+    def headers(self, message: Message) -> dict[str, str]:
+        return {**super().headers(message), "authorization": f"Bearer {self.key}"}
 
 
 def make_keys(folder: Path, names: Sequence[str], scopes: tuple[str, ...] = SCOPES) -> dict[str, str]:

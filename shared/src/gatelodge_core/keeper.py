@@ -32,6 +32,7 @@ from gatelodge_core.places import approvals_file, journal_folder
 from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.server import Identity, Replicas
 from gatelodge_core.settings import LodgeSettings
+from gatelodge_core.shares import Shares
 from gatelodge_core.store.address import Address
 from gatelodge_core.store.approvals import Approvals
 from gatelodge_core.store.approving import ApprovalBook, LocalApprovals, SharedApprovals
@@ -60,6 +61,7 @@ class Keeper:
         subjects: What a call acts on, as policies name it.
         effect: What a call would do, in full, for the person who is asked.
         doubts: What in a call asks for a stricter rule than its tool's default.
+        shares: The domains of a server with accounts.
         folded: Whether policies match subjects in any letter case; `subjects` and `doubts` then give lower case.
 
     Raises:
@@ -75,8 +77,10 @@ class Keeper:
         subjects: Callable[[Call], Awaitable[list[Subject]]] = no_subjects,
         effect: Callable[[Call], Awaitable[str]] = plain_effect,
         doubts: Callable[[Call], Awaitable[list[Doubt]]] = no_doubts,
+        shares: Shares[Any] | None = None,
         folded: bool = False,
     ) -> None:
+        self._shares = shares
         self._identity = identity
         self._natures = {name: tool.nature for name, tool in declarations.tools.items()}
         policy = load(settings.policy_path) if settings.policy_path else Policy()
@@ -106,7 +110,14 @@ class Keeper:
             cleanser.inbound,
             *([FlowStep(self.flow)] if store is not None else []),
             AdmissionStep(
-                identity.server, self.policy, _approvals(settings, store), subjects, effect, cleanser.text, doubts
+                identity.server,
+                self.policy,
+                _approvals(settings, store),
+                subjects,
+                effect,
+                cleanser.text,
+                doubts,
+                shares.refusal if shares is not None else lambda _: None,
             ),
             auditor.inner,
             cleanser.inner,
@@ -151,6 +162,8 @@ class Keeper:
     def hidden(self, tool: str, principal: Principal) -> bool:
         """Whether a principal may never call a tool, whatever the arguments."""
         nature = self._natures[tool]
+        if self._shares is not None and self._shares.refusal(principal) is not None:
+            return True
         if not principal.may(nature.scope(self._identity.server)) or not principal.may_call(tool):
             return True
         return self.policy.hides(

@@ -49,6 +49,7 @@ from gatelodge_core.guard.meter import Meter
 from gatelodge_core.guard.wire import sendable, sendable_json
 from gatelodge_core.lists import Listed, Lists
 from gatelodge_core.sandbox.profiles import Profile
+from gatelodge_core.shares import Shares, mine
 from gatelodge_core.store.approvals import TTL_SECONDS
 from gatelodge_core.subscriptions import Subscriptions, Watch
 from gatelodge_core.tools import LodgeTool, bound, question, unexpected
@@ -141,6 +142,7 @@ class Lodge(Generic[D]):
         identity: How it introduces itself.
         declarations: What it offers.
         domain: What its functions act on.
+        shares: The domains of a server with accounts, of which `domain` is the starter's own.
         steps: What each call walks through, outermost first.
         ready: Answers /readyz: reasons why calls would fail now, empty when they would not.
         states: Whether what it rests on works now, by name, such as ``journal``; for /metrics.
@@ -170,6 +172,7 @@ class Lodge(Generic[D]):
     lists: Lists | None = None
     cleanser: Cleanser | None = None
     selector_loop: bool = False
+    shares: Shares[D] | None = None
     _subscriptions: Subscriptions | None = field(init=False, default=None)
     _natures: dict[str, Nature] = field(init=False, default_factory=dict[str, Nature])
     _prompts: dict[str, tuple[frozenset[str], frozenset[str]]] = field(
@@ -180,7 +183,7 @@ class Lodge(Generic[D]):
 
     def __post_init__(self) -> None:
         tools = [
-            LodgeTool.declared(tool, self.domain, brief=self.identity.brief)
+            LodgeTool.declared(tool, self._acted_on, brief=self.identity.brief)
             for tool in self.declarations.tools.values()
         ]
         self._natures = {name: tool.nature for name, tool in self.declarations.tools.items()}
@@ -212,7 +215,9 @@ class Lodge(Generic[D]):
             self._add_resource(resource)
         self._add_completions()
         if self.watch is not None or self.lists is not None:
-            self._subscriptions = Subscriptions(self.watch, self.lists.watch if self.lists else None)
+            self._subscriptions = Subscriptions(
+                self.watch, self.lists.watch if self.lists else None, self.shares.owner if self.shares else lambda: ""
+            )
             self._subscriptions.register(self.lowlevel)
             self._declare_changes()
         if self.lists is not None:
@@ -223,6 +228,10 @@ class Lodge(Generic[D]):
         if not self.replicas.seals:
             return None
         return RequestStateSecurity(keys=self.replicas.seals, ttl=TTL_SECONDS, audience=self.identity.name)
+
+    @property
+    def _acted_on(self) -> D | Shares[D]:
+        return self.domain if self.shares is None else self.shares
 
     @property
     def server(self) -> str:
@@ -307,7 +316,7 @@ class Lodge(Generic[D]):
         )
 
     def _add_prompt(self, declaration: PromptDeclaration) -> None:
-        function = bound(declaration.function, self.domain)
+        function = bound(declaration.function, self._acted_on)
 
         async def render(**arguments: str) -> Any:
             try:
@@ -328,7 +337,7 @@ class Lodge(Generic[D]):
         self.mcp.add_prompt(prompt)
 
     def _add_resource(self, declaration: ResourceDeclaration) -> None:
-        function = bound(declaration.function, self.domain)
+        function = bound(declaration.function, self._acted_on)
 
         async def read(**arguments: str) -> str | bytes:
             try:
@@ -366,7 +375,7 @@ class Lodge(Generic[D]):
                 return Completion(values=[], total=0, has_more=False)
             chosen = dict(context.arguments or {}) if context else {}
             try:
-                values = [sendable(value) for value in await completer(self.domain, argument.value, chosen)]
+                values = [sendable(value) for value in await completer(mine(self._acted_on), argument.value, chosen)]
             except CallError:
                 values = []
             return Completion(

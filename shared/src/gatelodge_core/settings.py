@@ -197,6 +197,12 @@ class LodgeSettings(BaseSettings):
         usual = os.path.join(platformdirs.user_config_dir("gatelodge"), "policy.toml")
         return usual if os.path.exists(usual) else ""
 
+    @property
+    def own_paths(self) -> list[str]:
+        """Files and folders that decide what this server does, and tell what it did; absolute."""
+        given = [self.state_path, self.keys_path, self.policy_path, settings_file(self._config)]
+        return [platformdirs.user_config_dir("gatelodge"), *filter(None, given)]
+
     @field_validator("*", mode="before")
     @classmethod
     def _split(cls, value: object, info: ValidationInfo) -> object:

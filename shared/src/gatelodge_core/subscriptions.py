@@ -43,9 +43,9 @@ logger = logging.getLogger(__name__)
 PER_SESSION = 64
 """URIs that one connection, or one listen stream, may watch."""
 IN_ALL = 256
-"""URIs that are watched at once."""
+"""URIs of one owner that are watched at once."""
 STREAMS = 64
-"""Listen streams open at once."""
+"""Listen streams of one owner open at once."""
 _STATE = "gatelodge.subscriptions"
 """Key in a connection's state: what it watches."""
 SEND_SECONDS = 10.0
@@ -53,6 +53,9 @@ SEND_SECONDS = 10.0
 
 THE_LIST = ""
 """What stands for the list among the watched; no URI is empty."""
+
+Key = tuple[str, str]
+"""What is watched: whose it is, and its URI, which may mean something else to everybody."""
 
 Watch = Callable[[str, Callable[[], None]], Awaitable[Stop]]
 """(URI, called in the event loop after a change) -> ends the watch. Raises `CallError` for what can't be watched."""
@@ -72,21 +75,32 @@ class _Watched:
     """Who holds or waits for this entry: it is forgotten by the last."""
 
 
+class _Channel:
+    """What leads to the listen streams of one owner."""
+
+    def __init__(self) -> None:
+        self.bus = InMemorySubscriptionBus()
+        self.listen = ListenHandler(self.bus, max_subscriptions=STREAMS)
+
+
 class Subscriptions:
     """All subscriptions of one server.
 
     Args:
         watch: Starts the watch of a URI; None if none can be.
         watch_list: Starts the watch of the list; None if it never changes.
+        owner: Whose what the caller watches is; owners are few, and hear nothing of each other.
     """
 
-    def __init__(self, watch: Watch | None, watch_list: WatchList | None = None) -> None:
+    def __init__(
+        self, watch: Watch | None, watch_list: WatchList | None = None, owner: Callable[[], str] = lambda: ""
+    ) -> None:
         self._watch = watch
         self._watch_list = watch_list
-        self._bus = InMemorySubscriptionBus()
-        self._listen = ListenHandler(self._bus, max_subscriptions=STREAMS)
-        self._watched: dict[str, _Watched] = {}
-        self._due: dict[str, None] = {}
+        self._owner = owner
+        self._channels: dict[str, _Channel] = {}
+        self._watched: dict[Key, _Watched] = {}
+        self._due: dict[Key, None] = {}
         self._sender: asyncio.Task[None] | None = None
         self._ending = False
 
@@ -100,7 +114,8 @@ class Subscriptions:
     def drain(self) -> None:
         """End all listen streams in good order; a stream kept open would hold up the end of an HTTP server."""
         self._ending = True
-        self._listen.close()
+        for channel in self._channels.values():
+            channel.listen.close()
 
     async def listen(
         self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
@@ -115,13 +130,13 @@ class Subscriptions:
         asked = [uri for uri in dict.fromkeys(params.notifications.resource_subscriptions or ()) if uri != THE_LIST]
         if len(asked) > PER_SESSION:
             raise MCPError(INVALID_PARAMS, f"too_many_subscriptions: a stream may watch {PER_SESSION} URIs.")
-        held: list[str] = []
+        owner, held = self._owner(), list[str]()
         if params.notifications.resources_list_changed:
             asked.append(THE_LIST)
         try:
             for uri in asked:
                 try:
-                    (await self._hold(uri)).streams += 1
+                    (await self._hold((owner, uri))).streams += 1
                     held.append(uri)
                 except CallError as error:
                     logger.info("not watched: %s", error)
@@ -134,11 +149,11 @@ class Subscriptions:
                     "resources_list_changed": True if THE_LIST in held else None,
                 }
             )
-            return await self._listen(ctx, params.model_copy(update={"notifications": honoured}))
+            return await self._channel(owner).listen(ctx, params.model_copy(update={"notifications": honoured}))
         finally:
             for uri in held:
-                self._watched[uri].streams -= 1
-                self._let_go(uri)
+                self._watched[owner, uri].streams -= 1
+                self._let_go((owner, uri))
 
     async def subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
         """Watch one URI for a connection of the 2025 revisions.
@@ -150,13 +165,13 @@ class Subscriptions:
         connection = _connection(ctx)
         if not connection.has_standalone_channel:
             raise MCPError(INVALID_REQUEST, "no_session: subscriptions need a session; this server keeps none.")
-        mine = self._of(connection)
-        if not uri or uri in mine:
+        key, mine = (self._owner(), uri), self._of(connection)
+        if not uri or key in mine:
             return EmptyResult()
-        if len(mine - {THE_LIST}) >= PER_SESSION:
+        if sum(uri != THE_LIST for _, uri in mine) >= PER_SESSION:
             raise MCPError(INVALID_PARAMS, f"too_many_subscriptions: a session may watch {PER_SESSION} URIs.")
         try:
-            await self._join(connection, uri)
+            await self._join(connection, key)
         except CallError as error:
             raise MCPError(INVALID_PARAMS, sendable(str(error)), {"uri": uri}) from None
         return EmptyResult()
@@ -167,109 +182,116 @@ class Subscriptions:
         legacy = ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS
         if self._watch_list is None or not legacy or not connection.has_standalone_channel:
             return
-        if THE_LIST not in self._of(connection):
+        key = (self._owner(), THE_LIST)
+        if key not in self._of(connection):
             try:
-                await self._join(connection, THE_LIST)
+                await self._join(connection, key)
             except CallError as error:
                 logger.info("the list is not watched: %s", error)
 
-    def _of(self, connection: Connection) -> set[str]:
+    def _channel(self, owner: str) -> _Channel:
+        return self._channels.setdefault(owner, _Channel())
+
+    def _of(self, connection: Connection) -> set[Key]:
         """What a connection watches; it is let go of when the connection ends."""
-        mine: set[str] | None = connection.state.get(_STATE)
+        mine: set[Key] | None = connection.state.get(_STATE)
         if mine is None:
-            mine = connection.state[_STATE] = set[str]()
+            mine = connection.state[_STATE] = set[Key]()
             connection.exit_stack.callback(self._forget, connection, mine)
         return mine
 
-    async def _join(self, connection: Connection, uri: str) -> None:
-        """Let a connection watch a URI that it doesn't yet.
+    async def _join(self, connection: Connection, key: Key) -> None:
+        """Let a connection watch what it doesn't yet.
 
         Raises:
             CallError: It can't be watched.
         """
         mine = self._of(connection)
-        mine.add(uri)
+        mine.add(key)
         try:
-            (await self._hold(uri)).sessions[id(connection)] = connection
+            (await self._hold(key)).sessions[id(connection)] = connection
         except BaseException:
-            mine.discard(uri)
+            mine.discard(key)
             raise
 
     async def unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:
         """End what `subscribe` began; for any other URI nothing happens."""
-        if params.uri:
-            self._drop(_connection(ctx), str(params.uri))
+        connection, uri = _connection(ctx), str(params.uri)
+        for key in [key for key in self._of(connection) if uri and key[1] == uri]:
+            self._drop(connection, key)
         return EmptyResult()
 
-    def _forget(self, connection: Connection, mine: set[str]) -> None:
-        for uri in list(mine):
-            self._drop(connection, uri)
+    def _forget(self, connection: Connection, mine: set[Key]) -> None:
+        for key in list(mine):
+            self._drop(connection, key)
 
-    def _drop(self, connection: Connection, uri: str) -> None:
+    def _drop(self, connection: Connection, key: Key) -> None:
         mine = self._of(connection)
-        entry = self._watched.get(uri)
-        if uri in mine and entry is not None and entry.sessions.pop(id(connection), None) is not None:
-            mine.discard(uri)
-            self._let_go(uri)
+        entry = self._watched.get(key)
+        if key in mine and entry is not None and entry.sessions.pop(id(connection), None) is not None:
+            mine.discard(key)
+            self._let_go(key)
 
-    async def _hold(self, uri: str) -> _Watched:
+    async def _hold(self, key: Key) -> _Watched:
         """The entry of a URI, watched; the caller must let go of it.
 
         Raises:
             CallError: It can't be watched.
         """
-        entry = self._watched.get(uri)
+        entry = self._watched.get(key)
         if entry is None:
-            if uri != THE_LIST and len(self._watched) >= IN_ALL:
+            if key[1] != THE_LIST and sum(owner == key[0] for owner, _ in self._watched) >= IN_ALL:
                 raise CallError("too_many_subscriptions", f"{IN_ALL} URIs are watched already.")
-            entry = self._watched[uri] = _Watched()
+            entry = self._watched[key] = _Watched()
         entry.users += 1
         try:
             async with entry.lock:
                 if entry.stop is None:
-                    entry.stop = await self._begun(uri)
+                    entry.stop = await self._begun(key)
         except BaseException:
-            self._let_go(uri)
+            self._let_go(key)
             raise
         return entry
 
-    async def _begun(self, uri: str) -> Stop:
+    async def _begun(self, key: Key) -> Stop:
         """The watch itself.
 
         Raises:
             CallError: It can't be watched.
         """
-        if uri == THE_LIST:
+        if key[1] == THE_LIST:
             if self._watch_list is None:
                 raise CallError("not_supported", "the list never changes.")
-            return await self._watch_list(lambda: self._changed(uri))
+            return await self._watch_list(lambda: self._changed(key))
         if self._watch is None:
             raise CallError("not_supported", "resources can't be watched here.")
-        return await self._watch(uri, lambda: self._changed(uri))
+        return await self._watch(key[1], lambda: self._changed(key))
 
-    def _let_go(self, uri: str) -> None:
-        entry = self._watched[uri]
+    def _let_go(self, key: Key) -> None:
+        entry = self._watched[key]
         entry.users -= 1
         if not entry.users:
-            del self._watched[uri]
+            del self._watched[key]
             if entry.stop is not None:
                 entry.stop()
 
-    def _changed(self, uri: str) -> None:
+    def _changed(self, key: Key) -> None:
         """Tell all watchers soon; changes until then are one. Called in the event loop."""
-        self._due[uri] = None
+        self._due[key] = None
         if self._sender is None or self._sender.done():
             self._sender = asyncio.get_running_loop().create_task(self._send())
 
     async def _send(self) -> None:
         while self._due:
-            uri = next(iter(self._due))
-            del self._due[uri]
-            entry = self._watched.get(uri)
+            key = next(iter(self._due))
+            del self._due[key]
+            entry, (owner, uri) = self._watched.get(key), key
             if entry is None:
                 continue
             if entry.streams:
-                await self._bus.publish(ResourceUpdated(uri) if uri != THE_LIST else ResourcesListChanged())
+                await self._channel(owner).bus.publish(
+                    ResourceUpdated(uri) if uri != THE_LIST else ResourcesListChanged()
+                )
             for connection in list(entry.sessions.values()):
                 with anyio.move_on_after(SEND_SECONDS) as scope:
                     if uri == THE_LIST:

@@ -27,6 +27,7 @@ from gatelodge_core.effects import Hints
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.wire import sendable, sendable_json
 from gatelodge_core.schema import portable, portable_result, terse
+from gatelodge_core.shares import mine
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ Function = Callable[..., Awaitable[Any]]
 
 
 def bound(function: Function, domain: object) -> Function:
-    """`function` with its first parameter filled by `domain`, and a signature that says so.
+    """`function` with its first parameter filled by `domain`, the caller's part of it, and a signature that says so.
 
     The SDK reads signatures and annotations to find parameters, so both are rewritten.
     """
@@ -44,7 +45,7 @@ def bound(function: Function, domain: object) -> Function:
 
     @functools.wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
-        return await function(domain, *args, **kwargs)
+        return await function(mine(domain), *args, **kwargs)
 
     annotations = {parameter.name: hints.get(parameter.name, Any) for parameter in parameters}
     # `wraps` points back at the original, whose signature still has the domain.

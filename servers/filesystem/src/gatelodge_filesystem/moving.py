@@ -17,6 +17,7 @@ from gatelodge_core.errors import AlreadyExists, CallError, JailError, NotFound
 from gatelodge_core.sandbox.jail import CrossDevice, ExchangeUnsupported, Place, check_name, translated
 
 from gatelodge_filesystem.atomic import MAX_FILE_BYTES, temporary_name
+from gatelodge_filesystem.carrying import check_carried
 from gatelodge_filesystem.changes.journal import Journal
 from gatelodge_filesystem.changes.perform import seen
 from gatelodge_filesystem.changes.records import Operation, Step, Version, Where
@@ -138,6 +139,7 @@ def move(workspace: Workspace, source: Spot, target: Spot, *, overwrite: bool, i
         held.enter_context(workspace.writer.locked([first, second]))
         found = _found(source, first, if_match)
         displaced = _displaced(target, second, found.kind, overwrite=overwrite)
+        _check_carried(workspace, first, (source, begin.rel), (target, end.rel))
         totals = measure(first.fd, first.name, bounded=False)
         if dry_run:
             return Made(None, found.kind, totals, displaced)
@@ -197,6 +199,7 @@ def duplicate(
         found = _found(source, first, "")
         canonical = workspace.guarded(source, lambda: source.root.jail.canonical(source.rel, follow=False))
         _check_apart(Where(source.root.jail.path, canonical), end, source)
+        _check_carried(workspace, first, (source, canonical), (target, end.rel))
         displaced = _displaced(target, second, found.kind, overwrite=overwrite)
         if displaced and displaced.kind != "file":
             raise CallError("exists", f"{target} is a {displaced.kind}.", "Delete it first.")
@@ -384,6 +387,14 @@ def _check_apart(begin: Where, end: Where, source: Spot) -> None:
         raise CallError("same_path", f"{source} is both source and target.", "Nothing was changed.")
     if _inside(end, begin):
         raise CallError("into_itself", f"the target is inside {source}.", "Name a target beside it.")
+
+
+def _check_carried(workspace: Workspace, place: Place, source: tuple[Spot, str], target: tuple[Spot, str]) -> None:
+    (begin, rel), (end, new) = source, target
+    workspace.guarded(
+        begin,
+        lambda: check_carried(place.fd, place.name, (begin.root.jail.refuses, rel), (end.root.jail.refuses, new)),
+    )
 
 
 def _inside(where: Where, folder: Where) -> bool:

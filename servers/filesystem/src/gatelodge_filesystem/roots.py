@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gatelodge_core.errors import JailError, SettingsError
-from gatelodge_core.sandbox.credentials import Check, is_credential
+from gatelodge_core.sandbox.credentials import Check, folded, is_credential
 from gatelodge_core.sandbox.jail import Jail
+
+from gatelodge_filesystem.changes.records import TRASH_FOLDER
+from gatelodge_filesystem.kept import Kept
 
 _SYSTEM = ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var")
 
@@ -28,10 +32,12 @@ class Root:
     Args:
         name: Unique and short; the first component of every path in an answer.
         jail: Everything beneath it.
+        kept: What of it is the server's own.
     """
 
     name: str
     jail: Jail
+    kept: Kept
 
     @property
     def writable(self) -> bool:
@@ -57,8 +63,16 @@ def parse_spec(text: str) -> RootSpec:
     return RootSpec(os.path.abspath(path), writable)
 
 
-def pin(specs: list[RootSpec], *, allow_broad: bool, refuses: Check = is_credential) -> list[Root]:
-    """Open every root once; `refuses` tells the paths in them that are never opened.
+def pin(
+    specs: list[RootSpec], *, allow_broad: bool, refuses: Check = is_credential, own: Sequence[str] = ()
+) -> list[Root]:
+    """Open every root once.
+
+    Args:
+        specs: The roots.
+        allow_broad: Whether a home or system folder may be one.
+        refuses: Tells the paths in them that are never opened.
+        own: Files and folders of this server itself, which are never opened either.
 
     Raises:
         SettingsError: None was given, one can't be opened or is too broad, or two are the same folder.
@@ -74,13 +88,23 @@ def pin(specs: list[RootSpec], *, allow_broad: bool, refuses: Check = is_credent
                 f"{spec.path}: too broad for a root. Name the folders that are needed, or add --allow-broad-roots."
             )
         try:
-            jail = Jail.pin(spec.path, writable=spec.writable, refuses=refuses)
+            kept = Kept(spec.path, own)
+            jail = Jail.pin(spec.path, writable=spec.writable, refuses=_any(refuses, kept.holds, _in_trash))
         except JailError as error:
             raise SettingsError(f"{spec.path}: can't be a root: {error}. Is it an existing folder?") from None
         if any(root.jail.identity == jail.identity for root in roots):
             raise SettingsError(f"{spec.path}: is named twice")
-        roots.append(Root(_name(spec.path, [root.name for root in roots]), jail))
+        roots.append(Root(_name(spec.path, [root.name for root in roots]), jail, kept))
     return roots
+
+
+def _any(*checks: Check) -> Check:
+    return lambda rel: any(check(rel) for check in checks)
+
+
+def _in_trash(rel: str) -> bool:
+    """Whether it was removed: what could not be opened by its own name could be by the one it has there."""
+    return TRASH_FOLDER in folded(rel).split("/")
 
 
 def _broad(path: str) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-from functools import partial
 from importlib.metadata import version
+from itertools import chain
 
 from gatelodge_core.declare import Declarations, merged, read_only
 from gatelodge_core.keeper import Keeper
@@ -13,11 +14,12 @@ from gatelodge_core.sandbox import profiles
 from gatelodge_core.sandbox.credentials import allowing
 from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.server import Identity, Lodge
+from gatelodge_core.shares import Shares
 
 from gatelodge_filesystem.changes.log import Limits
 from gatelodge_filesystem.prompts import prompts
 from gatelodge_filesystem.resources import resources
-from gatelodge_filesystem.roots import pin
+from gatelodge_filesystem.roots import RootSpec, pin
 from gatelodge_filesystem.search.ripgrep import executable
 from gatelodge_filesystem.settings import OPTIONAL_TOOLS, FilesystemSettings
 from gatelodge_filesystem.subjects import effect, subjects
@@ -52,17 +54,21 @@ OFFERED = merged(
 
 def declarations(settings: FilesystemSettings) -> Declarations[Workspace]:
     """What the server offers under these settings."""
-    changeable = any(spec.writable for spec in settings.specs)
+    changeable = any(spec.writable for spec in _all_specs(settings))
     # The prompts speak of our own tools.
     offered = merged([compat, resources, patching, archiving]) if settings.compat else OFFERED
     left_out = {name for group, names in OPTIONAL_TOOLS.items() if group not in settings.tools for name in names}
     return offered.chosen(lambda tool: tool.name not in left_out and (changeable or read_only(tool)))
 
 
+def _all_specs(settings: FilesystemSettings) -> list[RootSpec]:
+    return [*settings.specs, *chain.from_iterable(settings.account_specs.values())]
+
+
 def profile(settings: FilesystemSettings) -> Profile:
-    """What the process may reach: its roots, its state, ripgrep, and no network."""
-    read_only = [spec.path for spec in settings.specs if not spec.writable]
-    writable = [spec.path for spec in settings.specs if spec.writable]
+    """What the process may reach: all roots, its state, ripgrep, and no network."""
+    read_only = [spec.path for spec in _all_specs(settings) if not spec.writable]
+    writable = [spec.path for spec in _all_specs(settings) if spec.writable]
     return profiles.filesystem(read_only, writable, settings.state_path, needs_exec=executable())
 
 
@@ -80,23 +86,28 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         INSTRUCTIONS,
         version("gatelodge-filesystem"),
     )
-    roots = pin(settings.specs, allow_broad=settings.allow_broad_roots, refuses=allowing(settings.allow_credentials))
-    workspace = Workspace(
-        roots,
-        budget=settings.budget,
-        state_dir=os.path.join(settings.state_path, "filesystem"),
-        kept=Limits(settings.undo_megabytes * 1024 * 1024, settings.undo_days * 86400),
-    )
-    for line in workspace.settle():
-        logger.warning("%s", line)
+    shares = shared(settings)
+    for workspace in shares:
+        for line in workspace.settle():
+            logger.warning("%s", line)
     offered = declarations(settings)
     keeper = Keeper(
-        settings, identity, offered, subjects=partial(subjects, workspace), effect=partial(effect, workspace)
+        settings,
+        identity,
+        offered,
+        subjects=lambda call: subjects(shares.of(call.principal), call),
+        effect=lambda call: effect(shares.of(call.principal), call),
+        shares=shares,
     )
+
+    def close() -> None:
+        for workspace in shares:
+            workspace.close()
+
     return Lodge(
         identity,
         offered,
-        workspace,
+        next(iter(shares)),
         keeper.steps,
         ready=keeper.ready,
         states=keeper.states,
@@ -104,6 +115,43 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         start=keeper.start,
         hidden=keeper.hidden,
         replicas=keeper.replicas,
-        watch=Subscribed(workspace, workspace.watcher).watch,
-        life=lambda: keeper.life(workspace.close),
+        watch=lambda uri, changed: Subscribed(shares.of()).watch(uri, changed),
+        life=lambda: keeper.life(close),
+        shares=shares,
     )
+
+
+def shared(settings: FilesystemSettings) -> Shares[Workspace]:
+    """A workspace for the person who started the server, and one for each account, with its own undo.
+
+    Raises:
+        SettingsError: A root can't be used.
+    """
+    place = os.path.join(settings.state_path, "filesystem")
+
+    def workspace(specs: list[RootSpec], state_dir: str) -> Workspace:
+        # Accounts alone are enough, where callers can be told apart.
+        roots = (
+            []
+            if settings.accounts and not specs
+            else pin(
+                specs,
+                allow_broad=settings.allow_broad_roots,
+                refuses=allowing(settings.allow_credentials),
+                own=settings.own_paths,
+            )
+        )
+        return Workspace(
+            roots,
+            budget=settings.budget,
+            state_dir=state_dir,
+            kept=Limits(settings.undo_megabytes * 1024 * 1024, settings.undo_days * 86400),
+            # Folders of several accounts have one lock.
+            locks=os.path.join(place, "locks"),
+        )
+
+    accounts = {
+        name: workspace(specs, os.path.join(place, "accounts", hashlib.sha256(name.encode()).hexdigest()[:32]))
+        for name, specs in settings.account_specs.items()
+    }
+    return Shares(workspace(settings.specs, place), accounts, lent=bool(settings.roots), what="folder")

@@ -10,7 +10,7 @@ from gatelodge_core.errors import JailError
 from mcp.shared.uri_template import UriTemplate
 
 from gatelodge_filesystem.state import glance, state_of, watchable
-from gatelodge_filesystem.watching import Changes, Watcher
+from gatelodge_filesystem.watching import Changes
 from gatelodge_filesystem.workspace import Spot, Workspace
 
 BY_NAME = "fs://{root}/{+path}"
@@ -36,13 +36,11 @@ class Subscribed:
 
     Args:
         workspace: Where they are.
-        watcher: The observer.
         look_seconds: How often each is glanced at besides.
     """
 
-    def __init__(self, workspace: Workspace, watcher: Watcher, *, look_seconds: float = LOOK_SECONDS) -> None:
+    def __init__(self, workspace: Workspace, *, look_seconds: float = LOOK_SECONDS) -> None:
         self._workspace = workspace
-        self._watcher = watcher
         self._look_seconds = look_seconds
 
     async def watch(self, uri: str, changed: Callable[[], None]) -> Callable[[], None]:
@@ -57,7 +55,7 @@ class Subscribed:
         folder, rel, state = await asyncio.to_thread(self._place, spot)
         one = _One(spot, rel, state, changed)
         try:
-            stop = await self._watcher.watch(spot.root, folder, one.hint, recursive=False)
+            stop = await self._workspace.watcher.watch(spot.root, folder, one.hint, recursive=False)
         except JailError as error:
             raise self._workspace.failure(spot, error) from None
         looking = asyncio.get_running_loop().create_task(one.look(self._look_seconds))

@@ -66,7 +66,7 @@ _CODES: dict[type[JailError], tuple[str, str]] = {
     ReadOnly: ("read_only_root", "this root was granted for reading only."),
     Protected: (
         "protected",
-        "this holds credentials: listed, never opened, unless the server is run with --allow-credentials.",
+        "this holds credentials, or is this server's own: listed, never opened (--allow-credentials names exceptions).",
     ),
 }
 
@@ -90,15 +90,18 @@ class Workspace:
         budget: The most characters of text in one result.
         state_dir: Where locks and the undo journal are kept.
         kept: How much the undo journal keeps.
+        locks: Where locks are kept, if others who change the same files keep theirs elsewhere.
     """
 
-    def __init__(self, roots: Sequence[Root], *, budget: int, state_dir: str, kept: Limits | None = None) -> None:
+    def __init__(
+        self, roots: Sequence[Root], *, budget: int, state_dir: str, kept: Limits | None = None, locks: str = ""
+    ) -> None:
         self.roots = tuple(roots)
         self.budget = budget
         self.watcher = Watcher()
         self.waiters = Waiters(self.watcher)
         self._pending = Pending(os.path.join(state_dir, "pending"))
-        self.writer = Writer(PathLocks(os.path.join(state_dir, "locks")), self._pending)
+        self.writer = Writer(PathLocks(locks or os.path.join(state_dir, "locks")), self._pending)
         self.journal = Journal(os.path.join(state_dir, "changes"), self.roots, self.writer, kept or Limits())
         # Two pools: searches that hang on a dead mount must not keep writes from ending.
         self._readers = 16
@@ -259,7 +262,7 @@ class Workspace:
             follow: Whether a link under the name itself is followed too.
 
         Raises:
-            JailError: Its folder can't be reached, it is the root itself, or the root is read-only.
+            JailError: Its folder can't be reached, it is the root itself or the server's own, or the root is read-only.
         """
         jail = spot.root.jail
         if not jail.writable:
@@ -274,6 +277,8 @@ class Workspace:
             folder = jail.canonical(head) if head else ""
             where = Where(jail.path, f"{folder}/{name}" if folder else name)
         _check_reserved(spot, where.rel)
+        if spot.root.kept.below(where.rel):
+            raise Protected("the server's own")
         return where
 
     @staticmethod

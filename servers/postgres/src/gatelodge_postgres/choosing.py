@@ -19,12 +19,22 @@ Declared = TypeVar("Declared", ToolDeclaration, PromptDeclaration)
 ARGUMENT = "connection"
 
 
-def choosing(offered: Declarations[D], names: Sequence[str]) -> Declarations[D]:
-    """The same declarations, each naming the databases there are, or without the argument where there is one."""
+def choosing(offered: Declarations[D], names: Sequence[str], *, named: bool = True) -> Declarations[D]:
+    """The same declarations, each naming the databases there are, or without the argument where there is one.
+
+    Args:
+        offered: The declarations.
+        names: Of the databases.
+        named: Whether every caller may know them.
+    """
+    about = (
+        f"One of: {', '.join(names)}." if named else "Name of a database; without it, the error says which there are."
+    )
+    several = len(names) > 1
     return replace(
         offered,
-        tools={name: _choosing(tool, names) for name, tool in offered.tools.items()},
-        prompts={name: _choosing(prompt, names) for name, prompt in offered.prompts.items()},
+        tools={name: _choosing(tool, about, several=several) for name, tool in offered.tools.items()},
+        prompts={name: _choosing(prompt, about, several=several) for name, prompt in offered.prompts.items()},
     )
 
 
@@ -36,7 +46,7 @@ def told(databases: Mapping[str, DatabaseSettings]) -> str:
     return f" Databases: {', '.join(described)}."
 
 
-def _choosing(declared: Declared, names: Sequence[str]) -> Declared:
+def _choosing(declared: Declared, about: str, *, several: bool) -> Declared:
     function = declared.function
     signature = inspect.signature(function)
     if ARGUMENT not in signature.parameters:
@@ -49,8 +59,8 @@ def _choosing(declared: Declared, names: Sequence[str]) -> Declared:
 
     del call.__wrapped__
     parameters = dict(signature.parameters)
-    if len(names) > 1:
-        hints[ARGUMENT] = Annotated[str, Field(description=f"One of: {', '.join(names)}.")]
+    if several:
+        hints[ARGUMENT] = Annotated[str, Field(description=about)]
         parameters[ARGUMENT] = parameters[ARGUMENT].replace(annotation=hints[ARGUMENT])
     else:
         # It would only be one more thing to get wrong.

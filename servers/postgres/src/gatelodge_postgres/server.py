@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, nullcontext
-from functools import partial
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from importlib.metadata import version
 
 from gatelodge_core.declare import Declarations, merged, read_only
@@ -15,6 +15,7 @@ from gatelodge_core.keeper import Keeper
 from gatelodge_core.sandbox import profiles
 from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.server import Identity, Lodge
+from gatelodge_core.shares import SharedLists, Shares
 
 from gatelodge_postgres.choosing import choosing, told
 from gatelodge_postgres.completing import completing
@@ -74,7 +75,7 @@ def declarations(settings: PostgresSettings) -> Declarations[Sources]:
     groups += ["admin"] if settings.allow_admin else []
     chosen = {tool for name in groups for tool in GROUPED.get(name, Declarations[Sources]()).tools}
     offered = OFFERED.chosen(lambda tool: tool.name in chosen and (not settings.read_only or read_only(tool)))
-    return choosing(offered, list(settings.all_databases()))
+    return choosing(offered, list(settings.all_databases()), named=not settings.accounts)
 
 
 def places(settings: PostgresSettings) -> dict[str, Place]:
@@ -97,10 +98,27 @@ def places(settings: PostgresSettings) -> dict[str, Place]:
     return found
 
 
-def sources_of(settings: PostgresSettings, reached: dict[str, Place]) -> Sources:
-    """The domain: every database, and where large results are kept."""
+def shared(settings: PostgresSettings, reached: dict[str, Place]) -> Shares[Sources]:
+    """All databases for the person who started the server, and to each account its own, with pools of its own.
+
+    Raises:
+        SettingsError: An account names a database that isn't there.
+    """
+    accounts: dict[str, Sources] = {}
+    for name, account in settings.accounts.items():
+        if unknown := [one for one in account.connections if one not in reached]:
+            raise SettingsError(
+                f"accounts.{name}: there is no database {unknown[0][:60]!r}; there are: {', '.join(reached)}"
+            )
+        given = {one: reached[one] for one in account.connections}
+        accounts[name] = sources_of(settings, given, hashlib.sha256(name.encode()).hexdigest()[:32])
+    return Shares(sources_of(settings, reached), accounts, lent=True, what="database")
+
+
+def sources_of(settings: PostgresSettings, reached: dict[str, Place], account: str = "") -> Sources:
+    """Databases, and where large results are kept: for an account apart from all others."""
     exports = Exports(
-        os.path.join(settings.state_path, "postgres", "exports"),
+        os.path.join(settings.state_path, "postgres", "exports", account),
         settings.export_mb * 1024 * 1024,
         settings.export_minutes * 60,
     )
@@ -117,7 +135,9 @@ def profile(settings: PostgresSettings, reached: dict[str, Place]) -> Profile:
 
 
 def _instructions(settings: PostgresSettings) -> str:
-    return INSTRUCTIONS + (f" {CHANGING}" if settings.allow_write else "") + told(settings.all_databases())
+    # With accounts, not everybody may know of every database.
+    named = "" if settings.accounts else told(settings.all_databases())
+    return INSTRUCTIONS + (f" {CHANGING}" if settings.allow_write else "") + named
 
 
 def _nothing() -> None:
@@ -151,19 +171,28 @@ def build(settings: PostgresSettings) -> Lodge[Sources]:
     reached = places(settings)
     offered = declarations(settings)
     helper = lead(reached)
-    sources = sources_of(settings, reached)
-    keeper = Keeper(settings, identity, offered, subjects=partial(subjects, sources), effect=partial(effect, sources))
-    listing = Listing(sources, settings.catalog_seconds)
+    shares = shared(settings, reached)
+    keeper = Keeper(
+        settings,
+        identity,
+        offered,
+        subjects=lambda call: subjects(shares.of(call.principal), call),
+        effect=lambda call: effect(shares.of(call.principal), call),
+        shares=shares,
+    )
+    listings = shares.each(lambda sources: Listing(sources, settings.catalog_seconds))
 
     @asynccontextmanager
     async def life() -> AsyncGenerator[None]:
-        async with keeper.life(close), helper.life() if helper else nullcontext(), sources.life():
+        async with keeper.life(close), helper.life() if helper else nullcontext(), AsyncExitStack() as stack:
+            for sources in shares:
+                await stack.enter_async_context(sources.life())
             yield
 
     return Lodge(
         identity,
         offered,
-        sources,
+        next(iter(shares)),
         keeper.steps,
         ready=keeper.ready,
         states=keeper.states,
@@ -172,7 +201,8 @@ def build(settings: PostgresSettings) -> Lodge[Sources]:
         hidden=keeper.hidden,
         replicas=keeper.replicas,
         life=life,
-        watch=listing.watch_table,
-        lists=listing,
+        watch=lambda uri, changed: listings.of().watch_table(uri, changed),
+        lists=SharedLists(listings),
         selector_loop=True,
+        shares=shares,
     )

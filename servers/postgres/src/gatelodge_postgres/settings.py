@@ -7,6 +7,7 @@ import re
 import shlex
 from typing import Any, ClassVar, Literal, Self
 
+from gatelodge_core.auth.principal import check_named
 from gatelodge_core.settings import PREFIX, LodgeSettings, Texts
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -37,6 +38,14 @@ class DatabaseSettings(BaseModel):
     role: str = Field(default="", description="Role taken in each transaction; {principal} is the caller's subject.")
 
 
+class Account(BaseModel):
+    """The databases of one principal: a table ``[postgres.accounts."key:NAME"]``."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    connections: list[str] = Field(min_length=1, description="Names of databases.")
+
+
 class PostgresSettings(LodgeSettings):
     """MCP server for PostgreSQL: reads in five layers, changes only as previewed and confirmed."""
 
@@ -52,6 +61,11 @@ class PostgresSettings(LodgeSettings):
     databases: dict[str, DatabaseSettings] = Field(
         default_factory=dict[str, DatabaseSettings],
         description="Several databases by name, each a table [postgres.databases.NAME].",
+        json_schema_extra={"flag": False},
+    )
+    accounts: dict[str, Account] = Field(
+        default_factory=dict[str, Account],
+        description="Over HTTP: the databases of each principal, by the principal's name. In the settings file alone.",
         json_schema_extra={"flag": False},
     )
     demo: bool = Field(default=False, description="Serve a small generated shop database of its own.")
@@ -137,6 +151,12 @@ class PostgresSettings(LodgeSettings):
                 if getattr(self, name):
                     raise ValueError(f"{name} needs judge = parsed: without the verdict nothing holds it")
         return self
+
+    @field_validator("accounts", mode="after")
+    @classmethod
+    def _are_principals(cls, accounts: dict[str, Account]) -> dict[str, Account]:
+        check_named(accounts)
+        return accounts
 
     @field_validator("tools", mode="after")
     @classmethod

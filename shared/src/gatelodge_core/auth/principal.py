@@ -6,11 +6,13 @@ Nothing a client says of itself (``clientInfo``, ``_meta``) is ever part of a pr
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 _LEVELS = ("read", "write", "destroy")
+_METHODS = ("os-user", "key", "oauth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,18 @@ class Principal:
 
     def __str__(self) -> str:
         return f"{self.method}:{self.subject}"
+
+
+def check_named(names: Iterable[str]) -> None:
+    """Hold the names of accounts to the form of a principal's, such as ``key:alice``.
+
+    Raises:
+        ValueError: One could never be anybody's.
+    """
+    for name in names:
+        method, separator, subject = name.partition(":")
+        if not separator or method not in _METHODS or not subject:
+            raise ValueError(f"{name[:60]!r} is no principal: write key:NAME or oauth:USER|CLIENT")
 
 
 def local_user() -> Principal:

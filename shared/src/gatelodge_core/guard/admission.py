@@ -15,6 +15,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
 
 from gatelodge_core.audit.canonical import digest
+from gatelodge_core.auth.principal import Principal
 from gatelodge_core.effects import Rule
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import MISSING_SCOPE, Call, Doubt, Next, Outcome, Subject
@@ -61,6 +62,7 @@ class AdmissionStep:
         effect: What a call would do, in full, for the person who is asked.
         clean: Makes that fit to leave; what can't be seen could hide or forge what the person reads.
         doubts: What in a call asks for a stricter rule than its tool's default.
+        refusal: Why a principal has nothing here; None if it has.
     """
 
     def __init__(
@@ -72,7 +74,9 @@ class AdmissionStep:
         effect: Callable[[Call], Awaitable[str]],
         clean: Callable[[str], str] = str,
         doubts: Callable[[Call], Awaitable[list[Doubt]]] = no_doubts,
+        refusal: Callable[[Principal], CallError | None] = lambda _: None,
     ) -> None:
+        self._refusal = refusal
         self._server = server
         self._policy = policy
         self._approvals = approvals
@@ -95,6 +99,8 @@ class AdmissionStep:
         # Resources and prompts too: a key for one tool must not read by another way what that tool doesn't give.
         if not call.principal.may_call(call.target):
             return self._refuse(call, "tool_not_granted", f"this caller's key does not hold this {call.kind}.", "tools")
+        if refusal := self._refusal(call.principal):
+            return self._refuse(call, refusal.code, f"{refusal.message} {refusal.hint}", "accounts")
         subjects = await self._subjects(call) if self._by_subject else []
         verdict = self._policy.judge(
             server=self._server,

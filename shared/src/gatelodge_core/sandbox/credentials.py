@@ -77,10 +77,10 @@ def allowing(patterns: Sequence[str] = ()) -> Check:
 
 def is_credential(rel: str) -> bool:
     """Whether a path names a credential file, or something in a folder of these."""
-    return _MATCH(_folded(rel)) is not None
+    return _MATCH(folded(rel)) is not None
 
 
-def _folded(rel: str) -> str:
+def folded(rel: str) -> str:
     """A path as the file systems compare it that are least exact: no case, no forms, no invisible characters (HFS+)."""
     if rel.isascii():
         return rel.lower()

@@ -263,8 +263,12 @@ class Jail:
         return "/".join(pinned.names or ())
 
     @contextlib.contextmanager
-    def parent(self, rel: str) -> Generator[Place]:
+    def parent(self, rel: str, *, refused: bool = False) -> Generator[Place]:
         """The directory that `rel` is in, pinned, and its last component, which is not followed.
+
+        Args:
+            rel: The path.
+            refused: Whether what may not be opened is reached all the same: for paths that no caller chose.
 
         Raises:
             JailError: `ReadOnly` if the root isn't writable; `BadName` if there is no name; `Protected`; or it can't be
@@ -278,7 +282,7 @@ class Jail:
         with translated():
             pinned = self._pin(head, follow=True)
         try:
-            if self._refuses is not None and self._refuses("/".join((*(pinned.names or ()), name))):
+            if not refused and self._refuses is not None and self._refuses("/".join((*(pinned.names or ()), name))):
                 raise Protected("kept from being opened")
             with translated():
                 fd = os.open(".", _DIRECTORY, dir_fd=pinned.fd)

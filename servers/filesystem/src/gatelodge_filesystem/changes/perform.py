@@ -89,9 +89,9 @@ class Performer:
             if root is None:
                 raise NotFound("not found")
             if where.folder.rpartition("/")[2] == TRASH_FOLDER:
-                with root.jail.parent(where.folder) as top, contextlib.suppress(AlreadyExists):
+                with root.jail.parent(where.folder, refused=True) as top, contextlib.suppress(AlreadyExists):
                     make_directory(top.fd, top.name, 0o700)
-            with root.jail.parent(where.rel) as place:
+            with root.jail.parent(where.rel, refused=where.in_trash) as place:
                 yield place
             return
         fd = os.open(self._trash, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
