@@ -15,7 +15,8 @@ def build(settings: ToySettings) -> Lodge[Shelf]:
     keeper = Keeper(settings, IDENTITY, toy)
     return Lodge(
         IDENTITY, toy, Shelf({"alpha": "first"}), keeper.steps, ready=keeper.ready, states=keeper.states,
-        hidden=keeper.hidden, replicas=keeper.replicas, profile=keeper.confined(filesystem((), (), settings.state_path)), start=keeper.start,
+        hidden=keeper.hidden, replicas=keeper.replicas,
+        turned_away=keeper.turned_away, profile=keeper.confined(filesystem((), (), settings.state_path)), start=keeper.start,
         life=lambda: keeper.life(lambda: None),
     )  # fmt: skip
 

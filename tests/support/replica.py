@@ -76,6 +76,7 @@ def build(settings: ToySettings) -> Lodge[Ledger]:
     return Lodge(
         IDENTITY, offered, Ledger(os.path.join(settings.state_path, LEDGER), keeper.flow), keeper.steps,
         ready=keeper.ready, states=keeper.states, hidden=keeper.hidden, replicas=keeper.replicas,
+        turned_away=keeper.turned_away,
         profile=keeper.confined(filesystem((), (), settings.state_path)), start=keeper.start,
         life=lambda: keeper.life(lambda: None),
     )  # fmt: skip

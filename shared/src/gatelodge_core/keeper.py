@@ -103,6 +103,8 @@ class Keeper:
             seconds=settings.call_seconds,
             result_bytes=settings.result_bytes,
         )
+        self.turned_away = auditor.turned_away
+        """Records requests that no call is known of."""
         self.steps: list[Step] = [
             auditor.outer,
             cleanser.outer,

@@ -152,6 +152,7 @@ class Lodge(Generic[D]):
         start: Called with the level of confinement reached, before anything is served; opens what must be open.
         watch: Starts the watch of a resource; without it there are no subscriptions.
         lists: Where the list of resources comes from, after those that are declared, if it varies.
+        turned_away: Records requests that its door turned away; see `auth.turned.Record`.
         cleanser: What its log passes through, if it learns secrets while it runs; else one made from the settings.
         selector_loop: Whether its domain needs an event loop that watches plain sockets; matters on Windows alone.
         life: Entered before the first request and left after the last; for pools and journals.
@@ -170,6 +171,7 @@ class Lodge(Generic[D]):
     life: Callable[[], AbstractAsyncContextManager[None]] | None = None
     watch: Watch | None = None
     lists: Lists | None = None
+    turned_away: Callable[[str, str, int], None] | None = None
     cleanser: Cleanser | None = None
     selector_loop: bool = False
     shares: Shares[D] | None = None

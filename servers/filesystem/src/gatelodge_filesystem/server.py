@@ -115,6 +115,7 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         start=keeper.start,
         hidden=keeper.hidden,
         replicas=keeper.replicas,
+        turned_away=keeper.turned_away,
         watch=lambda uri, changed: Subscribed(shares.of()).watch(uri, changed),
         life=lambda: keeper.life(close),
         shares=shares,

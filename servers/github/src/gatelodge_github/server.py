@@ -169,4 +169,5 @@ def build(settings: GithubSettings, credential: Credential | None = None) -> Lod
         hidden=keeper.hidden,
         life=life,
         replicas=keeper.replicas,
+        turned_away=keeper.turned_away,
     )

@@ -200,6 +200,7 @@ def build(settings: PostgresSettings) -> Lodge[Sources]:
         start=keeper.start,
         hidden=keeper.hidden,
         replicas=keeper.replicas,
+        turned_away=keeper.turned_away,
         life=life,
         watch=lambda uri, changed: listings.of().watch_table(uri, changed),
         lists=SharedLists(listings),

@@ -113,5 +113,6 @@ def build(settings: WebsearchSettings, web: Web | None = None) -> Lodge[Web]:
         start=keeper.start,
         hidden=keeper.hidden,
         replicas=keeper.replicas,
+        turned_away=keeper.turned_away,
         life=life,
     )

@@ -120,6 +120,7 @@ def otel(call: Called) -> dict[str, object]:
         "mcp.method.name": method,
         "mcp.protocol.version": entry.text("protocol"),
         "jsonrpc.request.id": entry.text("request"),
+        **({"client.address": address} if (address := entry.text("transport").partition(" ")[2]) else {}),
         "network.transport": "pipe" if entry.text("transport") == "stdio" else "tcp",
         "gatelodge.server": entry.server,
         "gatelodge.decision": entry.text("decision"),

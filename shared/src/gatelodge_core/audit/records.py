@@ -56,7 +56,7 @@ class Intent:
         kind: tool, resource, prompt or completion.
         effect: What the call leaves behind; anything but READ is made durable at once.
         principal: Who calls, such as ``{"method": "os-user", "subject": "1000"}``.
-        transport: How this message came, with the peer if there is one.
+        transport: How this message came, with the peer's address if it has one, such as ``http 203.0.113.9``.
         protocol: The protocol revision of the message.
         request_id: The JSON-RPC id; together with its type, so 1 and "1" stay apart.
         args_digest: Of the canonical arguments; see `gatelodge_core.audit.canonical.measure`.
@@ -68,6 +68,7 @@ class Intent:
         claims: What the client calls itself; never trusted.
         traceparent: W3C trace context from the message; correlation, not trust.
         preview: Redacted arguments, only if the settings ask for it.
+        count: How many such calls the record stands for: of those refused before anything was known of them.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Intent:
     claims: Mapping[str, str] = field(default_factory=dict[str, str])
     traceparent: str = ""
     preview: str = ""
+    count: int = 1
 
     def fields(self) -> Record:
         """The record's fields."""
@@ -106,6 +108,7 @@ class Intent:
             **_given("claims", _table(self.claims)),
             **_given("traceparent", _cut(self.traceparent, 64)),
             **_given("preview", _cut(self.preview, _PREVIEW)),
+            **_given("count", self.count if self.count > 1 else 0),
         }
 
 

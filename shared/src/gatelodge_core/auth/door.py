@@ -18,9 +18,10 @@ from mcp.server.auth.provider import AccessToken
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatelodge_core.answering import say
-from gatelodge_core.auth.model import LACKING, PRINCIPAL, Authenticator, Unauthenticated
+from gatelodge_core.auth.model import LACKING, PRINCIPAL, Authenticator, Unauthenticated, peer
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.auth.standing import standing
+from gatelodge_core.auth.turned import TurnedAway
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 MAX_TOKEN = 16 * 1024
@@ -40,6 +41,7 @@ class Door:
         scopes: All scopes of this server, the least of them first: whoever has none is told to ask for it, and steps up
             from there.
         endpoint: Where MCP is served here; a proxy may show it under another path.
+        turned: Told of those who were turned away.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Door:
         issuers: Sequence[str] = (),
         scopes: Sequence[str] = (),
         endpoint: str = "/mcp",
+        turned: TurnedAway | None = None,
     ) -> None:
+        self._turned = turned
         self._app = app
         self._authenticators = tuple(authenticators)
         self._resource, self._issuers, self._scopes = resource, tuple(issuers), tuple(scopes)
@@ -70,9 +74,11 @@ class Door:
         try:
             principal = await self._judge(scope)
         except Unauthenticated as error:
+            self._note(scope, "unavailable" if error.unavailable else error.error or "no_credential")
             await self._refuse(send, error)
             return
         except _Malformed as error:
+            self._note(scope, "invalid_request")
             await say(send, 400, {"error": "invalid_request", "error_description": str(error)})
             return
         # As it came, with the header, to judge it again while its answer lasts.
@@ -111,12 +117,18 @@ class Door:
                 return await authenticator.authenticate(token)
         raise Unauthenticated("not a credential that is taken here")
 
+    def _note(self, scope: Scope, reason: str) -> None:
+        if self._turned is not None:
+            self._turned.note(reason, peer(scope))
+
     def ready(self) -> list[str]:
         """Why nobody can be authenticated now."""
         return [reason for authenticator in self._authenticators for reason in authenticator.ready()]
 
     async def aclose(self) -> None:
         """Close what the authenticators have open."""
+        if self._turned is not None:
+            self._turned.settle()
         for authenticator in self._authenticators:
             await authenticator.aclose()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from gatelodge_core.auth.principal import Principal
 
@@ -14,6 +14,15 @@ LACKING = "gatelodge.lacking"
 
 Revoked = Callable[[str], Awaitable[bool]]
 """Whether something was revoked, by its name on the list of revocations; it raises if the list can't be asked."""
+
+
+def peer(scope: Mapping[str, Any]) -> str:
+    """The address that a request came from, by its ASGI scope; empty if there is none.
+
+    Behind a proxy that is believed, it is the proxy's client.
+    """
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 class Unauthenticated(Exception):

@@ -143,6 +143,21 @@ class Auditor:
                 # From here on the journal refuses by itself.
                 logger.error("the journal can't be written: %s", error)  # noqa: TRY400 - a traceback may quote what was called
 
+    def turned_away(self, reason: str, address: str, count: int) -> None:
+        """Record requests that the door turned away, so that no call is known of them.
+
+        Args:
+            reason: Why.
+            address: From where.
+            count: How many.
+        """
+        try:
+            entry = Intent("door", kind="door", transport=f"http {address}".strip(), decision="deny", count=count)
+            self._journal.refusal(Refusal(entry, f"turned_away ({reason})"), wait=False)
+            self._wake()
+        except JournalError as error:
+            logger.error("a refusal is not in the journal: %s", error)  # noqa: TRY400 - nothing was done
+
     async def _refused(self, call: Call, *, wait: bool) -> None:
         reason = str(call.notes.get("refusal") or call.notes.get("confirmation") or "error")
         try:
@@ -180,7 +195,7 @@ class Auditor:
             kind=call.kind,
             effect=call.nature.effect,
             principal=_identity(call.principal),
-            transport=call.transport,
+            transport=f"{call.transport} {call.address}".strip(),
             protocol=call.protocol,
             request_id=clean(request_id) if isinstance(request_id, str) else request_id,
             args_digest=arguments.digest,

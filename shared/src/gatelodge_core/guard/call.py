@@ -93,6 +93,7 @@ class Call:
         claims: What the client says of itself; recorded, never trusted.
         channel: The way back to the person.
         target: What policy rules for tools are matched with: the tool, the prompt, or the resource's declared name.
+        address: Where the message came from, if it has an address.
         notes: What steps found out, for the journal: decision, rule, confirmation.
     """
 
@@ -108,6 +109,7 @@ class Call:
     claims: Mapping[str, str]
     channel: Channel
     target: str
+    address: str = ""
     notes: dict[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -20,7 +20,7 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from gatelodge_core.auth.model import LACKING, PRINCIPAL
+from gatelodge_core.auth.model import LACKING, PRINCIPAL, peer
 from gatelodge_core.auth.principal import CALLER, Principal, local_user
 from gatelodge_core.effects import READ, Label, Nature
 from gatelodge_core.guard.call import LABEL, MISSING_SCOPE, Call, Kind, Next, Outcome, Step
@@ -244,6 +244,7 @@ class Guard:
             scope=nature.scope(self._directory.server),
             principal=self._principal(ctx),
             transport="stdio" if ctx.request is None else "http",
+            address=peer(ctx.request.scope) if ctx.request is not None else "",
             protocol=ctx.protocol_version,
             request_id=ctx.request_id,
             claims=_claims(ctx),

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from gatelodge_core.auth.building import judges
 from gatelodge_core.auth.door import Door
+from gatelodge_core.auth.turned import TurnedAway
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.launch.aside import ON, metrics_address
 from gatelodge_core.launch.exposure import judged
@@ -73,6 +74,7 @@ def options(settings: LodgeSettings, lodge: Lodge[object]) -> HttpOptions:
             issuers=[settings.oauth_issuer] if exposure.oauth else [],
             # Reading first: it is what a caller without any scope is told to ask for.
             scopes=sorted(scopes, key=lambda scope: (not scope.endswith(":read"), scope)),
+            turned=TurnedAway(lodge.turned_away) if lodge.turned_away is not None else None,
         )
 
     return replace(usual, door=door, connect=found.connect, read=found.read)
