@@ -226,8 +226,11 @@ class TestTheDeployment:
             client.stdin.close()
             counts: dict[str, int] = json.loads(said.read().splitlines()[-1])
         assert "wrong" not in counts
-        # Each of the twelve clients can have had one call there, and one in the moment in which Caddy learns of it.
-        assert sum(number for how, number in counts.items() if how != "right") <= 24, counts
+        # Each of the twelve clients can have had one call there, and one in the moment in which Caddy learns of it. A slow
+        # machine's store may be late besides: then calls are refused, which is no loss.
+        refused = ("status 429", "status 503")
+        lost = sum(number for how, number in counts.items() if how != "right" and not how.startswith(refused))
+        assert lost <= 24, counts
         assert counts["right"] >= 850
         deployment.run(*SCALE, "filesystem=3")
         deployment.run(*SCALE, "filesystem=1")
