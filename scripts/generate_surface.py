@@ -107,7 +107,7 @@ SERVERS = (
 
 def kinds(model: type[LodgeSettings]) -> dict[str, str]:
     """How each setting is set by a flag: ``flag``, ``list``, ``value``, or not at all (empty)."""
-    actions = {action.dest: action for action in model.parser()._actions}  # pyright: ignore[reportPrivateUsage] - argparse has no other way to ask
+    actions = {action.dest: action for action in model.parser()._actions}
     found: dict[str, str] = {}
     for name in model.model_fields:
         action = actions.get(name)

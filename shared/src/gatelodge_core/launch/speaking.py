@@ -19,7 +19,7 @@ from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCRespo
 
 from gatelodge_core.launch.porter.words import CLIENT_CAPABILITIES, DISCOVER, MODERN, PROTOCOL_VERSION
 
-_ENVELOPE = {"_meta": {PROTOCOL_VERSION: MODERN, CLIENT_CAPABILITIES: {}}}
+_ENVELOPE: dict[str, Any] = {"_meta": {PROTOCOL_VERSION: MODERN, CLIENT_CAPABILITIES: {}}}
 
 Deliver = Callable[[JSONRPCMessage], Awaitable[None]]
 

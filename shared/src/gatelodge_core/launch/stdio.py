@@ -176,10 +176,10 @@ class _Reading:
         """
         method, params = message.get("method"), message.get("params")
         accepted = self._accepted(message)
-        if isinstance(method, str) and "id" in message and self._eras.era is Era.MODERN and not self._speaker.opened:
+        undecided = self._eras.era is Era.MODERN and not self._speaker.opened and method is not None
+        if undecided and (method == INITIALIZE or not enveloped(params)):
             # The porter answered what decided the era; the SDK would decide by this.
-            if method == INITIALIZE or not enveloped(params):
-                await self._speaker.open_modern()
+            await self._speaker.open_modern()
         await self._speaker.send(accepted)
 
     def _accepted(self, decoded: dict[str, Json]) -> JSONRPCMessage:

@@ -6,6 +6,7 @@ ends first, it sees the pipe close, says what it has promised to say, and ends t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -63,10 +64,8 @@ class Porter:
         Raises:
             RuntimeError: It ended before, and with it what it had read.
         """
-        try:
+        with contextlib.suppress(BrokenPipeError):
             os.write(self._control, _LEAVE)
-        except BrokenPipeError:
-            pass
         found = bytearray()
         while chunk := os.read(self._report, CHUNK):
             found += chunk

@@ -57,7 +57,7 @@ def opening(revision: str) -> list[Message]:
 
 def request(number: int, method: str, revision: str) -> Message:
     """A request as a revision's hosts write it."""
-    meta = {"_meta": {PROTOCOL_VERSION: MODERN, CLIENT_CAPABILITIES: {}}} if revision == MODERN else {}
+    meta: Message = {"_meta": {PROTOCOL_VERSION: MODERN, CLIENT_CAPABILITIES: {}}} if revision == MODERN else {}
     return {"jsonrpc": "2.0", "id": number, "method": method, "params": meta}
 
 
