@@ -117,8 +117,6 @@ def _run(program: Program, settings: LodgeSettings, posted: Post | None) -> None
     lodge = build(settings)
     # A server may have found a secret of its own, such as a token in a keyring, and added it to the settings.
     cleanse_logs(lodge.cleanser or cleanser_of(settings))
-
-    gc.enable()
     run(
         lodge,
         wire,
