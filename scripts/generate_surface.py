@@ -56,7 +56,7 @@ class Surfaced:
         settings: Its settings' model.
         builds: Servers that together offer everything, from a folder for their state.
         groups: Tools by the group that settings choose.
-        others: The group of the tools that are in none of them, for each of `builds`.
+        others: The group of what is in none of them, and not in all of `builds`; for each of these.
         needs: The tool without which a prompt or a resource isn't offered, by its name or URI.
     """
 
@@ -167,20 +167,31 @@ def _entries(
     server: Surfaced, built: list[tuple[Lodge[Any], dict[str, dict[str, Message]]]], method: str
 ) -> list[Message] | None:
     """The items of a list, each once, in an order that all builds have; None if the list varies."""
-    found: dict[tuple[str, str], Message] = {}
-    for (lodge, answers), others in zip(built, server.others, strict=True):
-        if method not in answers[MODERN]:
-            return None
-        for item in _same([answer[method][KEYS[method]] for answer in answers.values()]):
-            name = item[NAMES[method]]
-            entry = {"name": name, "is": item}
-            if method == "tools/list":
-                entry["group"] = next((key for key, names in server.groups.items() if name in names), others)
-                entry["effect"] = str(lodge.declarations.tools[name].nature.effect)
-            if server.needs and name in server.needs:
-                entry["needs"] = server.needs[name]
-            found.setdefault((entry.get("group", ""), name), entry)
-    return list(found.values())
+    if any(method not in answers[MODERN] for _, answers in built):
+        return None
+    listed = [_same([answer[method][KEYS[method]] for answer in answers.values()]) for _, answers in built]
+    found: list[Message] = []
+    for (lodge, _), items, others in zip(built, listed, server.others, strict=True):
+        at = 0
+        for item in items:
+            entry = _entry(server, lodge, method, item)
+            if not entry.get("group") and not all(item in other for other in listed):
+                entry["group"] = others
+            if entry not in found:
+                found.insert(at, entry)
+            at = found.index(entry) + 1
+    return found
+
+
+def _entry(server: Surfaced, lodge: Lodge[Any], method: str, item: Message) -> Message:
+    name = item[NAMES[method]]
+    entry = {"name": name}
+    if method == "tools/list":
+        entry["group"] = next((key for key, names in server.groups.items() if name in names), "")
+        entry["effect"] = str(lodge.declarations.tools[name].nature.effect)
+    if server.needs and name in server.needs:
+        entry["needs"] = server.needs[name]
+    return {**entry, "is": item}
 
 
 def _beside(result: Message, left_out: set[str]) -> Message:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -95,9 +94,9 @@ def differences(answers: Answers, lodge: Lodge[Any]) -> tuple[list[str], set[str
 
 
 def _same(said: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    """Whether two results are equal; in the schemas of tools even the order, which is that of their parameters."""
-    schemas = [[json.dumps(tool["inputSchema"]) for tool in result.get("tools", ())] for result in (said, found)]
-    return said == found and schemas[0] == schemas[1]
+    """Whether two results are equal; of tools even the order of their parameters."""
+    orders = [[list(tool["inputSchema"]["properties"]) for tool in result.get("tools", ())] for result in (said, found)]
+    return said == found and orders[0] == orders[1]
 
 
 NONE: dict[str, str] = {}
@@ -122,7 +121,7 @@ NONE: dict[str, str] = {}
         ("github", ["--toolsets", "all"], NONE),
         ("github", ["--toolsets", "all", "--read-only"], NONE),
         ("github", ["--toolsets", "issues, releases", "--repo", "octocat/hello"], NONE),
-        ("github", ["--exclude-tools", "get_issue,get_run", "--tools", "list_releases"], NONE),
+        ("github", ["--exclude-tools", "get_issue,get_run", "--tools", "create_release"], NONE),
         ("github", [], {"GATELODGE_GITHUB_TOOLSETS": "context"}),
         ("postgres", [URL], NONE),
         ("postgres", [URL, "--allow-write", "--allow-admin"], NONE),

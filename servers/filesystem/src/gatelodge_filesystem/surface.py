@@ -6,7 +6,7 @@ Standard library only; `server.declarations` says the same of the real settings.
 from __future__ import annotations
 
 from gatelodge_core.launch.porter.given import Given, Unknown
-from gatelodge_core.launch.porter.surface import Choice, Item, all_of
+from gatelodge_core.launch.porter.surface import Choice, Item
 
 INSTRUCTIONS = (
     "Read, search and edit files in the folders the user granted (list_roots). Paths are root/rest. Find files by name "
@@ -25,19 +25,17 @@ def chosen(given: Given) -> Choice:
     roots = given.texts("roots")
     if not roots:
         raise Unknown("roots")
-    compat = given.text("compat")
-    groups = {"compat" if compat else "own", *given.texts("tools")}
+    names = "compat" if given.text("compat") else "own"
+    groups = {names, *given.texts("tools")}
     changeable = not given.flag("read_only") and any(_writable(roots))
 
     def tools(item: Item) -> bool:
         return item.group in groups and (changeable or item.reads)
 
-    def prompts(item: Item) -> bool:
-        # They speak of our own tools.
-        del item
-        return not compat
+    def others(item: Item) -> bool:
+        return item.group in ("", names)
 
-    return Choice(INSTRUCTIONS, tools, prompts, all_of)
+    return Choice(INSTRUCTIONS, tools, others, others)
 
 
 def _writable(roots: list[str]) -> list[bool]:
