@@ -69,9 +69,7 @@ def test_an_enveloped_request_that_is_answered_is_one_that_the_sdk_accepts(
     for method in (*LISTS, "server/discover"):
         route = classify_inbound_request({"method": method, "params": params})
         assert isinstance(route, InboundModernRoute)
-        Connection.from_envelope(
-            route.protocol_version, route.client_info, route.client_capabilities, outbound=_Nowhere()
-        )
+        Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities, outbound=NOWHERE)
         sdk.validate_client_request(method, MODERN, params)
 
 
