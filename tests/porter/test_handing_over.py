@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Generator
@@ -18,6 +19,7 @@ from tests.support.wire import (
     INFO,
     MODERN,
     MODERN_META,
+    PATIENCE,
     REVISIONS,
     Revision,
     Server,
@@ -219,6 +221,26 @@ def test_a_host_that_reads_late_gets_every_answer_whole(tmp_path: Path) -> None:
         answers = [json.loads(line) for line in host.stdout]
     assert [answer["id"] for answer in answers] == [*range(100), "last"]
     assert all(answer["result"] for answer in answers)
+    assert host.returncode == 0
+
+
+def test_a_host_on_a_socket_is_served_as_one_on_pipes(tmp_path: Path) -> None:
+    """Node's child processes have sockets for their standard streams."""
+    (tmp_path / "root").mkdir()
+    ours, theirs = socket.socketpair()
+    command = python_module("gatelodge_filesystem", str(tmp_path / "root"), "--state-dir", str(tmp_path / "state"))
+    with ours, subprocess.Popen(command, stdin=theirs.fileno(), stdout=theirs.fileno()) as host:
+        theirs.close()
+        ours.settimeout(PATIENCE)
+        # More answers than a socket holds, before one is read.
+        asked = [message(number, "tools/list") for number in range(30)]
+        ours.sendall(b"".join(asked) + message("last", "tools/call", name="list_roots", arguments={}))
+        with ours.makefile("rb") as answers:
+            found = [json.loads(answers.readline()) for _ in range(31)]
+            assert sorted(str(answer["id"]) for answer in found) == sorted([*map(str, range(30)), "last"])
+            assert all("result" in answer for answer in found)
+            ours.shutdown(socket.SHUT_WR)
+            assert answers.readline() == b""
     assert host.returncode == 0
 
 

@@ -28,7 +28,7 @@ from gatelodge_core.guard.wire import (
 )
 from gatelodge_core.launch.descriptors import Wire
 from gatelodge_core.launch.lines import LineWriter, chunks
-from gatelodge_core.launch.porter.eras import Era, Eras, Verdict, enveloped, pong, refusal
+from gatelodge_core.launch.porter.eras import Era, Eras, Verdict, enveloped, last_handshake, pong, refusal
 from gatelodge_core.launch.porter.standing import Handover
 from gatelodge_core.launch.porter.words import INITIALIZE
 from gatelodge_core.launch.speaking import Speaker
@@ -130,12 +130,13 @@ class _Reading:
     async def _batch(self, lines: Sequence[bytes | Oversized]) -> None:
         """Lines that arrived together: an ``initialize`` among them is known before what stands in front of it."""
         messages = [self._decoded(line) for line in lines]
+        handshake = last_handshake(messages)
         for at, message in enumerate(messages):
             try:
                 if isinstance(message, WireError):
                     raise message
                 if message is not None:
-                    await self._receive(message, messages[at + 1 :])
+                    await self._receive(message, initialize_follows=at < handshake)
             except WireError as error:
                 await self._refuse(error)
 
@@ -149,14 +150,13 @@ class _Reading:
         except WireError as error:
             return error
 
-    async def _receive(self, message: dict[str, Json], behind: Sequence[dict[str, Json] | WireError | None]) -> None:
+    async def _receive(self, message: dict[str, Json], *, initialize_follows: bool) -> None:
         method, request_id = message.get("method"), message.get("id")
         if not isinstance(method, str) or not isinstance(request_id, (str, int)):
             await self._pass_on(message)
             return
         self._check(request_id)
-        follows = any(isinstance(item, dict) and item.get("method") == INITIALIZE and "id" in item for item in behind)
-        verdict = self._eras.judge(method, message.get("params"), initialize_follows=follows)
+        verdict = self._eras.judge(method, message.get("params"), initialize_follows=initialize_follows)
         if verdict is Verdict.REFUSE:
             await self._writer.write(json.dumps(refusal(request_id)).encode())
         elif verdict is Verdict.PONG:

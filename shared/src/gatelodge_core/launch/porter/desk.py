@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from gatelodge_core.guard.wire import INVALID_REQUEST, Json, WireError, decode_message
-from gatelodge_core.launch.porter.eras import Era, Eras, Verdict, pong, refusal
+from gatelodge_core.launch.porter.eras import Era, Eras, Verdict, last_handshake, pong, refusal
 from gatelodge_core.launch.porter.plain import plain_initialize, plain_request
 from gatelodge_core.launch.porter.surface import Answers
 from gatelodge_core.launch.porter.words import CANCELLED, DISCOVER, INITIALIZE, LISTS, PING
@@ -33,11 +33,10 @@ class Left(NamedTuple):
 
 
 class _Waiting(NamedTuple):
-    """What `Left` doesn't say of a message, since it can be read from the line."""
+    """A message for the SDK, and its id if it is a request that nobody has answered."""
 
     left: Left
     request_id: str | None
-    method: str
 
 
 class Desk:
@@ -53,6 +52,7 @@ class Desk:
         self._cap = cap
         self._eras = Eras()
         self._waiting: list[_Waiting] = []
+        self._ids: set[str] = set()
         self._size = 0
         self._opened = False
         """Whether the host has the answer to its ``initialize``."""
@@ -75,12 +75,14 @@ class Desk:
     def take(self, lines: Sequence[bytes | Oversized]) -> list[bytes]:
         """What to answer to lines that arrived together."""
         messages = [self._decoded(line) for line in lines]
+        handshake = last_handshake(messages)
         said: list[bytes] = []
         for at, (line, message) in enumerate(zip(lines, messages, strict=True)):
             if isinstance(message, WireError):
                 said.append(_encoded(message.response()))
             elif message is not None and isinstance(line, bytes):
-                said += [_encoded(answer) for answer in self._message(line, message, messages[at + 1 :])]
+                answers = self._message(line, message, initialize_follows=at < handshake)
+                said += [_encoded(answer) for answer in answers]
         return said
 
     def _decoded(self, line: bytes | Oversized) -> dict[str, Json] | WireError | None:
@@ -93,18 +95,18 @@ class Desk:
         except WireError as error:
             return error
 
-    def _message(self, line: bytes, message: dict[str, Json], behind: Sequence[object]) -> list[dict[str, Any]]:
+    def _message(self, line: bytes, message: dict[str, Json], *, initialize_follows: bool) -> list[dict[str, Any]]:
         method, request_id = message.get("method"), message.get("id")
         if not isinstance(method, str) or not isinstance(request_id, (str, int)):
             if method != CANCELLED or not self._cancelled(message.get("params")):
-                self._leave(line, None, str(method or ""))
+                self._leave(line, None)
             return []
-        if any(item.request_id == str(request_id) for item in self._waiting):
+        if str(request_id) in self._ids:
             # The transport refuses an id that is in flight, in its turn.
-            self._leave(line, None, method)
+            self._leave(line, None)
             return []
         params = message.get("params")
-        verdict = self._eras.judge(method, params, initialize_follows=any(map(_initializes, behind)))
+        verdict = self._eras.judge(method, params, initialize_follows=initialize_follows)
         if verdict is Verdict.REFUSE:
             return [refusal(request_id)]
         if verdict is Verdict.PONG:
@@ -112,19 +114,18 @@ class Desk:
         refused = self._fallen_back() if verdict is Verdict.FALL_BACK else []
         result = self._result(method, params)
         if result is None:
-            self._leave(line, str(request_id), method)
+            self._leave(line, str(request_id))
             return refused
         if method == INITIALIZE:
             self._opened = True
-            self._leave(line, None, method, answered=True)
+            self._leave(line, None, answered=True)
         return [*refused, {"jsonrpc": "2.0", "id": request_id, "result": result}]
 
     def _result(self, method: str, params: object) -> dict[str, Any] | None:
         """The answer, if it is certain."""
         if self.era is Era.LEGACY and not self._opened:
             # Nothing before it, or it would be answered out of turn.
-            first = not any(item.request_id is not None for item in self._waiting)
-            if method != INITIALIZE or not first or not plain_initialize(params):
+            if method != INITIALIZE or self._ids or not plain_initialize(params):
                 return None
             return self._answers.initialize(cast("Mapping[str, Any]", params)["protocolVersion"])
         modern = self.era is not Era.LEGACY
@@ -140,7 +141,7 @@ class Desk:
         """Refuse each ``server/discover`` that waits: the host has given up on it."""
         # Nothing but that can wait, since anything else would have decided the era.
         refused = [item for item in self._waiting if item.request_id is not None]
-        self._waiting = [item for item in self._waiting if item.request_id is None]
+        self._keep([item for item in self._waiting if item.request_id is None])
         return [refusal(json.loads(item.left.line)["id"]) for item in refused]
 
     def _cancelled(self, params: object) -> bool:
@@ -150,18 +151,20 @@ class Desk:
         wanted: object = cast("Mapping[str, Any]", params).get("requestId")
         if not isinstance(wanted, (str, int)):
             return False
-        kept = [item for item in self._waiting if item.request_id != str(wanted)]
-        self._size -= sum(len(item.left.line) for item in self._waiting) - sum(len(item.left.line) for item in kept)
-        self._waiting = kept
+        if str(wanted) in self._ids:
+            self._keep([item for item in self._waiting if item.request_id != str(wanted)])
         return True
 
-    def _leave(self, line: bytes, request_id: str | None, method: str, *, answered: bool = False) -> None:
-        self._waiting.append(_Waiting(Left(line, answered), request_id, method))
+    def _leave(self, line: bytes, request_id: str | None, *, answered: bool = False) -> None:
+        self._waiting.append(_Waiting(Left(line, answered), request_id))
         self._size += len(line)
+        if request_id is not None:
+            self._ids.add(request_id)
 
-
-def _initializes(message: object) -> bool:
-    return isinstance(message, dict) and message.get("method") == INITIALIZE and "id" in message  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    def _keep(self, waiting: list[_Waiting]) -> None:
+        self._waiting = waiting
+        self._size = sum(len(item.left.line) for item in waiting)
+        self._ids = {item.request_id for item in waiting if item.request_id is not None}
 
 
 def _encoded(message: Mapping[str, Any]) -> bytes:

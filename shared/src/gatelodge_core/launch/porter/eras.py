@@ -7,7 +7,7 @@ copilot-cli#4525). Here a question of what there is binds nobody: an ``initializ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, cast
 
@@ -85,6 +85,17 @@ def enveloped(params: object) -> bool:
         return False
     meta = cast("Mapping[str, Any]", params).get("_meta")
     return isinstance(meta, Mapping) and PROTOCOL_VERSION in meta
+
+
+def last_handshake(messages: Sequence[object]) -> int:
+    """Where the last ``initialize`` is among messages that arrived together; -1 if there is none."""
+    for at in range(len(messages) - 1, -1, -1):
+        message = messages[at]
+        if isinstance(message, Mapping):
+            said = cast("Mapping[str, Any]", message)
+            if said.get("method") == INITIALIZE and "id" in said:
+                return at
+    return -1
 
 
 def refusal(request_id: object) -> dict[str, Any]:
