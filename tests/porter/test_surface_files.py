@@ -225,3 +225,16 @@ def test_every_surface_file_is_what_its_server_offers() -> None:
     command = [sys.executable, str(ROOT / "scripts/generate_surface.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("server", "arguments", "table"),
+    [
+        ("filesystem", ["/x"], '[filesystem.accounts."key:ann"]\nroots = ["/x"]\n'),
+        ("postgres", [URL], '[postgres.accounts."key:ann"]\nconnections = ["default"]\n'),
+    ],
+)
+def test_accounts_are_left_to_the_server(tmp_path: Path, server: str, arguments: list[str], table: str) -> None:
+    (tmp_path / "config.toml").write_text(table, encoding="utf-8")
+    with pytest.raises(Unknown):
+        answers_of(f"gatelodge_{server}.surface:chosen", [*arguments, "--config", str(tmp_path / "config.toml")], {})

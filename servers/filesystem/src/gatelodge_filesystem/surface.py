@@ -20,10 +20,10 @@ def chosen(given: Given) -> Choice:
     """What is offered.
 
     Raises:
-        Unknown: There is no folder to serve, or a setting can't be read.
+        Unknown: There is no folder to serve, accounts have theirs, or a setting can't be read.
     """
     roots = given.texts("roots")
-    if not roots:
+    if not roots or given.table("accounts"):
         raise Unknown("roots")
     names = "compat" if given.text("compat") else "own"
     groups = {names, *given.texts("tools")}

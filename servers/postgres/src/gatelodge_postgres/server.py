@@ -124,6 +124,11 @@ def profile(settings: PostgresSettings, reached: dict[str, Place]) -> Profile:
     return profiles.postgres(sorted(ports), settings.state_path, read=sorted(read), sockets=sorted(sockets))
 
 
+def _described(settings: PostgresSettings) -> list[tuple[str, str]]:
+    """Each database's name and description. With accounts, not everybody may know of every one."""
+    return [(name, given.description) for name, given in settings.all_databases().items()]
+
+
 def _nothing() -> None:
     """What there is to close without the demo."""
 
@@ -142,9 +147,7 @@ def build(settings: PostgresSettings) -> Lodge[Sources]:
         "postgres",
         "Gatelodge PostgreSQL",
         "Reads PostgreSQL databases, and changes them only as previewed and confirmed.",
-        instructions(
-            [(name, given.description) for name, given in settings.all_databases().items()], settings.allow_write
-        ),
+        instructions([] if settings.accounts else _described(settings), settings.allow_write),
         version("gatelodge-postgres"),
     )
     if settings.judge == "parsed" and not has_parser():

@@ -40,10 +40,10 @@ def chosen(given: Given) -> Choice:
     """What is offered.
 
     Raises:
-        Unknown: There is no database, the demo brings its own, or a setting can't be read.
+        Unknown: There is no database, the demo brings its own, accounts have theirs, or a setting can't be read.
     """
     databases = _databases(given)
-    if not databases or given.flag("demo"):
+    if not databases or given.flag("demo") or given.table("accounts"):
         raise Unknown("databases")
     changing, read_only = given.flag("allow_write"), given.flag("read_only")
     groups = set(given.texts("tools", USUAL)) - {"write", "admin"}
@@ -64,14 +64,14 @@ def instructions(databases: Sequence[tuple[str, str]], changing: bool) -> str:
     """What models are told.
 
     Args:
-        databases: Each one's name and description.
+        databases: The name and description of each that everybody may know of.
         changing: Whether changes are offered.
     """
     said = f"{INSTRUCTIONS} {CHANGING}" if changing else INSTRUCTIONS
     described = [f"{name} ({description})" if description else name for name, description in databases]
-    if len(described) == 1 and not any(description for _, description in databases):
-        return said
-    return f"{said} Databases: {', '.join(described)}."
+    if len(described) > 1 or any(description for _, description in databases):
+        said += f" Databases: {', '.join(described)}."
+    return said
 
 
 def named(text: str) -> tuple[str, str]:
