@@ -12,6 +12,7 @@ PROGRAM = Program(
     settings="gatelodge_filesystem.settings:FilesystemSettings",
     build="gatelodge_filesystem.server:build",
     offers="gatelodge_filesystem.server:OFFERED",
+    surface="gatelodge_filesystem.surface:chosen",
 )
 
 

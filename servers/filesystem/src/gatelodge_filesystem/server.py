@@ -24,6 +24,7 @@ from gatelodge_filesystem.search.ripgrep import executable
 from gatelodge_filesystem.settings import OPTIONAL_TOOLS, FilesystemSettings
 from gatelodge_filesystem.subjects import effect, subjects
 from gatelodge_filesystem.subscribed import Subscribed
+from gatelodge_filesystem.surface import INSTRUCTIONS
 from gatelodge_filesystem.tools.archiving import archiving
 from gatelodge_filesystem.tools.compat import compat
 from gatelodge_filesystem.tools.moving import moving
@@ -38,13 +39,6 @@ from gatelodge_filesystem.tools.writing import writing
 from gatelodge_filesystem.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-
-INSTRUCTIONS = (
-    "Read, search and edit files in the folders the user granted (list_roots). Paths are root/rest. Find files by name "
-    "with find_files, text inside files with search_text, then read_file the lines that matter. Change text with "
-    "edit_file; write_file makes new files. Reads give an etag: pass it as if_match so that nobody's change is lost. "
-    "Changes answer with change=ID, which undo_change takes back. Every cut answer says how to get the rest."
-)
 
 OFFERED = merged(
     [reading, several, searching, waiting, writing, replacing, moving, resources, undoing, patching, archiving, prompts]

@@ -12,6 +12,7 @@ PROGRAM = Program(
     settings="gatelodge_github.settings:GithubSettings",
     build="gatelodge_github.server:build",
     offers="gatelodge_github.server:OFFERED",
+    surface="gatelodge_github.surface:chosen",
 )
 
 

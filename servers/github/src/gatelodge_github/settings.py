@@ -11,15 +11,10 @@ from gatelodge_core.settings import LodgeSettings, Texts
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from gatelodge_github.names import LOGIN, REPO
+from gatelodge_github.surface import TOOLSETS, USUAL, words
 
-TOOLSETS = (
-    "context", "repos", "issues", "pulls", "actions", "actions_write", "admin", "security", "discussions", "releases",
-)  # fmt: skip
-"""All toolsets, in the order in which their tools are listed."""
 _PART = re.compile(r"(?:[\w.*?!-]|\[[\w.!^-]+\]|\{[\w.*?!,\[\]^-]+\})+", re.ASCII)
 """The glob of an owner or of a name, its brackets and braces closed."""
-USUAL = "context,repos,issues,pulls,actions"
-"""The toolsets that are on unless something else is asked for."""
 
 
 class Account(BaseModel):
@@ -132,8 +127,3 @@ class GithubSettings(LodgeSettings):
         """The toolsets that are on."""
         found = words(self.toolsets)
         return frozenset(TOOLSETS if "all" in found else found)
-
-
-def words(text: str) -> list[str]:
-    """The parts of a list written with commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]

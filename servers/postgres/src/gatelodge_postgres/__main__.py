@@ -13,6 +13,7 @@ PROGRAM = Program(
     settings="gatelodge_postgres.settings:PostgresSettings",
     build="gatelodge_postgres.server:build",
     offers="gatelodge_postgres.server:OFFERED",
+    surface="gatelodge_postgres.surface:chosen",
 )
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 from gatelodge_core.declare import Declarations, PromptDeclaration, ToolDeclaration
 from pydantic import Field
-
-from gatelodge_postgres.settings import DatabaseSettings
 
 D = TypeVar("D")
 Declared = TypeVar("Declared", ToolDeclaration, PromptDeclaration)
@@ -36,14 +34,6 @@ def choosing(offered: Declarations[D], names: Sequence[str], *, named: bool = Tr
         tools={name: _choosing(tool, about, several=several) for name, tool in offered.tools.items()},
         prompts={name: _choosing(prompt, about, several=several) for name, prompt in offered.prompts.items()},
     )
-
-
-def told(databases: Mapping[str, DatabaseSettings]) -> str:
-    """The databases in a sentence, for a server's instructions; nothing where there is one without a description."""
-    described = [f"{name} ({given.description})" if given.description else name for name, given in databases.items()]
-    if len(described) == 1 and not any(given.description for given in databases.values()):
-        return ""
-    return f" Databases: {', '.join(described)}."
 
 
 def _choosing(declared: Declared, about: str, *, several: bool) -> Declared:

@@ -11,17 +11,11 @@ from gatelodge_core.auth.principal import check_named
 from gatelodge_core.settings import PREFIX, LodgeSettings, Texts
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from gatelodge_postgres.surface import DEFAULT, NAME, OF_ONE, RESERVED, USUAL, named
+
 GROUPS = ("core", "dev", "dba", "write", "admin")
 """What ``--tools`` chooses from; write and admin need their own switch besides."""
 
-DEFAULT = "default"
-"""The name of the one database that needs none."""
-
-RESERVED = ("results",)
-"""Names that mean something else where a database's could stand, in URIs of resources."""
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_OWN = re.compile(r"([A-Z][A-Z0-9_]*?)_(WRITE_URL|URL|DESCRIPTION|PASSWORD_COMMAND|SSH|ROLE)")
 _PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@|\bpassword\s*=", re.IGNORECASE)
 
 
@@ -73,7 +67,7 @@ class PostgresSettings(LodgeSettings):
         default=False, description="With --demo as root outside a container: let the user nobody run the database."
     )
     tools: Texts = Field(
-        default_factory=lambda: ["core", "dev", "dba"],
+        default_factory=lambda: list(USUAL),
         description=f"Tools offered, by group: {', '.join(GROUPS)}.",
     )
     allow_write: bool = Field(
@@ -135,7 +129,7 @@ class PostgresSettings(LodgeSettings):
         prefix = cls._prefix()
         named: dict[str, Any] = dict(values.get("databases") or {})
         for variable, text in os.environ.items():
-            found = _OWN.fullmatch(variable.removeprefix(prefix)) if variable.startswith(prefix) else None
+            found = OF_ONE.fullmatch(variable.removeprefix(prefix)) if variable.startswith(prefix) else None
             if found is None or not text or variable.removeprefix(prefix).lower() in cls.model_fields:
                 continue
             name, key = found[1].lower(), found[2].lower()
@@ -182,7 +176,7 @@ class PostgresSettings(LodgeSettings):
     @classmethod
     def _are_named(cls, given: dict[str, DatabaseSettings]) -> dict[str, DatabaseSettings]:
         for name, database in given.items():
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 raise ValueError(f"{name[:40]!r} is no name: lower-case letters, digits and _, at most 40")
             if name in RESERVED:
                 raise ValueError(f"{name!r} can't name a database: pg://{name} is something else")
@@ -197,7 +191,7 @@ class PostgresSettings(LodgeSettings):
     @classmethod
     def has_variable(cls, name: str) -> bool:
         """Whether a variable is one of a named database's."""
-        return _OWN.fullmatch(name) is not None
+        return OF_ONE.fullmatch(name) is not None
 
     def all_databases(self) -> dict[str, DatabaseSettings]:
         """Every database by its name, in the order given. Empty if none is configured."""
@@ -205,9 +199,7 @@ class PostgresSettings(LodgeSettings):
         if self.url.get_secret_value():
             found[DEFAULT] = DatabaseSettings(url=self.url, write_url=self.write_url)
         for text in self.connect:
-            name, separator, url = text.partition("=")
-            if not separator or not _NAME.fullmatch(name) or name in RESERVED or "://" not in url:
-                name, url = DEFAULT, text
+            name, url = named(text)
             found[name] = DatabaseSettings(url=SecretStr(url), write_url=self.write_url)
         for name, given in self.databases.items():
             known = found.get(name)

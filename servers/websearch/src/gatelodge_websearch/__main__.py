@@ -12,6 +12,7 @@ PROGRAM = Program(
     settings="gatelodge_websearch.settings:WebsearchSettings",
     build="gatelodge_websearch.server:build",
     offers="gatelodge_websearch.server:OFFERED",
+    surface="gatelodge_websearch.surface:chosen",
 )
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(NamedTuple):
     """The private descriptors of the protocol: messages come on `incoming`, answers leave on `outgoing`."""
 
     incoming: int

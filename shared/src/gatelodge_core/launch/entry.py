@@ -1,38 +1,33 @@
 """The one entry function of all servers: settings, descriptors, logging, build, run, leave.
 
 Nothing of the SDK is imported before the settings are known to be good, so that ``--help``, ``--version`` and a bad
-setting answer at once.
+setting answer at once. On stdio the host's first messages don't even wait for that: see `porter`. What this module itself
+imports, they do wait for.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
-import logging
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 from gatelodge_core.errors import GatelodgeError
-from gatelodge_core.sandbox._environ import scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gatelodge_core.declare import Declarations
     from gatelodge_core.guard.cleansing import Cleanser
     from gatelodge_core.launch.http import HttpOptions
+    from gatelodge_core.launch.porter.posting import Post
     from gatelodge_core.server import Lodge
     from gatelodge_core.settings import LodgeSettings
 
 USAGE_ERROR = 2
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """What `main` needs to start a server, as names, so that nothing is imported before its turn.
 
     Args:
@@ -40,12 +35,14 @@ class Program:
         settings: ``module:Class`` of the settings model.
         build: ``module:function`` that makes the `Lodge` from the settings.
         offers: ``module:attribute`` with all `Declarations`, whatever the settings.
+        surface: ``module:function`` that chooses from the surface file beside the module, by the settings.
     """
 
     server: str
     settings: str
     build: str
     offers: str = ""
+    surface: str = ""
 
     @property
     def name(self) -> str:
@@ -60,16 +57,25 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if "--version" in arguments:
+        from importlib.metadata import version  # noqa: PLC0415 - the first answer would wait for it
+
         sys.stdout.write(f"{program.name} {version(program.name)}\n")
         sys.exit(0)
     if arguments == ["--describe"]:
         _describe(program)
         sys.exit(0)
+    # The collector would walk some hundred thousand objects during the imports; none of them is garbage.
+    gc.disable()
+    posted = _post(program, arguments)
     try:
         settings = cast("type[LodgeSettings]", _load(program.settings)).load(arguments)
+        from gatelodge_core.sandbox._environ import scrub  # noqa: PLC0415 - as above
+
         scrub(settings.secret_variables())
-        _run(program, settings)
+        _run(program, settings, posted)
     except GatelodgeError as error:
+        if posted is not None and posted.porter is not None:
+            posted.porter.dismiss()
         sys.stderr.write(f"{program.name}: {error}\n")
         sys.exit(USAGE_ERROR)
     from gatelodge_core.launch.process import leave  # noqa: PLC0415 - loaded with the SDK by now
@@ -77,11 +83,20 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
     leave(0)
 
 
-def _run(program: Program, settings: LodgeSettings) -> None:
-    # The collector would walk some hundred thousand objects during the imports; none of them is garbage.
-    gc.disable()
-    wire = None
-    if not settings.http:
+def _post(program: Program, arguments: Sequence[str]) -> Post | None:
+    """A porter for the host's first messages, where there can be one."""
+    if not program.surface:
+        return None
+    from gatelodge_core.launch.porter.posting import post  # noqa: PLC0415 - not for --version
+
+    return post(program.surface, arguments)
+
+
+def _run(program: Program, settings: LodgeSettings, posted: Post | None) -> None:
+    import logging  # noqa: PLC0415 - the first answer would wait for it
+
+    wire = posted.wire if posted is not None else None
+    if wire is None and not settings.http:
         from gatelodge_core.launch.descriptors import claim  # noqa: PLC0415 - only for stdio
 
         if sys.stdin is not None and sys.stdin.isatty():
@@ -102,13 +117,19 @@ def _run(program: Program, settings: LodgeSettings) -> None:
     lodge = build(settings)
     # A server may have found a secret of its own, such as a token in a keyring, and added it to the settings.
     cleanse_logs(lodge.cleanser or cleanser_of(settings))
-
-    gc.enable()
-    run(lodge, wire, _http(settings, lodge), require_sandbox=settings.require_sandbox)
+    run(
+        lodge,
+        wire,
+        _http(settings, lodge),
+        require_sandbox=settings.require_sandbox,
+        porter=posted.porter if posted is not None else None,
+    )
 
 
 def _describe(program: Program) -> None:
     """Write what the server offers as JSON, for ``gatelodge policy``, which knows no server."""
+    import json  # noqa: PLC0415 - the first answer would wait for it
+
     offers = cast("Declarations[object]", _load(program.offers))
     tools = [
         {"name": tool.name, "effect": str(tool.nature.effect), "default": str(tool.nature.default_rule)}

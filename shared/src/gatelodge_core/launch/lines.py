@@ -11,7 +11,6 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import AsyncIterator
-from enum import Enum
 from typing import Self, cast
 
 import anyio
@@ -20,57 +19,6 @@ import anyio.to_thread
 from gatelodge_core.launch.descriptors import pollable
 
 CHUNK = 64 * 1024
-
-
-class Oversized(Enum):
-    """Stands for a line over the cap; its bytes were dropped."""
-
-    LINE = "line"
-
-
-class LineSplitter:
-    """Cuts a stream of chunks into lines, holding at most `cap` bytes.
-
-    Args:
-        cap: The longest line, in bytes without its newline. A longer one yields `Oversized.LINE` once.
-    """
-
-    def __init__(self, cap: int) -> None:
-        self._cap = cap
-        self._held = bytearray()
-        self._dropping = False
-
-    def feed(self, chunk: bytes) -> list[bytes | Oversized]:
-        """The lines that end in this chunk."""
-        lines: list[bytes | Oversized] = []
-        # Searching only the new bytes keeps a long line linear.
-        start = 0
-        while (end := chunk.find(b"\n", start)) >= 0:
-            piece = chunk[start:end]
-            start = end + 1
-            if self._dropping:
-                self._dropping = False
-                continue
-            if len(self._held) + len(piece) > self._cap:
-                lines.append(Oversized.LINE)
-            else:
-                lines.append(bytes(self._held) + piece)
-            self._held.clear()
-        rest = chunk[start:]
-        if not self._dropping:
-            if len(self._held) + len(rest) > self._cap:
-                self._held.clear()
-                self._dropping = True
-                lines.append(Oversized.LINE)
-            else:
-                self._held += rest
-        return lines
-
-    def end(self) -> list[bytes | Oversized]:
-        """What is left when the stream ends without a newline."""
-        left = [] if self._dropping or not self._held else [bytes(self._held)]
-        self._held.clear()
-        return cast("list[bytes | Oversized]", left)
 
 
 class _Incoming(asyncio.Protocol):

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.server.lowlevel.server import Server
-from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCResponse, jsonrpc_message_adapter
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
@@ -29,7 +27,12 @@ from gatelodge_core.guard.wire import (
     sendable_json,
 )
 from gatelodge_core.launch.descriptors import Wire
-from gatelodge_core.launch.lines import LineSplitter, LineWriter, Oversized, chunks
+from gatelodge_core.launch.lines import LineWriter, chunks
+from gatelodge_core.launch.porter.eras import Era, Eras, Verdict, enveloped, last_handshake, pong, refusal
+from gatelodge_core.launch.porter.standing import Handover
+from gatelodge_core.launch.porter.words import INITIALIZE
+from gatelodge_core.launch.speaking import Speaker
+from gatelodge_core.launch.splitting import LineSplitter, Oversized
 
 logger = logging.getLogger(__name__)
 
@@ -45,15 +48,15 @@ class InFlight:
         self._empty = anyio.Event()
         self._empty.set()
 
-    def accept(self, request_id: object) -> bool:
-        """Take an id in; False if it is in flight already (``7`` and ``"7"`` are one to the SDK)."""
-        key = str(request_id)
-        if key in self._ids:
-            return False
+    def accept(self, request_id: object) -> None:
+        """Take an id in."""
         if not self._ids:
             self._empty = anyio.Event()
-        self._ids.add(key)
-        return True
+        self._ids.add(str(request_id))
+
+    def holds(self, request_id: object) -> bool:
+        """Whether an id is in flight; ``7`` and ``"7"`` are one to the SDK."""
+        return str(request_id) in self._ids
 
     def settle(self, request_id: object) -> None:
         """Forget an id: it was answered, or cancelled, after which nothing is answered."""
@@ -66,96 +69,155 @@ class InFlight:
         await self._empty.wait()
 
 
-async def serve(server: Server[Any], wire: Wire, *, cap: int = MAX_MESSAGE_BYTES) -> None:
+async def serve(
+    server: Server[Any], wire: Wire, *, handed: Handover | None = None, cap: int = MAX_MESSAGE_BYTES
+) -> None:
     """Serve one connection on `wire` until the host closes it.
 
     Args:
         server: The SDK's low-level server; its lifespan is entered and left.
         wire: The private descriptors.
+        handed: Where the porter stopped, if there was one.
         cap: The longest line, in bytes.
     """
-    to_server, from_host = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    to_host, from_server = anyio.create_memory_object_stream[SessionMessage](0)
+    handed = handed or Handover()
     in_flight = InFlight()
     async with LineWriter(wire.outgoing) as writer, anyio.create_task_group() as group:
-        group.start_soon(_write, from_server, writer, in_flight, group)
-        group.start_soon(_read, wire.incoming, to_server, writer, in_flight, cap)
-        await server.run(from_host, to_host, server.create_initialization_options())
+
+        async def deliver(message: JSONRPCMessage) -> None:
+            await _deliver(message, writer, in_flight, group)
+
+        reading = _Reading(Speaker(server, group, deliver), writer, in_flight, Eras(handed.era), cap)
+        await reading.take_over(handed)
+        await reading.to_the_end(wire.incoming, LineSplitter(cap, handed.held, dropping=handed.dropping))
         group.cancel_scope.cancel()
 
 
-async def _read(
-    descriptor: int,
-    to_server: MemoryObjectSendStream[SessionMessage | Exception],
-    writer: LineWriter,
-    in_flight: InFlight,
-    cap: int,
-) -> None:
-    splitter = LineSplitter(cap)
-    async with to_server:
+class _Reading:
+    """From the host to the SDK."""
+
+    def __init__(self, speaker: Speaker, writer: LineWriter, in_flight: InFlight, eras: Eras, cap: int) -> None:
+        self._speaker = speaker
+        self._writer = writer
+        self._in_flight = in_flight
+        self._eras = eras
+        self._cap = cap
+
+    async def take_over(self, handed: Handover) -> None:
+        """Go on where the porter stopped: what it answered is made known to the SDK, what it left is served."""
+        if handed.unsent:
+            await self._writer.write(handed.unsent.removesuffix(b"\n"))
+        for left in handed.left:
+            message = decode_message(left.line)
+            try:
+                if left.answered:
+                    params = message.get("params")
+                    await self._speaker.tell(str(message["method"]), params if isinstance(params, dict) else {})
+                else:
+                    await self._pass_on(message)
+            except WireError as error:
+                await self._refuse(error)
+
+    async def to_the_end(self, descriptor: int, splitter: LineSplitter) -> None:
+        """Read until the host closes its end, and see what it has asked for answered, for a while."""
         async for chunk in chunks(descriptor):
-            for line in splitter.feed(chunk):
-                await _receive(line, to_server, writer, in_flight, cap)
-        for line in splitter.end():
-            await _receive(line, to_server, writer, in_flight, cap)
+            await self._batch(splitter.feed(chunk))
+        await self._batch(splitter.end())
         with anyio.move_on_after(EOF_SECONDS):
-            await in_flight.drained()
+            await self._in_flight.drained()
+        await self._speaker.end()
 
+    async def _batch(self, lines: Sequence[bytes | Oversized]) -> None:
+        """Lines that arrived together: an ``initialize`` among them is known before what stands in front of it."""
+        messages = [self._decoded(line) for line in lines]
+        handshake = last_handshake(messages)
+        for at, message in enumerate(messages):
+            try:
+                if isinstance(message, WireError):
+                    raise message
+                if message is not None:
+                    await self._receive(message, initialize_follows=at < handshake)
+            except WireError as error:
+                await self._refuse(error)
 
-async def _receive(
-    line: bytes | Oversized,
-    to_server: MemoryObjectSendStream[SessionMessage | Exception],
-    writer: LineWriter,
-    in_flight: InFlight,
-    cap: int,
-) -> None:
-    try:
+    def _decoded(self, line: bytes | Oversized) -> dict[str, Json] | WireError | None:
         if isinstance(line, Oversized):
-            raise WireError(INVALID_REQUEST, f"Invalid request: a message may have {cap} bytes at most")
+            return WireError(INVALID_REQUEST, f"Invalid request: a message may have {self._cap} bytes at most")
         if not line.strip():
+            return None
+        try:
+            return decode_message(line)
+        except WireError as error:
+            return error
+
+    async def _receive(self, message: dict[str, Json], *, initialize_follows: bool) -> None:
+        method, request_id = message.get("method"), message.get("id")
+        if not isinstance(method, str) or not isinstance(request_id, (str, int)):
+            await self._pass_on(message)
             return
-        message = _accept(decode_message(line), in_flight)
-    except WireError as error:
+        self._check(request_id)
+        verdict = self._eras.judge(method, message.get("params"), initialize_follows=initialize_follows)
+        if verdict is Verdict.REFUSE:
+            await self._writer.write(json.dumps(refusal(request_id)).encode())
+        elif verdict is Verdict.PONG:
+            await self._writer.write(json.dumps(pong(request_id)).encode())
+        else:
+            if verdict is Verdict.FALL_BACK and self._speaker.opened:
+                # Only what there is was asked for, and that is answered at once.
+                await self._in_flight.drained()
+                await self._speaker.begin_anew()
+            await self._pass_on(message)
+
+    async def _pass_on(self, message: dict[str, Json]) -> None:
+        """Give a message to the SDK.
+
+        Raises:
+            WireError: It is none, or its id is in flight.
+        """
+        method, params = message.get("method"), message.get("params")
+        accepted = self._accepted(message)
+        undecided = self._eras.era is Era.MODERN and not self._speaker.opened and method is not None
+        if undecided and (method == INITIALIZE or not enveloped(params)):
+            # The porter answered what decided the era; the SDK would decide by this.
+            await self._speaker.open_modern()
+        await self._speaker.send(accepted)
+
+    def _accepted(self, decoded: dict[str, Json]) -> JSONRPCMessage:
+        """The message as the SDK's type, and its id noted."""
+        request_id = decoded.get("id")
+        known = request_id if isinstance(request_id, (str, int)) else None
+        try:
+            message = jsonrpc_message_adapter.validate_python(decoded, by_name=False)
+        except ValidationError:
+            raise WireError(INVALID_REQUEST, "Invalid request: not a JSON-RPC message", known) from None
+        method = decoded.get("method")
+        if method is not None and known is not None:
+            self._check(known)
+            self._in_flight.accept(known)
+        if method == "notifications/cancelled":
+            params = decoded.get("params")
+            if isinstance(params, Mapping):
+                self._in_flight.settle(params.get("requestId"))
+        return message
+
+    def _check(self, request_id: str | int) -> None:
+        if self._in_flight.holds(request_id):
+            message = "Invalid request: a request with this id is still in flight"
+            raise WireError(INVALID_REQUEST, message, request_id)
+
+    async def _refuse(self, error: WireError) -> None:
         # Not debug: a host that sends this has a fault that its author wants to find.
         logger.warning("refused a message: %s", error.message)
-        await writer.write(json.dumps(error.response()).encode())
-        return
-    await to_server.send(SessionMessage(message))
+        await self._writer.write(json.dumps(error.response()).encode())
 
 
-def _accept(decoded: dict[str, Json], in_flight: InFlight) -> JSONRPCMessage:
-    """The message as the SDK's type, and its id noted."""
-    request_id = decoded.get("id")
-    known = request_id if isinstance(request_id, (str, int)) else None
-    try:
-        message = jsonrpc_message_adapter.validate_python(decoded, by_name=False)
-    except ValidationError:
-        raise WireError(INVALID_REQUEST, "Invalid request: not a JSON-RPC message", known) from None
-    method = decoded.get("method")
-    if method is not None and known is not None and not in_flight.accept(known):
-        raise WireError(INVALID_REQUEST, "Invalid request: a request with this id is still in flight", known)
-    if method == "notifications/cancelled":
-        params = decoded.get("params")
-        if isinstance(params, Mapping):
-            in_flight.settle(params.get("requestId"))
-    return message
-
-
-async def _write(
-    from_server: MemoryObjectReceiveStream[SessionMessage],
-    writer: LineWriter,
-    in_flight: InFlight,
-    group: TaskGroup,
-) -> None:
-    async with from_server:
-        async for item in from_server:
-            message = item.message
-            await writer.write(_encode(message))
-            if isinstance(message, (JSONRPCResponse, JSONRPCError)) and message.id is not None:
-                in_flight.settle(message.id)
-            if writer.closed:
-                logger.info("the host closed its end")
-                group.cancel_scope.cancel()
+async def _deliver(message: JSONRPCMessage, writer: LineWriter, in_flight: InFlight, group: TaskGroup) -> None:
+    await writer.write(_encode(message))
+    if isinstance(message, (JSONRPCResponse, JSONRPCError)) and message.id is not None:
+        in_flight.settle(message.id)
+    if writer.closed:
+        logger.info("the host closed its end")
+        group.cancel_scope.cancel()
 
 
 def _encode(message: JSONRPCMessage) -> bytes:
