@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from gatelodge_github.prompts import NEEDS
 from gatelodge_github.server import GROUPED, OFFERED
-from gatelodge_github.settings import USUAL
+from gatelodge_github.surface import USUAL
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import TextContent

@@ -13,7 +13,8 @@ import pytest
 from gatelodge_core.effects import READ
 from gatelodge_core.errors import SettingsError
 from gatelodge_github.server import GROUPED, OFFERED, declarations
-from gatelodge_github.settings import TOOLSETS, USUAL, GithubSettings
+from gatelodge_github.settings import GithubSettings
+from gatelodge_github.surface import TOOLSETS, USUAL
 
 from tests.github.behind import before
 from tests.github.emulator import PUBLIC, Emulator
