@@ -199,8 +199,8 @@ class _Reader:
         start, rest = self.at, self.lines[self.at][column:]
         if rest[0] in "&*!":
             raise self._wrong("anchors, aliases and tags aren't understood", column)
-        if rest[0] in "%@`":
-            raise self._wrong("a plain text can't begin with this character", column)
+        if rest[0] in "%@`" or rest[:2] in ("- ", "? ", "-", "?"):
+            raise self._wrong("a plain text can't begin like this", column)
         if rest[0] in "|>":
             return self._block(column, parent)
         if rest[0] in "[{\"'":
