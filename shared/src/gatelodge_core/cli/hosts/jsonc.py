@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from gatelodge_core.cli.hosts.unreadable import Unreadable, at
@@ -97,8 +98,9 @@ class Document(NamedTuple):
         return True
 
 
+@lru_cache(maxsize=2)
 def parse(text: str) -> Document:
-    """Read a text.
+    """Read a text. The last results are kept, since edits ask for the same text several times.
 
     Args:
         text: JSON, perhaps with comments and trailing commas, without a byte order mark.
