@@ -15,22 +15,28 @@ COMMANDS = {
     "audit": ("gatelodge_core.audit.cli", "Look into the journal of all calls, and prove that nobody changed it."),
     "demo": ("gatelodge_core.cli.demo", "Show what the servers do, on files and a database that are removed again."),
     "doctor": ("gatelodge_core.cli.doctor", "Look at what confines the servers, and at their journal."),
+    "install": (
+        "gatelodge_core.cli.install",
+        "Write servers into the configuration of a host, such as Claude Desktop.",
+    ),
     "keys": (
         "gatelodge_core.cli.keys",
         "Make, list, rotate and revoke API keys, by which callers over HTTP are known.",
     ),
+    "link": ("gatelodge_core.cli.link", "Print a link that installs a server in Cursor or VS Code with one click."),
     "revoke": (
         "gatelodge_core.cli.revoke",
         "Take back a key, a token, or all that a caller holds, on all replicas.",
     ),
     "policy": ("gatelodge_core.cli.policy", "Show the policy, and test what it says of a call."),
+    "uninstall": ("gatelodge_core.cli.uninstall", "Take servers out of the configuration of a host."),
 }
 USAGE_ERROR = 2
 
 
 def usage() -> str:
     """The help text."""
-    rows = "\n".join(f"  {name:<8} {text}" for name, (_, text) in COMMANDS.items())
+    rows = "\n".join(f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items())
     return f"usage: gatelodge COMMAND [ARGUMENT ...]\n\ncommands:\n{rows}\n\ngatelodge COMMAND --help says more; --version shows the version.\n"
 
 

@@ -162,4 +162,6 @@ def _write(path: str, data: bytes) -> None:
             os.fsync(sink.fileno())
         os.replace(beside, path)
     except OSError as error:
-        raise SettingsError(f"{path} can't be written: {error.strerror}; nothing was changed") from None
+        raise SettingsError(
+            f"{path} can't be written: {error.strerror}; choose another state folder: --state-dir"
+        ) from None

@@ -35,12 +35,14 @@ class Wanted:
         command: The program, absolute.
         args: Its arguments.
         secrets: What the host shall pass to it in its own way, if it has one.
+        portable: Whether it is for other machines: then the host may replace references in its arguments.
     """
 
     key: str
     command: str
     args: tuple[str, ...]
     secrets: tuple[Secret, ...] = ()
+    portable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def shape(host: Host, wanted: Wanted) -> Shape:
         SettingsError: An argument would mean something else to the host.
     """
     for text in (wanted.command, *wanted.args):
-        if references(host, text):
+        if references(host, text) and not wanted.portable:
             raise SettingsError(f"{text!r} has a $ or braces that {host.title} would replace; use a path without")
     command: dict[str, Any] = {"command": wanted.command, "args": list(wanted.args)}
     by_reference = {secret.variable: reference(host, wanted, secret) for secret in wanted.secrets}

@@ -104,8 +104,7 @@ def _opencode(machine: Machine) -> list[str]:
     return [machine.config("opencode", "opencode.json"), machine.config("opencode", "opencode.jsonc")]
 
 
-_AGAIN = "Restart {title}."
-_NEW = "Start {title} anew, or a new session of it."
+_NEW = "It is there from the next session on."
 
 HOSTS: dict[str, Host] = {
     host.name: host
@@ -117,7 +116,7 @@ HOSTS: dict[str, Host] = {
         Host("codex", "Codex", "toml", "mcp_servers", "codex", _moved("CODEX_HOME", ".codex", "config.toml"), _project(".codex/config.toml"), window=False, restart=_NEW),
         Host("gemini", "Gemini CLI", "jsonc", "mcpServers", "gemini", lambda machine: [machine.path(".gemini", "settings.json")], _project(".gemini/settings.json"), window=False, restart=_NEW),
         Host("zed", "Zed", "jsonc", "context_servers", "zed", _zed, _project(".zed/settings.json"), window=True, restart="Zed sees it by itself."),
-        Host("devin", "Devin Desktop", "json", "mcpServers", "devin", _devin, _project(".devin/mcp_config.json"), window=True, restart=_AGAIN),
+        Host("devin", "Devin Desktop", "json", "mcpServers", "devin", _devin, _project(".devin/mcp_config.json"), window=True, restart="Restart Devin Desktop."),
         Host("goose", "Goose", "yaml", "extensions", "goose", _goose, _nowhere, window=False, restart=_NEW),
         Host("opencode", "opencode", "jsonc", "mcp", "opencode", _opencode, _project("opencode.json", "opencode.jsonc"), window=False, restart=_NEW),
         Host("copilot-cli", "Copilot CLI", "json", "mcpServers", "plain", _moved("COPILOT_HOME", ".copilot", "mcp-config.json"), _project(".mcp.json", ".github/mcp.json"), window=False, restart=_NEW),
