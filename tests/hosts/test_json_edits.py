@@ -121,17 +121,17 @@ def configurations(draw: st.DrawFn) -> str:
 
 
 @given(configurations())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_install_then_uninstall_gives_back_any_text(text: str) -> None:
     made = Made()
-    before = parse(text).value() or {}
+    before: dict[str, Any] = parse(text).value() or {}
     longer = put(text, PATH, ENTRY, made)
     assert parse(longer).value() == {**before, "mcpServers": {**before.get("mcpServers", {}), PATH[1]: ENTRY}}
     assert drop(longer, PATH, Made.of(made.table())) == text
 
 
 @given(configurations(), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_two_entries_go_in_any_order_and_nothing_is_left(text: str, first: bool) -> None:
     made = Made()
     other = ("mcpServers", "gatelodge-github")
@@ -140,10 +140,10 @@ def test_two_entries_go_in_any_order_and_nothing_is_left(text: str, first: bool)
     assert drop(drop(longer, order[0], made), order[1], made) == text
 
 
-@given(configurations(), configurations())
-@settings(max_examples=300, deadline=None)
-def test_taking_out_without_a_record_keeps_the_meaning(text: str, other: str) -> None:
+@given(configurations())
+@settings(max_examples=100, deadline=None)
+def test_taking_out_without_a_record_keeps_the_meaning(text: str) -> None:
     longer = put(text, PATH, ENTRY, Made())
-    before = parse(text).value() or {}
-    after = parse(drop(longer, PATH, Made())).value() or {}
+    before: dict[str, Any] = parse(text).value() or {}
+    after: dict[str, Any] = parse(drop(longer, PATH, Made())).value() or {}
     assert after == {**before, "mcpServers": before.get("mcpServers", {})}

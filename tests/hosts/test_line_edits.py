@@ -35,7 +35,7 @@ def texts(draw: st.DrawFn, pieces: list[str]) -> str:
 
 
 @given(texts(TOML_PIECES))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_install_then_uninstall_gives_back_any_toml(text: str) -> None:
     try:
         before = tomllib.loads(text)
@@ -51,10 +51,10 @@ def test_install_then_uninstall_gives_back_any_toml(text: str) -> None:
 
 
 @given(texts(YAML_PIECES))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_install_then_uninstall_gives_back_any_yaml(text: str) -> None:
     try:
-        before = yamlish.parse(text).value() or {}
+        before: dict[str, Any] = yamlish.parse(text).value() or {}
     except Unreadable:
         return
     if text.count("extensions:") - text.count("  extensions:") > 1:
@@ -71,7 +71,7 @@ def test_install_then_uninstall_gives_back_any_yaml(text: str) -> None:
 @given(
     st.dictionaries(st.text(max_size=8), st.text(max_size=12) | st.lists(st.text(max_size=8), max_size=3), max_size=4)
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_text_is_written_so_that_it_means_the_same(values: dict[str, Any]) -> None:
     values = json.loads(json.dumps(values).encode("utf-8", "replace"))
     try:

@@ -84,10 +84,13 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; its exit status, as `EXIT` says."""
     try:
         mine, extra = split(argv)
-        given = parser().parse_args(mine)
+        given = parser().parse_intermixed_args(mine)
         job = _job(given, extra)
-        return _run(job, given)
-    except (SettingsError, Unreadable) as error:
+        try:
+            return _run(job, given)
+        except Unreadable as error:
+            raise SettingsError(f"{job.file.path}: {error}; it is as it was") from None
+    except SettingsError as error:
         print(f"gatelodge install: {error}", file=sys.stderr)
         return USAGE
 
@@ -232,6 +235,7 @@ def _own(job: Job, result: Rewritten) -> set[str]:
     texts = {
         str(text) for item in job.servers.values() for given in shape(job.host, item).inputs for text in given.values()
     }
+    texts |= {text for item in job.servers.values() for text in item.args}
     for text in (result.before, result.after):
         ours = [entry for entry in parsed(job.host, job.file, text or "")[0] if entry.key in keys and not entry.folder]
         texts |= {shown for entry in ours for shown in showable(entry)}

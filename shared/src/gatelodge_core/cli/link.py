@@ -46,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; its exit status, as `EXIT` says."""
     try:
         mine, extra = split(argv)
-        given = parser().parse_args(mine)
+        given = parser().parse_intermixed_args(mine)
         print(_link(given, extra))
     except SettingsError as error:
         print(f"gatelodge link: {error}", file=sys.stderr)

@@ -34,6 +34,7 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _REFERENCE = re.compile(r"\$?\{[\w:.-]+\}")
+_INNOCENT = re.compile(r"/|[A-Za-z]:[\\/]|--[a-z-]+$|gatelodge-")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 
 _TOKEN = Secret("GITHUB_PERSONAL_ACCESS_TOKEN", "GitHub token")
@@ -174,11 +175,9 @@ def server_of(entry: Entry) -> str:
 
 def showable(entry: Entry) -> set[str]:
     """The texts of an entry of ours that may be shown: none that could be a secret, should somebody have put one in."""
-    texts = [entry.key, entry.command, *entry.args, *entry.passed, *entry.env.values(), "stdio", "local", "custom", "*"]
-    references = {text for text in entry.env.values() if _REFERENCE.fullmatch(text)}
-    return {
-        text for text in texts if not _SECRET.search(text) and (text in references or text not in entry.env.values())
-    }
+    args = [text for text in entry.args if _INNOCENT.match(text) and not _SECRET.search(text)]
+    references = [text for text in entry.env.values() if _REFERENCE.fullmatch(text)]
+    return {entry.key, entry.command, *args, *references, *entry.passed, "stdio", "local", "custom", "*"}
 
 
 def _args(server: str, host: Host, asked: Asked, machine: Machine) -> list[str]:

@@ -18,7 +18,7 @@ LONGEST = 400
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'""")
 _KEY_FOLLOWS = re.compile(r"\s*[:=]")
 _COMMENT = re.compile(r"(//|/\*|#).*", re.DOTALL)
-_YAML = re.compile(r"^(\s*(?:- )*(?:[\w./-]+:\s+)?(?:- )*)([^\s\"'{}\[\],-](?:[^\"'{}\[\]]*[^\"'{}\[\]:])?)$")
+_YAML = re.compile(r"""^(\s*(?:- )*(?:(?:"[^"]*"|'[^']*'|[^\s:"'#\[{-][^:#]*):(?=\s|$))?\s*(?:- )*)(.*)$""")
 _COLOURS = {"+": "32", "-": "31", "@": "36"}
 
 
@@ -63,6 +63,10 @@ def progress(text: str) -> Generator[None]:
 
 def _masked(line: str, own: Collection[str], *, words: bool) -> str:
     """A line with what isn't ours hidden: quoted texts that are no keys, plain ones, comments."""
+    if words:
+        found = _YAML.match(line)
+        shown = found is not None and (found[2] in _PLAIN or _text(found[2]) in own)
+        return line if shown or found is None else f"{found[1]}{HIDDEN}"
     pieces: list[str] = []
     here = 0
     for found in _QUOTED.finditer(line):
@@ -74,16 +78,14 @@ def _masked(line: str, own: Collection[str], *, words: bool) -> str:
         pieces += [between, text if ours else f"{text[0]}{HIDDEN}{text[0]}"]
         here = found.end()
     masked = "".join(pieces) + _COMMENT.sub(rf"\1 {HIDDEN}", line[here:])
-    if words and (found := _YAML.match(masked)) and found[2].strip() not in (*own, *_PLAIN):
-        masked = f"{found[1]}{HIDDEN}"
     return masked if len(masked) <= LONGEST else f"{masked[: LONGEST // 2]} {HIDDEN} {masked[-LONGEST // 2 :]}"
 
 
-_PLAIN = ("true", "false", "null", "stdio", "builtin", "300")
+_PLAIN = ("", "[]", "{}", "true", "false", "null", "stdio", "builtin", "300")
 
 
 def _text(quoted: str) -> str:
     try:
-        return str(json.loads(quoted)) if quoted.startswith('"') else quoted[1:-1]
+        return str(json.loads(quoted)) if quoted.startswith('"') else quoted.strip("'")
     except ValueError:
-        return quoted[1:-1]
+        return quoted

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(argv: Sequence[str]) -> int:
     """Run the command; its exit status, as `EXIT` says."""
-    given = parser().parse_args(list(argv))
+    given = parser().parse_intermixed_args(list(argv))
     try:
         host, machine, state = place(given)
         if given.name and len(given.servers) != 1:

@@ -21,9 +21,13 @@ from gatelodge_core.cli.hosts.swap import swap
 from gatelodge_core.cli.hosts.unreadable import Unreadable
 from gatelodge_core.errors import GatelodgeError, SettingsError
 
-ROUNDS = 50
+ROUNDS = 200
+DURABLE_ROUNDS = 3
 SETTLE_SECONDS = 0.05
-SETTLE_ROUNDS = 20
+SETTLE_ROUNDS = 60
+EMPTY_ROUNDS = 40
+QUICK_SECONDS = 0.002
+QUICK_ROUNDS = 1000
 _MARK = b"\xef\xbb\xbf"
 
 Edit = Callable[[str], str | None]
@@ -81,26 +85,24 @@ def rewrite(path: str, edit: Edit, keep: Callable[[bytes], object], *, private: 
         return Rewritten(real, _text(base), _text(base))
     if base is not None:
         keep(base)
-    expected = base
-    for _ in range(ROUNDS):
-        out, placed = _replaced(real, new, expected, private=private)
-        if placed and out == expected:
+    ours: bytes | None = None
+    for number in range(ROUNDS):
+        # Waiting for the disk takes so long that a busy writer is always faster; then it comes afterwards.
+        durable = number < DURABLE_ROUNDS
+        out, placed = _replaced(real, new, base if ours is None else ours, edit, private=private, durable=durable)
+        if placed and out == (base if ours is None else ours):
             return Rewritten(real, _text(base), _text(new))
-        # Somebody wrote meanwhile. Theirs is `out`, and ours must be made from that.
-        base, expected = out, new if placed else out
+        # Somebody wrote meanwhile. Theirs is `out`, and ours must be made from that, fast.
         try:
-            new = _edited(out, edit)
+            base, again = _settled(real, edit) if not placed else (out, _edited(out, edit))
         except GatelodgeError:
-            _give_back(real, out, expected, private=private)
+            if placed:
+                _replaced(real, out, new, edit, private=private)
             raise
-    _give_back(real, base, expected, private=private)
+        ours, new = new if placed else None, again
+    if ours is not None:
+        _replaced(real, base, ours, edit, private=private)
     raise SettingsError(f"{path}: something writes to it all the time; end the host, and try again")
-
-
-def _give_back(real: str, theirs: bytes | None, ours: bytes | None, *, private: bool) -> None:
-    """Undo, after somebody else's text was taken from its place."""
-    if theirs != ours:
-        _replaced(real, theirs, ours, private=private)
 
 
 def _edited(data: bytes | None, edit: Edit) -> bytes | None:
@@ -144,9 +146,12 @@ def _settled(real: str, edit: Edit) -> tuple[bytes | None, bytes | None]:
         Unreadable: It has settled, and can't be understood.
     """
     before: bytes | None = None
+    same = 0
     for _ in range(SETTLE_ROUNDS):
         data = _read(real)
-        settled = data is None or data == before
+        same = same + 1 if data == before else 0
+        # Nothing at all is most likely a file that is just being written, so that takes longer to believe.
+        settled = data is None or same >= (1 if data or _rests(real) else EMPTY_ROUNDS)
         try:
             if settled or (data or b"").strip():
                 return data, _edited(data, edit)
@@ -156,6 +161,13 @@ def _settled(real: str, edit: Edit) -> tuple[bytes | None, bytes | None]:
         before = data
         time.sleep(SETTLE_SECONDS)
     raise SettingsError(f"{real}: something writes to it all the time; end the host, and try again")
+
+
+def _rests(real: str) -> bool:
+    """Whether nobody has written to a file for some time."""
+    with contextlib.suppress(OSError):
+        return abs(time.time() - os.stat(real).st_mtime) > EMPTY_ROUNDS * SETTLE_SECONDS
+    return False
 
 
 def _read(path: str) -> bytes | None:
@@ -168,7 +180,9 @@ def _read(path: str) -> bytes | None:
         raise SettingsError(f"{path} can't be read: {error.strerror}") from None
 
 
-def _replaced(real: str, new: bytes | None, expected: bytes | None, *, private: bool) -> tuple[bytes | None, bool]:
+def _replaced(
+    real: str, new: bytes | None, expected: bytes | None, edit: Edit, *, private: bool, durable: bool = True
+) -> tuple[bytes | None, bool]:
     """Put bytes in a file's place; what stood there at that moment, and whether they are there now.
 
     Raises:
@@ -180,12 +194,12 @@ def _replaced(real: str, new: bytes | None, expected: bytes | None, *, private: 
         if new is None:
             return _removed(real, expected)
         os.makedirs(folder, exist_ok=True)
-        beside = _beside(real, new, private=private)
+        beside = _beside(real, new, private=private, durable=durable)
         if expected is None:
             return _made(real, beside)
         if os.stat(real).st_nlink > 1:
             return _in_place(real, new)
-        return _exchanged(real, beside, expected)
+        return _exchanged(real, beside, new, expected, edit)
     except FileNotFoundError:
         return None, False
     except OSError as error:
@@ -196,8 +210,8 @@ def _replaced(real: str, new: bytes | None, expected: bytes | None, *, private: 
                 os.unlink(beside)
 
 
-def _beside(real: str, data: bytes, *, private: bool) -> str:
-    """A new file in the same folder, with all that the old one has but its text."""
+def _beside(real: str, data: bytes, *, private: bool, durable: bool) -> str:
+    """A new file in the same folder, with all that the old one has but its text; on the disk already if `durable`."""
     descriptor, name = tempfile.mkstemp(prefix=".gatelodge-", suffix=".tmp", dir=os.path.dirname(real))
     try:
         with os.fdopen(descriptor, "wb") as sink:
@@ -205,7 +219,8 @@ def _beside(real: str, data: bytes, *, private: bool) -> str:
             sink.flush()
             if os.name == "posix":
                 _dress(sink.fileno(), real, private=private)
-            os.fsync(sink.fileno())
+            if durable:
+                os.fsync(sink.fileno())
     except BaseException:
         os.unlink(name)
         raise
@@ -255,25 +270,44 @@ def _removed(real: str, expected: bytes | None) -> tuple[bytes | None, bool]:
     return out, True
 
 
-def _exchanged(real: str, beside: str, expected: bytes) -> tuple[bytes | None, bool]:
-    if swap(beside, real):
-        _sync(real)
-        out = _read(beside)
-        # Who had it open to write in place may be about to, or in the middle of it.
-        while out != (later := _after(beside)):
-            out = later
-        return out, True
+def _exchanged(real: str, beside: str, new: bytes, expected: bytes, edit: Edit) -> tuple[bytes | None, bool]:
+    # The last look: from here to the swap or rename it is microseconds.
     out = _read(real)
     if out != expected:
         return out, False
-    os.replace(beside, real)
+    if not swap(beside, real):
+        os.replace(beside, real)
+        _sync(real)
+        return out, True
+    out = _read(beside)
+    if out != expected:
+        # Theirs gets its place back at once, before anybody has read ours, which lacks what they wrote.
+        swap(beside, real)
+        if _read(beside) != new:
+            swap(beside, real)  # somebody wrote over ours in that moment: theirs is the newest
+        return _read(real), False
     _sync(real)
-    return out, True
+    return _displaced(beside, expected, edit), True
 
 
-def _after(path: str) -> bytes | None:
+def _displaced(beside: str, expected: bytes, edit: Edit) -> bytes | None:
+    """What is in a file that has lost its name, once nobody can be in the middle of writing it in place."""
     time.sleep(SETTLE_SECONDS)
-    return _read(path)
+    out = _read(beside)
+    for _ in range(QUICK_ROUNDS):
+        if out == expected or (out and _understood(out, edit)):
+            break
+        time.sleep(QUICK_SECONDS)
+        out = _read(beside)
+    return out
+
+
+def _understood(data: bytes, edit: Edit) -> bool:
+    try:
+        _edited(data, edit)
+    except GatelodgeError:
+        return False
+    return True
 
 
 def _in_place(real: str, new: bytes) -> tuple[bytes | None, bool]:
@@ -289,10 +323,13 @@ def _in_place(real: str, new: bytes) -> tuple[bytes | None, bool]:
 
 
 def _sync(real: str) -> None:
+    """See that a file and its name are on the disk."""
     if os.name != "posix":
         return
-    folder = os.open(os.path.dirname(real), os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    for path in (real, os.path.dirname(real)):
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
