@@ -49,7 +49,8 @@ class Home:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         # An hour ago: an empty file that is new is taken for one that is just being written.
-        os.utime(path, (path.stat().st_mtime - 3600,) * 2)
+        then = path.stat().st_mtime - 3600
+        os.utime(path, (then, then))
         return path
 
     def entry(self, host: str, key: str = "gatelodge-filesystem") -> Entry:

@@ -110,11 +110,17 @@ def shape(host: Host, wanted: Wanted) -> Shape:
         return Shape(command, {}, {"env_vars": names} if names else {})
     if host.dialect == "goose":
         always = {"name": wanted.key, "type": "stdio", "cmd": wanted.command, "args": list(wanted.args)}
-        first: dict[str, Any] = {"envs": {}, "env_keys": list[str](), "timeout": 300, "enabled": True}
+        first: dict[str, Any] = {
+            "description": "",
+            "envs": {},
+            "env_keys": list[str](),
+            "timeout": 300,
+            "enabled": True,
+        }
         return Shape(always, first, {"env_keys": names} if names else {}, env_key="envs")
     if host.dialect == "opencode":
         always = {"type": "local", "command": [wanted.command, *wanted.args]}
-        return Shape(always, {"enabled": True}, env=env, env_key="environment")
+        return Shape(always, {"environment": {}, "enabled": True}, env=env, env_key="environment")
     if host.dialect == "vscode":
         inputs = [
             {"type": "promptString", "id": input_id(wanted, item), "description": item.text, "password": True}
