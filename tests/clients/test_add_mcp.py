@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gatelodge_core.cli.__main__ import main
@@ -25,7 +26,7 @@ AGENTS = {
     "opencode": "opencode", "copilot-cli": "github-copilot-cli",
 }  # fmt: skip
 ARGS = ("gatelodge-filesystem", "/a", "--read-only")
-OURS = {
+OURS: dict[str, dict[str, Any]] = {
     # What hosts take for granted if it is missing, and their own commands write.
     "claude-code": {"type": "stdio"},
     "vscode": {"type": "stdio"},

@@ -37,7 +37,7 @@ USAGE_ERROR = 2
 def usage() -> str:
     """The help text."""
     rows = "\n".join(f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items())
-    return f"usage: gatelodge COMMAND [ARGUMENT ...]\n\ncommands:\n{rows}\n\ngatelodge COMMAND --help says more; --version shows the version.\n"
+    return f"usage: gatelodge COMMAND [ARGUMENT ...]\n\ncommands:\n{rows}\n\ngatelodge COMMAND --help says more; --version shows the version; --completion bash, zsh or fish\nprints what that shell needs to complete commands.\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] == "--version":
         print(f"gatelodge {version('gatelodge-core')}")
         return 0
+    if arguments[0] == "--completion":
+        from gatelodge_core.cli import completion  # noqa: PLC0415 - like the subcommands
+
+        return completion.run(arguments[1:], COMMANDS)
     if arguments[0] not in COMMANDS:
         print(f"gatelodge: there is no command {arguments[0]!r}.\n\n{usage()}", end="", file=sys.stderr)
         return USAGE_ERROR
