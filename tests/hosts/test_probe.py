@@ -62,7 +62,10 @@ def test_a_server_of_ours_is_well_in_every_revision(revision: Revision, tmp_path
         ("os.close(1); sys.stdin.read()", "closed its output"),
     ],
 )
-def test_what_is_wrong_is_said_without_what_the_server_wrote(text: str, error: str, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said_without_what_the_server_wrote(
+    text: str, error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatelodge_core.cli.probe.GRACE_SECONDS", 1)
     found = probe(server(tmp_path, text), ENVIRONMENT, seconds=20)
     assert error in found.error
     assert "s3cr3t" not in found.error
@@ -79,7 +82,10 @@ def test_noise_is_counted_and_the_servers_own_questions_are_answered(tmp_path: P
     assert found.stderr == "told\n"
 
 
-def test_a_server_that_never_answers_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+def test_a_server_that_never_answers_is_ended_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatelodge_core.cli.probe.GRACE_SECONDS", 0.3)
     text = (
         "import signal, subprocess\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
