@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import stat
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from gatelodge_core.cli import servers
-from gatelodge_core.cli.hosts import HOSTS
+from gatelodge_core.cli.hosts import HOSTS, Machine
 from gatelodge_core.cli.servers import program
 from gatelodge_core.errors import SettingsError
 
@@ -178,6 +179,41 @@ def test_keys_and_tools_together_stay_below_what_hosts_allow() -> None:
     for key in keys:
         assert len(key) + longest <= 60
         assert len(f"mcp__{key}__") + longest <= 64
+
+
+def test_what_was_taken_out_by_hand_is_no_longer_ours_to_remove(home: Home) -> None:
+    home.install("cursor")
+    home.file("cursor").write_text('{"mcpServers": {}}', encoding="utf-8")
+    home.install("cursor")
+    assert home.uninstall("cursor").status == 0
+    assert home.file("cursor").read_text(encoding="utf-8") == '{"mcpServers": {}}'
+
+
+def test_comments_in_a_file_of_plain_json_are_pointed_at(home: Home) -> None:
+    home.write("claude-desktop", "{} // mine\n")
+    assert "plain JSON is safer" in home.install("claude-desktop").out
+    home.write("vscode", "{} // mine\n")
+    assert "plain JSON" not in home.install("vscode").out
+
+
+def test_another_home_is_another_world(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nowhere")
+    found = Machine.current(str(home.path))
+    assert found.environment["HOME"] == str(home.path)
+    assert "XDG_CONFIG_HOME" not in found.environment
+
+
+def test_colour_is_left_out_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert coloured(Terminal())
+    assert not coloured(io.StringIO())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not coloured(Terminal())
 
 
 def test_a_dry_run_shows_all_and_changes_nothing(home: Home) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gatelodge_core.cli.health import check
+from gatelodge_core.cli.hosts import jsonc
 from gatelodge_core.cli.hosts.apply import held, installed
 from gatelodge_core.cli.hosts.entries import Entry, parsed
 from gatelodge_core.cli.hosts.machine import Machine
@@ -174,7 +175,8 @@ def _run(job: Job, given: argparse.Namespace) -> int:
     if result.changed:
         print(f"\n{job.host.restart}")
     _advise(job)
-    back = f"gatelodge uninstall {job.host.name}{' --project' if given.project else ''}"
+    where = (" --project" if given.project else "") + (f" --home {given.home}" if given.home else "")
+    back = f"gatelodge uninstall {job.host.name}{where}"
     print(f"To take it out again: {back}")
     return DONE if well else UNWELL
 
@@ -190,6 +192,11 @@ class _Edit:
 
     def __call__(self, text: str) -> str:
         job, record = self._job, self._records.of(self._path).copy()
+        there = {entry.key for entry in parsed(job.host, job.file, text)[0]}
+        record.entries = {key: ids for key, ids in record.entries.items() if key in there}
+        if not record.entries:
+            # All of it was taken out by hand, so nothing of what was made then is still ours.
+            record = FileRecord()
         for server, item in job.servers.items():
             _refuse_others(job, text, server, item)
             unwanted = [secret.variable for secret in all_secrets(server) if secret not in item.secrets]
@@ -227,6 +234,10 @@ def _show(job: Job, result: Rewritten, backup: str) -> None:
         print(f"There was no such file: if {job.host.title} isn't installed yet, it finds this when it is.")
     if backup:
         print(f"What was there before: {backup}")
+    if job.host.format == "json" and not jsonc.parse(result.after or "").strict():
+        print(
+            f"LOOK  the file has comments or trailing commas, which {job.host.title} may not take: plain JSON is safer"
+        )
 
 
 def _own(job: Job, result: Rewritten) -> set[str]:

@@ -40,7 +40,7 @@ class Machine:
             return cls(os.path.expanduser("~"), platform, dict(os.environ), project)
         elsewhere = os.path.abspath(os.path.expanduser(home))
         kept = {name: text for name, text in os.environ.items() if name not in PLACES}
-        return cls(elsewhere, platform, kept, project)
+        return cls(elsewhere, platform, kept | {"USERPROFILE" if platform == "win32" else "HOME": elsewhere}, project)
 
     def path(self, *parts: str) -> str:
         """Below the home folder."""
@@ -71,5 +71,8 @@ class Machine:
         return os.path.join(self.project, *parts) if self.project else ""
 
 
-PLACES = ("XDG_CONFIG_HOME", "APPDATA", "LOCALAPPDATA", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "COPILOT_HOME")
-"""Variables that move a host's files."""
+PLACES = (
+    "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "APPDATA", "LOCALAPPDATA", "CODEX_HOME",
+    "CLAUDE_CONFIG_DIR", "COPILOT_HOME",
+)  # fmt: skip
+"""Variables that move a host's files, or our own."""
