@@ -15,6 +15,7 @@ import pytest
 from gatelodge_core.cli import servers
 from gatelodge_core.cli.hosts import HOSTS, Machine
 from gatelodge_core.cli.servers import program
+from gatelodge_core.cli.showing import coloured
 from gatelodge_core.errors import SettingsError
 
 from tests.hosts.support import SCRIPTS, Home
