@@ -38,11 +38,12 @@ def server(tmp_path: Path, text: str) -> list[str]:
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_server_of_ours_is_well_in_every_revision(revision: Revision, tmp_path: Path) -> None:
-    found = probe([str(SCRIPTS / "gatelodge-filesystem"), str(tmp_path)], ENVIRONMENT, revision=revision)
+    command = [str(SCRIPTS / "gatelodge-filesystem"), str(tmp_path)]
+    found = probe(command, ENVIRONMENT, revision=revision, awake=True)
     assert (found.error, found.answered, found.noise, found.lingered) == ("", revision, 0, False)
     assert "read_file" in {tool["name"] for tool in found.tools}
     assert found.server["name"] == "gatelodge-filesystem"
-    assert 0 < found.first_seconds < 60
+    assert 0 < found.first_seconds <= found.ready_seconds
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,13 @@ def test_a_server_that_never_answers_is_ended_with_all_that_it_started(
     stat = Path(f"/proc/{pid}/stat")
     # Gone, or dead and not yet collected by whoever inherited it.
     assert not stat.exists() or stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_server_that_dies_after_its_first_answers_is_not_well(tmp_path: Path) -> None:
+    text = "m = greet(); say(id=m['id'], result={'tools': [{'name': 'a'}]}); hear() if len(sys.argv) < 2 else None; sys.exit(4)"
+    command = server(tmp_path, text)
+    assert probe(command, ENVIRONMENT).error == ""
+    assert "exit status 4 before it answered gatelodge/awake" in probe(command, ENVIRONMENT, awake=True).error
 
 
 @pytest.mark.parametrize("command", [["/nowhere/program"], ["a\0b"], [str(Path(__file__))]])

@@ -62,7 +62,7 @@ def check(entry: Entry, machine: Machine, secrets: tuple[Secret, ...], seconds: 
                 "or, to give no secret through the host, install again with --no-secrets",
             )
     # Hosts start programs with a window in the home folder or at the root; nothing may depend on it.
-    found = probe([entry.command, *entry.args], environment, cwd=os.path.abspath(os.sep), seconds=seconds)
+    found = probe([entry.command, *entry.args], environment, cwd=os.path.abspath(os.sep), seconds=seconds, awake=True)
     if found.error:
         last = found.stderr.strip().splitlines()[-1:]
         return Health(
@@ -77,4 +77,7 @@ def check(entry: Entry, machine: Machine, secrets: tuple[Secret, ...], seconds: 
         if found.first_seconds > SLOW_SECONDS
         else ""
     )
-    return Health(True, f"{len(found.tools)} tools, first answer after {found.first_seconds:.1f} s{slow}")
+    return Health(
+        True,
+        f"{len(found.tools)} tools, first answer after {found.first_seconds:.1f} s, ready after {found.ready_seconds:.1f} s{slow}",
+    )

@@ -28,6 +28,8 @@ LINE_BYTES = 32 * 1024 * 1024
 STDERR_BYTES = 16_384
 GRACE_SECONDS = 5.0
 
+NO_METHOD = "gatelodge/awake"
+"""A method that no server has."""
 _KEY = "io.modelcontextprotocol/"
 
 
@@ -40,6 +42,7 @@ class Probe:
         error: Why it can't be used; empty if it can. It quotes nothing that the server wrote.
         answered: Revision that it answered with; empty if it never did.
         first_seconds: From the start to the first answer; 0 if there was none.
+        ready_seconds: From the start to an answer that nobody could give in the server's place; 0 if none was asked for.
         server: What it calls itself.
         tools: Its tools, as it lists them.
         noise: How many lines of its standard output were no messages.
@@ -52,6 +55,7 @@ class Probe:
     error: str = ""
     answered: str = ""
     first_seconds: float = 0.0
+    ready_seconds: float = 0.0
     server: Mapping[str, Any] = field(default_factory=dict[str, Any])
     tools: tuple[Mapping[str, Any], ...] = ()
     noise: int = 0
@@ -67,6 +71,7 @@ def probe(
     *,
     revision: Revision = USUAL,
     seconds: float = 30.0,
+    awake: bool = False,
 ) -> Probe:
     """Start a server, shake hands, list its tools, and end it with all that it started.
 
@@ -76,6 +81,8 @@ def probe(
         cwd: Where it starts; here if None.
         revision: Which one to speak.
         seconds: How long all of it may take.
+        awake: Whether to ask for one thing more that no front can answer from what it knows: ours answers the first
+            messages while the server still loads, and that may yet fail.
     """
     try:
         process = subprocess.Popen(
@@ -98,6 +105,8 @@ def probe(
         answered, server = talk.greet(revision)
         tools = talk.tools(revision)
         error = "" if tools else "it has no tools"
+        if awake:
+            talk.wake(revision)
     except _Failed as failure:
         answered, server, tools, error = talk.answered, dict[str, Any](), (), str(failure)
     lingered = talk.end()
@@ -106,6 +115,7 @@ def probe(
         error=error,
         answered=answered,
         first_seconds=talk.first_seconds,
+        ready_seconds=talk.ready_seconds,
         server=server,
         tools=tools,
         noise=talk.noise,
@@ -125,6 +135,7 @@ class _Talk:
     def __init__(self, process: subprocess.Popen[bytes], started: float, seconds: float) -> None:
         self.answered = ""
         self.first_seconds = 0.0
+        self.ready_seconds = 0.0
         self.noise = 0
         self.status: int | None = None
         self._process, self._started, self._seconds = process, started, seconds
@@ -172,6 +183,11 @@ class _Talk:
                 return tuple(found)
         raise _Failed("its list of tools never ends")
 
+    def wake(self, revision: Revision) -> None:
+        """Ask for a method that doesn't exist, and take any answer."""
+        self._answer(NO_METHOD, {}, revision)
+        self.ready_seconds = time.monotonic() - self._started
+
     def stderr(self) -> str:
         """The end of what it wrote there."""
         return self._err.decode("utf-8", "replace")
@@ -200,6 +216,17 @@ class _Talk:
         return lingered
 
     def _ask(self, method: str, params: dict[str, Any], revision: Revision) -> dict[str, Any]:
+        """The result of a request."""
+        message = self._answer(method, params, revision)
+        error, result = message.get("error"), message.get("result")
+        if isinstance(error, dict):
+            raise _Failed(f"it answered {method} with the error {cast('dict[str, Any]', error).get('code')}")
+        if not isinstance(result, dict):
+            raise _Failed(f"its answer to {method} has no result")
+        return cast("dict[str, Any]", result)
+
+    def _answer(self, method: str, params: dict[str, Any], revision: Revision) -> dict[str, Any]:
+        """The answer to a request, whatever it is."""
         self._ids += 1
         if revision == MODERN:
             info = {"name": "gatelodge-probe", "version": version("gatelodge-core")}
@@ -208,16 +235,10 @@ class _Talk:
         self._send({"id": self._ids, "method": method, "params": params})
         while True:
             message = self._next(method)
-            if message.get("id") != self._ids or "method" in message:
-                self._refuse(message)
-                continue
-            self.first_seconds = self.first_seconds or time.monotonic() - self._started
-            error, result = message.get("error"), message.get("result")
-            if isinstance(error, dict):
-                raise _Failed(f"it answered {method} with the error {cast('dict[str, Any]', error).get('code')}")
-            if not isinstance(result, dict):
-                raise _Failed(f"its answer to {method} has no result")
-            return cast("dict[str, Any]", result)
+            if message.get("id") == self._ids and "method" not in message:
+                self.first_seconds = self.first_seconds or time.monotonic() - self._started
+                return message
+            self._refuse(message)
 
     def _refuse(self, message: Mapping[str, Any]) -> None:
         """Answer a request of the server's, so that it doesn't wait."""
