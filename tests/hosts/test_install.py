@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from gatelodge_core.cli import servers
-from gatelodge_core.cli.hosts import HOSTS, Machine
+from gatelodge_core.cli.hosts import HOSTS, Machine, entries
 from gatelodge_core.cli.servers import program
 from gatelodge_core.cli.showing import coloured
 from gatelodge_core.errors import SettingsError
@@ -180,6 +181,23 @@ def test_keys_and_tools_together_stay_below_what_hosts_allow() -> None:
     for key in keys:
         assert len(key) + longest <= 60
         assert len(f"mcp__{key}__") + longest <= 64
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(home: Home) -> None:
+    folder = os.path.join(os.fsencode(str(home.root)), b"caf\xe9")
+    os.mkdir(folder)
+    ran = home.install("cursor", "filesystem", "--root", os.fsdecode(folder))
+    assert (ran.status, home.file("cursor").exists()) == (2, False)
+    assert "Unicode" in ran.err
+
+
+def test_a_server_that_is_left_out_is_named(home: Home) -> None:
+    ran = home.install("cursor", "--no-secrets")
+    assert ran.status == 0
+    assert "--root FOLDER" in ran.out
+    assert {entry.key for entry in entries(HOSTS["cursor"], home.machine).entries} == {
+        "gatelodge-github", "gatelodge-postgres", "gatelodge-websearch",
+    }  # fmt: skip
 
 
 def test_what_was_taken_out_by_hand_is_no_longer_ours_to_remove(home: Home) -> None:

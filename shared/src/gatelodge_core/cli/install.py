@@ -35,6 +35,8 @@ from gatelodge_core.errors import SettingsError
 from gatelodge_core.places import state_folder
 
 DONE, UNWELL, USAGE = 0, 1, 2
+STOPPED = 130
+"""As shells count a program that Ctrl-C ended."""
 EXIT = "exit status: 0 done, 1 written, but a server doesn't start, 2 nothing was changed: wrong usage, or the file can't be used"
 
 
@@ -94,6 +96,9 @@ def run(argv: Sequence[str]) -> int:
     except SettingsError as error:
         print(f"gatelodge install: {error}", file=sys.stderr)
         return USAGE
+    except KeyboardInterrupt:
+        print("\ngatelodge install: stopped; the same command again goes on from what is written", file=sys.stderr)
+        return STOPPED
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -174,6 +179,8 @@ def _run(job: Job, given: argparse.Namespace) -> int:
     well = given.no_check or _check(job, result)
     if result.changed:
         print(f"\n{job.host.restart}")
+    if not given.servers and "filesystem" not in job.servers:
+        print("The filesystem server was left out, as it needs a folder: --root FOLDER")
     _advise(job)
     where = (" --project" if given.project else "") + (f" --home {given.home}" if given.home else "")
     back = f"gatelodge uninstall {job.host.name}{where}"

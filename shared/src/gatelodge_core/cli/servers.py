@@ -155,6 +155,8 @@ def checked(args: Sequence[str]) -> tuple[str, ...]:
     for argument in args:
         if _CONTROL.search(argument):
             raise SettingsError("an argument has a control character or a line end in it")
+        if not argument.isascii() and argument.encode("utf-8", "replace").decode() != argument:
+            raise SettingsError("an argument isn't valid Unicode, so it can't be written; rename the folder")
         if _SECRET.search(argument):
             raise SettingsError(
                 "an argument holds a secret, which others can see in the list of processes; put it into a file of mode "
