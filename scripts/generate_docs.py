@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gatelodge_core.cli.hosts import HOSTS, Host, Machine
+from gatelodge_core.cli.hosts.shapes import Secret, Wanted, passes_secrets, shape
 from gatelodge_core.declare import Declarations
 from gatelodge_core.settings import PREFIX, LodgeSettings
 from gatelodge_filesystem.server import declarations as filesystem
@@ -79,6 +81,39 @@ def settings_table(model: type[LodgeSettings]) -> str:
     return "\n".join(rows)
 
 
+def hosts_table() -> str:
+    """The hosts, where their files are, and how each passes a secret to a server."""
+    rows = ["| host | name here | your file | file of a project | a secret comes |", "|---|---|---|---|---|"]
+    for host in HOSTS.values():
+        project = ", ".join(f"`{path[2:]}`" for path in host.project(Machine("~", "linux", {}, "."))) or "-"
+        rows.append(f"| {host.title} | `{host.name}` | {_user_files(host)} | {project} | {_secret(host)} |")
+    return "\n".join(rows)
+
+
+def _user_files(host: Host) -> str:
+    places = {
+        "": host.user(Machine("~", "linux", {})),
+        "macOS": host.user(Machine("~", "darwin", {})),
+        "Windows": host.user(Machine("~", "win32", {"APPDATA": "%APPDATA%"})),
+    }
+    shown = ", ".join(f"`{path}`" for path in places[""])
+    for name in ("macOS", "Windows"):
+        if places[name] != places[""]:
+            shown += f"; {name}: " + ", ".join(f"`{path}`" for path in places[name])
+    return shown
+
+
+def _secret(host: Host) -> str:
+    if not passes_secrets(host):
+        return "from a file of mode 0600"
+    form = shape(host, Wanted("k", "c", (), (Secret("NAME", "a token"),)))
+    if form.inputs:
+        return "asked for by the host (`inputs`)"
+    if form.names:
+        return f"by name (`{next(iter(form.names))}`)"
+    return f"by `{form.env['NAME']}`"
+
+
 def renewed(text: str, name: str, content: str) -> str:
     """`text` with one generated part replaced.
 
@@ -103,6 +138,13 @@ def main(arguments: list[str]) -> int:
             stale.append(str(server.readme.relative_to(ROOT)))
             if "--check" not in arguments:
                 server.readme.write_text(made, encoding="utf-8")
+    hosts = ROOT / "docs/11-hosts.md"
+    text = hosts.read_text(encoding="utf-8")
+    made = renewed(text, "hosts", hosts_table())
+    if made != text:
+        stale.append("docs/11-hosts.md")
+        if "--check" not in arguments:
+            hosts.write_text(made, encoding="utf-8")
     if stale and "--check" in arguments:
         sys.stderr.write(f"stale: {', '.join(stale)}; run `uv run poe docs`\n")
         return 1

@@ -15,23 +15,29 @@ COMMANDS = {
     "audit": ("gatelodge_core.audit.cli", "Look into the journal of all calls, and prove that nobody changed it."),
     "demo": ("gatelodge_core.cli.demo", "Show what the servers do, on files and a database that are removed again."),
     "doctor": ("gatelodge_core.cli.doctor", "Look at what confines the servers, and at their journal."),
+    "install": (
+        "gatelodge_core.cli.install",
+        "Write servers into the configuration of a host, such as Claude Desktop.",
+    ),
     "keys": (
         "gatelodge_core.cli.keys",
         "Make, list, rotate and revoke API keys, by which callers over HTTP are known.",
     ),
+    "link": ("gatelodge_core.cli.link", "Print a link that installs a server in Cursor or VS Code with one click."),
     "revoke": (
         "gatelodge_core.cli.revoke",
         "Take back a key, a token, or all that a caller holds, on all replicas.",
     ),
     "policy": ("gatelodge_core.cli.policy", "Show the policy, and test what it says of a call."),
+    "uninstall": ("gatelodge_core.cli.uninstall", "Take servers out of the configuration of a host."),
 }
 USAGE_ERROR = 2
 
 
 def usage() -> str:
     """The help text."""
-    rows = "\n".join(f"  {name:<8} {text}" for name, (_, text) in COMMANDS.items())
-    return f"usage: gatelodge COMMAND [ARGUMENT ...]\n\ncommands:\n{rows}\n\ngatelodge COMMAND --help says more; --version shows the version.\n"
+    rows = "\n".join(f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items())
+    return f"usage: gatelodge COMMAND [ARGUMENT ...]\n\ncommands:\n{rows}\n\ngatelodge COMMAND --help says more; --version shows the version; --completion bash, zsh or fish\nprints what that shell needs to complete commands.\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] == "--version":
         print(f"gatelodge {version('gatelodge-core')}")
         return 0
+    if arguments[0] == "--completion":
+        from gatelodge_core.cli import completion  # noqa: PLC0415 - like the subcommands
+
+        return completion.run(arguments[1:], COMMANDS)
     if arguments[0] not in COMMANDS:
         print(f"gatelodge: there is no command {arguments[0]!r}.\n\n{usage()}", end="", file=sys.stderr)
         return USAGE_ERROR
