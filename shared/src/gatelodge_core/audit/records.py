@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-from gatelodge_core.effects import READ, Effect
+from gatelodge_core.effects import LOCAL, READ, Effect, Reach
 
 SCHEMA = 1
 """Version of the record format, written in each header."""
@@ -55,6 +55,7 @@ class Intent:
         name: The tool's or prompt's name, or the resource's URI.
         kind: tool, resource, prompt or completion.
         effect: What the call leaves behind; anything but READ is made durable at once.
+        reach: How far its arguments travel; written down if they leave the machine.
         principal: Who calls, such as ``{"method": "os-user", "subject": "1000"}``.
         transport: How this message came, with the peer's address if it has one, such as ``http 203.0.113.9``.
         protocol: The protocol revision of the message.
@@ -74,6 +75,7 @@ class Intent:
     name: str
     kind: str = "tool"
     effect: Effect = READ
+    reach: Reach = LOCAL
     principal: Mapping[str, str] = field(default_factory=dict[str, str])
     transport: str = "stdio"
     protocol: str = ""
@@ -95,6 +97,7 @@ class Intent:
             "kind": _cut(self.kind, 16),
             "name": _cut(self.name, _NAME),
             "effect": str(self.effect),
+            **_given("reach", "" if self.reach is LOCAL else str(self.reach)),
             "principal": _table(self.principal),
             "transport": _cut(self.transport, _TEXT),
             "protocol": _cut(self.protocol, 32),
