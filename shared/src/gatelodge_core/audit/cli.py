@@ -196,6 +196,7 @@ def _report(options: argparse.Namespace) -> int:
     from gatelodge_core.audit.report.writing import CALLS, write_report  # noqa: PLC0415
 
     names = ("server", "tool", "principal", "decision", "since", "until")
+    progress = Progress(sys.stderr)
     done = write_report(
         _place(options),
         options.out,
@@ -203,11 +204,12 @@ def _report(options: argparse.Namespace) -> int:
         limit=options.calls or CALLS,
         filters=[f"{name} {value}" for name in names if (value := getattr(options, name))],
         key_file=options.key,
-        tick=Progress(sys.stderr).tick,
+        tick=progress.tick,
     )
+    progress.end()
     left = f" of {done.total:,}, the latest" if done.total > done.calls else ""
     told = [f"{options.out}: {done.calls:,} calls{left}, {done.size / 1e6:.1f} MB; " + _verdict(done.report)]
-    told += [f"DEFECT {defect}" for defect in done.report.defects]
+    told += [f"DEFECT {defect}" for defect in done.report.defects[:20]]
     for line in told:
         # Standard output may be the page itself.
         (sys.stderr if options.out == "-" else sys.stdout).write(clean(line) + "\n")

@@ -24,6 +24,7 @@ class Progress:
         self._out, self._clock = out, clock
         self._next = clock() + QUIET
         self._terminal = out.isatty()
+        self._said = False
 
     def tick(self, what: str, done: int) -> None:
         """Something was done.
@@ -37,6 +38,12 @@ class Progress:
             return
         self._next = now + (0.1 if self._terminal else STEP)
         text = f"{what} {done / 1e6:,.0f} MB" if what == "verified" else f"{what} {done:,} calls"
-        # Cleared first, and left at its beginning, so that whatever follows stands alone.
-        self._out.write(f"\r\x1b[K{text}\r" if self._terminal else f"{text} ...\n")
+        self._out.write(f"\r\x1b[K{text} ..." if self._terminal else f"{text} ...\n")
         self._out.flush()
+        self._said = True
+
+    def end(self) -> None:
+        """Clear the line, for what follows."""
+        if self._said and self._terminal:
+            self._out.write("\r\x1b[K")
+            self._out.flush()

@@ -55,7 +55,6 @@ class Intent:
         name: The tool's or prompt's name, or the resource's URI.
         kind: tool, resource, prompt or completion.
         effect: What the call leaves behind; anything but READ is made durable at once.
-        reach: How far its arguments travel; written down if they leave the machine.
         principal: Who calls, such as ``{"method": "os-user", "subject": "1000"}``.
         transport: How this message came, with the peer's address if it has one, such as ``http 203.0.113.9``.
         protocol: The protocol revision of the message.
@@ -70,12 +69,12 @@ class Intent:
         traceparent: W3C trace context from the message; correlation, not trust.
         preview: Redacted arguments, only if the settings ask for it.
         count: How many such calls the record stands for: of those refused before anything was known of them.
+        reach: How far its arguments travel; written down if they leave the machine.
     """
 
     name: str
     kind: str = "tool"
     effect: Effect = READ
-    reach: Reach = LOCAL
     principal: Mapping[str, str] = field(default_factory=dict[str, str])
     transport: str = "stdio"
     protocol: str = ""
@@ -90,6 +89,7 @@ class Intent:
     traceparent: str = ""
     preview: str = ""
     count: int = 1
+    reach: Reach = LOCAL
 
     def fields(self) -> Record:
         """The record's fields."""

@@ -104,7 +104,7 @@ class Table {
     const kind = OUTCOMES[OUTCOME_OF[status] ?? 3];
     const doubt = !data.col.proven[row];
     const cells = {
-      time: moment(data.col.time[row]).slice(narrow ? 11 : 0, narrow ? 19 : 23),
+      time: moment(data.col.time[row]).slice(narrow ? 5 : 0, narrow ? 16 : 23),
       server: text('server'), name: text('name'), principal: text('principal'), decision: text('decision'),
       status: el('span', { class: `badge is-${kind}` }, doubt ? `⚠ ${status}, in doubt` : status),
       ms: duration(data.col.micros[row]), bytes: status === 'refused' ? '–' : bytes(data.col.result_bytes[row]), label: text('label'),
