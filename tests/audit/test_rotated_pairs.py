@@ -18,7 +18,7 @@ def test_the_parts_of_a_chain_are_read_in_their_order(tmp_path: Path) -> None:
     with Journal.open(str(tmp_path / "j"), server="filesystem", version="1", settings=SMALL) as journal:
         for number in range(300):
             journal.outcome(journal.intent(intent(number)), Outcome())
-    numbers = [entry.fields["seq"] for entry in entries(str(tmp_path / "j"))]
+    numbers = [int(entry.text("seq")) for entry in entries(str(tmp_path / "j"))]
     assert len(list((tmp_path / "j").glob("*.jsonl"))) > 2
     assert numbers == sorted(numbers)
 

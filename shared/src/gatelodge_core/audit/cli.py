@@ -18,9 +18,9 @@ from typing import NoReturn
 from gatelodge_core.audit import query
 from gatelodge_core.audit.errors import JournalError
 from gatelodge_core.audit.export import Format, export, status_of
+from gatelodge_core.audit.progress import Progress
 from gatelodge_core.audit.prune import prune
 from gatelodge_core.audit.texts import clean
-from gatelodge_core.audit.progress import Progress
 from gatelodge_core.audit.verify import Report, verify
 from gatelodge_core.places import journal_folder, state_folder
 

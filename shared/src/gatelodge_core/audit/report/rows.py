@@ -95,7 +95,7 @@ class Latest:
         self.total += 1
         # Equal texts are one object, so that a row is little more than its numbers.
         shared = self._texts.setdefault
-        self._rows.append(Row(*(shared(item, item) if isinstance(item, str) else item for item in row)))
+        self._rows.append(Row._make(shared(item, item) if isinstance(item, str) else item for item in row))
         if len(self._rows) >= self._most:
             self._rows = self.rows()
             self._texts = {item: item for row in self._rows for item in row if isinstance(item, str)}

@@ -33,7 +33,7 @@ def moment(milliseconds: int) -> str:
 def duration(micros: int | None) -> str:
     """A duration with three digits that count and its unit."""
     if micros is None:
-        return "–"
+        return "&ndash;"
     if micros < 1000:
         return f"{micros} µs"
     value, unit = (micros / 1000, "ms") if micros < 1_000_000 else (micros / 1_000_000, "s")
@@ -132,8 +132,8 @@ def verdict(report: Report, in_doubt: int) -> str:
 
 
 def _defect(defect: Defect) -> list[str]:
-    line = str(defect.line) if defect.line else "–"
-    record = str(defect.seq) if defect.seq >= 0 else "–"
+    line = str(defect.line) if defect.line else "&ndash;"
+    record = str(defect.seq) if defect.seq >= 0 else "&ndash;"
     return [text(defect.file), line, record, text(str(defect.kind)), text(defect.detail)]
 
 

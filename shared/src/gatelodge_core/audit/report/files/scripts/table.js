@@ -27,6 +27,7 @@ class Table {
       if (row) { this.active = Number(row.dataset.at); this.open(this.active); }
     });
     new ResizeObserver(() => this.soon()).observe(place);
+    this.paper = matchMedia('print');
     addEventListener('beforeprint', () => this.fill(0, PRINTED));
     addEventListener('afterprint', () => this.draw());
   }
@@ -62,13 +63,19 @@ class Table {
   }
 
   draw() {
+    // On paper the list is as high as what is in it, so its height says nothing of how much to draw.
+    if (this.paper.matches) {
+      this.fill(0, PRINTED);
+      return;
+    }
     const high = this.height();
     const first = Math.max(Math.floor(this.place.scrollTop / high) - BEYOND, 0);
     this.fill(first, Math.ceil(this.place.clientHeight / high) + 2 * BEYOND);
   }
 
   fill(first, number) {
-    const last = Math.min(first + number, this.length);
+    const last = Math.min(first + Math.min(number, PRINTED), this.length);
+    byId('printed').textContent = this.length > PRINTED ? `The first ${PRINTED} of ${count(this.length)} calls.` : '';
     const focused = this.body.contains(document.activeElement);
     const rows = [];
     for (let at = first; at < last; at += 1) rows.push(this.row(at));
