@@ -385,6 +385,13 @@ def test_every_text_has_contrast_enough(page: Page, scheme: Scheme, which: str, 
     found = page.evaluate(CONTRAST)
     assert found["seen"] > 200
     assert found["bad"] == []
+    # Every outcome, also on the background of a call in doubt.
+    for change in ("", "badge.closest('tr').classList.add('doubt');"):
+        page.evaluate(
+            "document.querySelectorAll('#rows .badge').forEach((badge, at) => {"
+            f" badge.className = 'badge is-' + ['ok', 'error', 'refused', 'unfinished'][at % 4]; {change} }})"
+        )
+        assert page.evaluate(CONTRAST)["bad"] == []
     page.evaluate("document.querySelector('#rows tr[data-at]').click()")
     assert page.evaluate(CONTRAST)["bad"] == []
 
