@@ -32,6 +32,7 @@ from gatelodge_core.audit.verify import verify
 from gatelodge_core.effects import EXTERNAL, PRIVATE, WRITE
 
 from tests.support.journals import START, UNSYNCED, Clock, made_up_week, spoiled, told
+from tests.support.wire import MODERN, connected, python_module
 
 ARRAYS = {"u8": "B", "u16": "H", "u32": "I", "f64": "d"}
 
@@ -397,6 +398,19 @@ def test_no_sdk_and_no_pydantic_is_imported_for_it(week: Path, tmp_path: Path) -
 def test_a_wrong_command_says_what_is_wrong(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", *wrong]) == USAGE
     assert wrong[0] in capsys.readouterr().err
+
+
+def test_a_server_records_which_calls_leave_the_machine(tmp_path: Path) -> None:
+    command = [*python_module("tests.support.toy"), "--state-dir", str(tmp_path)]
+    with connected(command, "stdio", MODERN) as wire:
+        wire.error("drop_item", key="k")
+        wire.text("echo_text", text="x")
+    records = {entry.text("name"): entry for entry in entries(str(tmp_path / "journal")) if entry.text("name")}
+    assert records["drop_item"].text("reach") == "external"
+    assert "reach" not in records["echo_text"].fields
+    out = tmp_path / "r.html"
+    assert report(tmp_path / "journal", out) == OK
+    assert texts(data_of(out), "sink") == ["destroy external", ""]
 
 
 class Screen(io.StringIO):

@@ -142,9 +142,14 @@ def test_a_value_is_chosen_and_taken_back(page: Page, week: Report) -> None:
     assert page.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
     page.click("#chosen button")
     assert matched(page) == f"{week.count(decision='deny'):,} of 3,000 calls"
-    page.click("#reset")
+    # The focus goes on to what is left, and from there nowhere.
+    assert page.evaluate("document.activeElement.parentElement.id") == "chosen"
+    page.press("Enter")
     assert matched(page) == "3,000 calls"
-    assert page.evaluate("document.querySelector('#reset').disabled")
+    assert page.evaluate("document.activeElement.id") == "reset"
+    assert page.evaluate("document.activeElement.getAttribute('aria-disabled')") == "true"
+    page.press("Enter")
+    assert matched(page) == "3,000 calls"
     quiet(page)
 
 
@@ -469,6 +474,17 @@ def test_nothing_is_wider_than_the_screen(page: Page, which: str, request: pytes
             ".map(one => [one.textContent, one.getBoundingClientRect().height]).filter(([, high]) => high < 24)"
         )
         assert small == []
+
+
+def test_the_name_of_a_call_can_be_read_at_every_width(page: Page, week: Report) -> None:
+    opened(page, week)
+    for width in (1600, 1300, 1250, 1240, 1000, 965, 955, 840, 825, 720, 700, 390, 320):
+        page.viewport(width, 800)
+        wide = page.evaluate("document.querySelector('#rows tbody tr[data-at] .c-name').getBoundingClientRect().width")
+        assert wide >= 100, width
+        assert page.evaluate(
+            "document.querySelector('#rows').scrollWidth <= document.querySelector('#rows').clientWidth"
+        )
 
 
 def test_on_paper_the_calls_are_rows_and_the_controls_are_gone(page: Page, week: Report) -> None:

@@ -191,7 +191,7 @@ def test_a_long_effect_is_approved_only_when_all_of_it_was_shown(desk: Desk) -> 
     approval = desk.park(effect="\n".join(f"+line {number}" for number in range(100)) + "\n+rm -rf everything")
     with desk.person(approval.code, rows=24) as person:
         person.expect(r"\| \+line 15\n")
-        person.expect(r"85 more lines\. Type more to see them")
+        person.expect(r"85 more lines\. Type more or all to see them")
         assert "rm -rf" not in person.text
         person.type("approve")
         person.expect("See all of it first")
@@ -205,6 +205,14 @@ def test_a_long_effect_is_approved_only_when_all_of_it_was_shown(desk: Desk) -> 
     assert desk.state_of(approval) == "approved"
     other = desk.park("other", effect="\n".join(map(str, range(100))))
     with desk.person(other.code, rows=24) as person:
+        person.expect("more lines")
+        person.type("all")
+        person.expect(r"\| 99\n")
+        person.expect(ASKED)
+        person.type("deny")
+        person.expect("Declined")
+    third = desk.park("third", effect="\n".join(map(str, range(100))))
+    with desk.person(third.code, rows=24) as person:
         person.expect("more lines")
         person.type("deny")
         person.expect("Declined")
@@ -392,6 +400,8 @@ def test_a_call_that_was_left_is_not_asked_about_again_until_its_code_is_typed(d
         person.expect(ASKED)
         person.type("approve")
         person.expect("Approved, once")
+        person.type("q")
+        assert person.ended() == 0
     assert (desk.state_of(approval), desk.state_of(other)) == ("approved", "declined")
 
 

@@ -12,6 +12,7 @@ from gatelodge_core.store.errors import StoreError
 
 MAX_LISTED = 40
 YES, NO = ("approve", "a", "yes", "y"), ("deny", "d", "no", "n")
+LEAVE = ("q", "quit", "exit")
 
 
 async def fate(book: ApprovalBook, approval: Approval) -> str:
@@ -114,9 +115,11 @@ class Session:
             return "news" if codes != skipped else ""
 
         try:
-            answer = await self._terminal.ask("", news, self._seconds)
+            answer = await self._terminal.ask("", news, self._seconds, forget=False)
         except Overtaken:
             return
+        if answer in LEAVE:
+            raise GoneError
         if answer:
             await self._about_code(answer.upper())
 
@@ -163,7 +166,7 @@ class Session:
         except Overtaken as why:
             self._terminal.say(str(why))
             return None
-        if answer in ("", "q", "quit", "exit"):
+        if answer in ("", *LEAVE):
             return ""
         if answer.isascii() and answer.isdigit() and 0 < int(answer[:6]) <= len(codes):
             return codes[int(answer) - 1]
@@ -196,13 +199,13 @@ class Session:
             if answer is None:
                 terminal.say(f"It waits on, under {approval.code}.")
                 return False
-            if answer == "more":
-                page = max(terminal.height - 4, 10)
+            if answer in ("more", "all"):
+                page = len(lines) if answer == "all" else max(terminal.height - 4, 10)
                 continue
             return await self._decide(approval, yes=answer == "yes")
 
     async def _answer(self, approval: Approval, rest: int) -> str | None:
-        """``yes``, ``no``, ``more``, or None to leave it; asked until it is one of them."""
+        """``yes``, ``no``, ``more``, ``all``, or None to leave it; asked until it is one of them."""
 
         async def overtaken() -> str:
             waits = await self._book.waiting(approval.code) is not None
@@ -210,7 +213,7 @@ class Session:
 
         lines = "line" if rest == 1 else "lines"
         question = (
-            f"\n{rest} more {lines}. Type more to see them, deny to refuse it; Enter leaves it waiting: "
+            f"\n{rest} more {lines}. Type more or all to see them, deny to refuse it; Enter leaves it waiting: "
             if rest
             else "\nLet it happen, once? Type approve or deny; Enter leaves it waiting: "
         )
@@ -220,8 +223,8 @@ class Session:
                 return None
             if answer in NO:
                 return "no"
-            if rest and answer in ("more", "m"):
-                return "more"
+            if rest and answer in ("more", "m", "all"):
+                return "all" if answer == "all" else "more"
             if answer in YES and not rest:
                 return "yes"
             self._terminal.say(

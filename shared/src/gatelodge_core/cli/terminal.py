@@ -63,13 +63,14 @@ class Terminal:
         """Call for attention."""
         print("\a", end="", flush=True)
 
-    async def ask(self, question: str, look: Look, seconds: float) -> str:
+    async def ask(self, question: str, look: Look, seconds: float, *, forget: bool = True) -> str:
         """Ask for a line. What was typed before the question was there is no answer to it, and is thrown away.
 
         Args:
             question: The question.
             look: Asked every now and then whether it still makes sense.
             seconds: How often.
+            forget: Whether to throw that away; False only where no answer decides anything.
 
         Returns:
             The line, in lower case and without spaces around it.
@@ -78,7 +79,8 @@ class Terminal:
             Overtaken: `look` said why.
             GoneError: There is nobody to ask any more.
         """
-        _forget_typed()
+        if forget:
+            _forget_typed()
         print(self._dressed(question, "bold"), end="", flush=True)
         try:
             line = await _line(look, seconds)

@@ -21,7 +21,7 @@ from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import MISSING_SCOPE, Call, Doubt, Next, Outcome, Subject
 from gatelodge_core.guard.cleansing import LARGE
 from gatelodge_core.guard.policy import Policy, Verdict, stricter
-from gatelodge_core.store.approvals import TTL_SECONDS
+from gatelodge_core.store.approvals import MAX_EFFECT, TTL_SECONDS
 from gatelodge_core.store.approving import ApprovalBook
 from gatelodge_core.store.errors import StoreError
 
@@ -166,6 +166,9 @@ class AdmissionStep:
 
     async def _park(self, call: Call, verdict: Verdict) -> Outcome:
         effect = f"{self._told(call, verdict)}\n\n{await self._full_effect(call)}"
+        if len(effect) > MAX_EFFECT:
+            # Nobody approves unknowingly what they weren't shown.
+            effect = f"{effect[: MAX_EFFECT - 200]}\n... cut; the whole is {len(effect)} characters, {digest(effect)}"
         try:
             approval = await self._approvals.park(
                 binding(call, self._server),

@@ -40,7 +40,12 @@ function listen(state, changed) {
       changed();
     });
   }
-  byId('reset').addEventListener('click', () => { state.clear(); byId('search').value = ''; changed(); });
+  byId('reset').addEventListener('click', (event) => {
+    if (event.currentTarget.getAttribute('aria-disabled') === 'true') return;
+    state.clear();
+    byId('search').value = '';
+    changed();
+  });
 }
 
 // Numbers, chosen filters, and how many calls there are: what changes with every change.
@@ -64,8 +69,12 @@ function tell(state, changed) {
     const [, to] = state.sinks[state.edge.sink];
     chips.push(chip('Flow: ', `${from} → ${to}`, () => { state.edge = null; changed(); }));
   }
-  byId('reset').disabled = !chips.length && !state.query && !Number.isFinite(state.from) && !Number.isFinite(state.to);
-  put(byId('chosen'), ...chips);
+  const all = !chips.length && !state.query && !Number.isFinite(state.from) && !Number.isFinite(state.to);
+  // Not disabled, which would take the focus from whoever has just pressed it.
+  byId('reset').setAttribute('aria-disabled', String(all));
+  const focused = byId('chosen').contains(document.activeElement);
+  byId('chosen').replaceChildren(...chips);
+  if (focused) (chips[0] ?? byId('reset')).focus({ preventScroll: true });
 }
 
 function chip(title, text, remove) {
