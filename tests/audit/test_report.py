@@ -207,7 +207,7 @@ def test_a_journal_that_was_changed_is_reported_with_file_and_record_and_ends_wi
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal, out = made_up_week(tmp_path / "j", 300), tmp_path / "r.html"
-    file = spoiled(journal, lambda lines: lines.replace(b'"name":"delete_file"', b'"name":"read_file"', 1))
+    file = spoiled(journal, lambda lines: lines.replace(b'"name":"delete_path"', b'"name":"read_file"', 1))
     number = next(at for at, line in enumerate(file.read_bytes().splitlines()) if b'"effect":"destroy"' in line)
     assert report(journal, out) == DEFECT
     said = capsys.readouterr().out
@@ -401,16 +401,17 @@ def test_a_wrong_command_says_what_is_wrong(wrong: list[str], capsys: pytest.Cap
 
 
 def test_a_server_records_which_calls_leave_the_machine(tmp_path: Path) -> None:
-    command = [*python_module("tests.support.toy"), "--state-dir", str(tmp_path)]
+    command = [*python_module("gatelodge_websearch"), "--state-dir", str(tmp_path)]
     with connected(command, "stdio", MODERN) as wire:
-        wire.error("drop_item", key="k")
-        wire.text("echo_text", text="x")
-    records = {entry.text("name"): entry for entry in entries(str(tmp_path / "journal")) if entry.text("name")}
-    assert records["drop_item"].text("reach") == "external"
-    assert "reach" not in records["echo_text"].fields
+        # Loopback is refused, after the call was recorded.
+        wire.request("tools/call", {"name": "read_page", "arguments": {"pages": ["http://127.0.0.1:9/"]}})
+        wire.request("resources/read", {"uri": "nothing://there"})
+    found = [entry for entry in entries(str(tmp_path / "journal")) if entry.text("type") in ("intent", "refusal")]
+    assert (found[0].text("name"), found[0].text("reach")) == ("read_page", "external")
+    assert all("reach" not in entry.fields for entry in found[1:])
     out = tmp_path / "r.html"
     assert report(tmp_path / "journal", out) == OK
-    assert texts(data_of(out), "sink") == ["destroy external", ""]
+    assert texts(data_of(out), "sink")[0] == "external"
 
 
 class Screen(io.StringIO):

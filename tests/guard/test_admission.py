@@ -220,7 +220,7 @@ def test_who_approves_is_told_what_kind_of_call_it_is_why_they_are_asked_and_tha
 ) -> None:
     walk(approvals, call(arguments={"key": "k" * (approvals_module.MAX_EFFECT + 1)}))
     (parked,) = approvals.parked()
-    assert parked.effect.startswith("It destroys. Asked because: default\n\ndrop_item {")
+    assert parked.effect.startswith("It destroys. Asked because: default for destroy\n\ndrop_item {")
     whole = approvals.waiting(parked.code)
     assert whole is not None
     assert len(whole.effect) <= approvals_module.MAX_EFFECT
