@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 from gatelodge_core.audit.cli import run
+from gatelodge_core.audit.journal import Journal
 from gatelodge_core.audit.query import Called, calls, entries
+from gatelodge_core.audit.records import Intent, Refusal
 from gatelodge_core.audit.report.summary import SHOWN
 
 from tests.audit.test_report import HOSTILE, hostile_journal
 from tests.browser.finding import Browser, needs_chromium
 from tests.browser.fixtures import browser, page
 from tests.browser.page import SHIFT, Page, Scheme
-from tests.support.journals import made_up_week, spoiled
+from tests.support.journals import UNSYNCED, made_up_week, spoiled
 
 __all__ = ["browser", "page"]
 pytestmark = needs_chromium
@@ -273,6 +275,15 @@ def test_a_broken_chain_is_loud_and_its_calls_are_marked(page: Page, broken: Rep
     page.click("#rows tbody tr[data-at]")
     assert "in doubt: it stands at or after a defect" in page.text("#details")
     quiet(page)
+
+
+def test_a_record_that_stands_for_many_refusals_says_so(page: Page, tmp_path: Path) -> None:
+    with Journal.open(str(tmp_path / "j"), server="github", version="1", settings=UNSYNCED) as journal:
+        journal.refusal(Refusal(Intent("", count=1234), "unauthenticated"))
+    opened(page, Report(tmp_path / "j", tmp_path / "r.html"))
+    assert "refused \u00d71,234" in page.text("#rows")
+    page.click("#rows tbody tr[data-at]")
+    assert "1,234 calls that were refused alike" in page.text("#details")
 
 
 def test_without_scripts_the_summary_is_all_there(browser: Browser, week: Report) -> None:

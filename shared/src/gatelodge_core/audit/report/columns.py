@@ -19,7 +19,7 @@ TEXTS = (
     "answer", "wire", "file",
 )  # fmt: skip
 """Fields that become numbers into a list of texts."""
-NUMBERS = ("seq", "micros", "args_bytes", "result_bytes", "redactions")
+NUMBERS = ("seq", "micros", "args_bytes", "result_bytes", "redactions", "alike")
 """Fields that are written as they are, in 32 bits."""
 _CODES = {"B": "u8", "H": "u16", "I": "u32", "d": "f64"}
 

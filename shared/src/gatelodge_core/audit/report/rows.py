@@ -48,6 +48,7 @@ class Row(NamedTuple):
         args_bytes: Size of the arguments.
         result_bytes: Size of the result.
         redactions: Secrets masked in the result.
+        alike: How many refused calls its record stands for; 1 for all others.
         proven: Whether its records were verified.
     """
 
@@ -73,6 +74,7 @@ class Row(NamedTuple):
     args_bytes: int
     result_bytes: int
     redactions: int
+    alike: int
     proven: bool
 
 
@@ -141,6 +143,7 @@ def row_of(call: Called, *, proven: bool = True) -> Row | None:
         args_bytes=_number(entry.fields.get("args_bytes")),
         result_bytes=_number(result.fields.get("result_bytes")),
         redactions=_number(result.fields.get("redactions")),
+        alike=max(_number(entry.fields.get("count")), 1),
         proven=proven,
     )
 

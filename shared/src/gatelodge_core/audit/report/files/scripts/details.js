@@ -39,6 +39,7 @@ class Details {
       ['Decision', [text('decision'), text('rule')].filter(Boolean).join(', ')],
       ['A person said', text('answer')],
       ['Outcome', [text('status'), text('reason')].filter(Boolean).join(': ')],
+      ['Stands for', col.alike[row] > 1 ? `${count(col.alike[row])} calls that were refused alike` : ''],
       ['Took', col.micros[row] === NO_TIME ? '' : duration(col.micros[row])],
       ['Arguments', `${bytes(col.args_bytes[row])}${digestOf(data, row) ? `, sha256 ${digestOf(data, row)}…` : ''}`],
       ['Result', text('status') === 'refused' ? '' : bytes(col.result_bytes[row])],

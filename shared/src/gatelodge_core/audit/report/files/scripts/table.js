@@ -110,10 +110,11 @@ class Table {
     const narrow = innerWidth <= 704;
     const kind = OUTCOMES[OUTCOME_OF[status] ?? 3];
     const doubt = !data.col.proven[row];
+    const times = data.col.alike[row] > 1 ? ` ×${count(data.col.alike[row])}` : '';
     const cells = {
       time: moment(data.col.time[row]).slice(narrow ? 5 : 0, narrow ? 16 : 23),
       server: text('server'), name: text('name'), principal: text('principal'), decision: text('decision'),
-      status: el('span', { class: `badge is-${kind}` }, doubt ? `⚠ ${status}, in doubt` : status),
+      status: el('span', { class: `badge is-${kind}` }, doubt ? `⚠ ${status}, in doubt` : status + times),
       ms: duration(data.col.micros[row]), bytes: status === 'refused' ? '–' : bytes(data.col.result_bytes[row]), label: text('label'),
     };
     return el('tr', { 'data-at': at, 'aria-rowindex': at + 2, tabindex: at === this.active ? '0' : '-1', class: doubt && 'doubt' },
