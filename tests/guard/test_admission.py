@@ -215,6 +215,18 @@ def test_what_a_person_reads_holds_no_control_characters(approvals: Approvals) -
     assert "\u202e" not in host.shown[0]
 
 
+def test_who_approves_is_told_what_kind_of_call_it_is_why_they_are_asked_and_that_something_was_cut(
+    approvals: Approvals,
+) -> None:
+    walk(approvals, call(arguments={"key": "k" * (approvals_module.MAX_EFFECT + 1)}))
+    (parked,) = approvals.parked()
+    assert parked.effect.startswith("It destroys. Asked because: default for destroy\n\ndrop_item {")
+    whole = approvals.waiting(parked.code)
+    assert whole is not None
+    assert len(whole.effect) <= approvals_module.MAX_EFFECT
+    assert whole.effect.rsplit("\n", 1)[1].startswith("... cut; the whole is 2000")
+
+
 def test_a_flood_of_parked_calls_is_bounded(approvals: Approvals, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(approvals_module, "MAX_OPEN", 3)
     for number in range(3):

@@ -74,7 +74,9 @@ class House:
             "--state-dir",
             f"{self.base}/state",
         ]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, input="n\n", check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
+        )
 
 
 @pytest.fixture
@@ -95,8 +97,11 @@ def test_a_host_that_cannot_ask_is_given_a_code_and_the_person_sees_the_diff(hou
     assert "Edits are looked at first." in refused
     assert house.text == "one\n"
     code = refused.split("gatelodge approve ")[1].split(" ")[0]
-    declined = house.approve(code)  # answers "n" at the prompt
-    assert "-one\n+ONE\n" in declined.stdout
+    # Without a terminal nobody can be asked: nothing is answered.
+    assert house.approve(code).returncode == 2
+    declined = house.approve(code, "--no")
+    assert "  | It changes. Asked because: Edits are looked at first.\n" in declined.stdout
+    assert "  | -one\n  | +ONE\n" in declined.stdout
     assert "Declined" in declined.stdout
     assert "declined" in mute.error("edit_file", **EDIT)
     code = mute.error("edit_file", **EDIT).split("gatelodge approve ")[1].split(" ")[0]

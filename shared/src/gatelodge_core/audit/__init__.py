@@ -12,6 +12,9 @@ scan        one file against its chain
 verify      a whole directory
 prune       retention with tombstones
 query       reading, filtering, following
+texts       texts made fit to be looked at
+progress    what is said of long work
 export      JSON lines, OCSF, OpenTelemetry
+report      one self-contained HTML page
 cli         `gatelodge audit`
 """

@@ -1,4 +1,4 @@
-"""`gatelodge audit`: verify, tail, show, export, prune.
+"""`gatelodge audit`: verify, tail, show, report, export, prune.
 
 Exit status: 0 all is well; 1 a defect was found; 2 the command or the journal can't be used.
 """
@@ -18,11 +18,14 @@ from typing import NoReturn
 from gatelodge_core.audit import query
 from gatelodge_core.audit.errors import JournalError
 from gatelodge_core.audit.export import Format, export, status_of
+from gatelodge_core.audit.progress import Progress
 from gatelodge_core.audit.prune import prune
-from gatelodge_core.audit.verify import verify
+from gatelodge_core.audit.texts import clean
+from gatelodge_core.audit.verify import Report, verify
 from gatelodge_core.places import journal_folder, state_folder
 
 OK, DEFECT, USAGE = 0, 1, 2
+REPORT = "gatelodge-report.html"
 _AGE = re.compile(r"([0-9]{1,9})([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SIZE = re.compile(r"([0-9]{1,12})([KMG]?)i?B?", re.IGNORECASE)
@@ -62,11 +65,6 @@ def run(argv: Sequence[str]) -> int:
         return USAGE
 
 
-def clean(text: str) -> str:
-    """A text that can't act on a terminal or pose as another line: what isn't printable is escaped."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="gatelodge audit",
@@ -93,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument(
             "--since", default="", metavar="WHEN", help="An age (90s, 15m, 2h, 7d) or a time in ISO 8601."
         )
+        made.add_argument("--until", default="", metavar="WHEN", help="The same, for the end.")
         made.add_argument("--decision", default="", choices=["", "allow", "confirm", "deny"], help="Only these.")
         made.add_argument("--server", default="", metavar="NAME", help="Only this server.")
 
@@ -109,6 +108,15 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "-n", "--lines", type=_count, default=50, metavar="N", help="At most so many, the last; default: 50."
     )
+    made = verb("report", "The calls as one HTML page, which needs no network.", _report)
+    filters(made)
+    made.add_argument(
+        "--out", default=REPORT, metavar="FILE", help=f"Where to; - for standard output; default: {REPORT}."
+    )
+    made.add_argument(
+        "--calls", type=_calls, metavar="N", help="At most so many, the last; default: 100000, at most 500000."
+    )
+    made.add_argument("--key", default="", metavar="FILE", help="The key file, if it isn't in the directory.")
     made = verb("export", "The calls, one JSON object per line.", _export)
     filters(made)
     made.add_argument("--format", default="jsonl", choices=["jsonl", "ocsf", "otel"], help="Default: jsonl.")
@@ -183,6 +191,37 @@ def _show(options: argparse.Namespace) -> int:
     return OK
 
 
+def _report(options: argparse.Namespace) -> int:
+    # Only here: the other verbs need none of it.
+    from gatelodge_core.audit.report.writing import CALLS, write_report  # noqa: PLC0415
+
+    names = ("server", "tool", "principal", "decision", "since", "until")
+    progress = Progress(sys.stderr)
+    done = write_report(
+        _place(options),
+        options.out,
+        wanted=_filter(options),
+        limit=options.calls or CALLS,
+        filters=[f"{name} {value}" for name in names if (value := getattr(options, name))],
+        key_file=options.key,
+        tick=progress.tick,
+    )
+    progress.end()
+    left = f" of {done.total:,}, the latest" if done.total > done.calls else ""
+    told = [f"{options.out}: {done.calls:,} calls{left}, {done.size / 1e6:.1f} MB; " + _verdict(done.report)]
+    told += [f"DEFECT {defect}" for defect in done.report.defects[:20]]
+    for line in told:
+        # Standard output may be the page itself.
+        (sys.stderr if options.out == "-" else sys.stdout).write(clean(line) + "\n")
+    return OK if done.report.ok else DEFECT
+
+
+def _verdict(report: Report) -> str:
+    if report.ok:
+        return f"the journal is verified, {report.records:,} records"
+    return f"THE JOURNAL IS BROKEN, {len(report.defects)} defects"
+
+
 def _export(options: argparse.Namespace) -> int:
     form: Format = options.format
     for call in query.calls(query.entries(_place(options)), _filter(options)):
@@ -227,13 +266,14 @@ def _filter(options: argparse.Namespace) -> query.Filter:
     return query.Filter(
         tool=options.tool,
         principal=options.principal,
-        since=_since(options.since),
+        since=_when("--since", options.since),
+        until=_when("--until", options.until),
         decision=options.decision,
         server=options.server,
     )
 
 
-def _since(text: str) -> str:
+def _when(flag: str, text: str) -> str:
     """A time as the records write it."""
     if not text:
         return ""
@@ -241,12 +281,12 @@ def _since(text: str) -> str:
         try:
             moment = datetime.now(UTC) - _age(text)
         except argparse.ArgumentTypeError as error:
-            raise _Usage(f"gatelodge audit: --since {error}") from None
+            raise _Usage(f"gatelodge audit: {flag} {error}") from None
     else:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
-            raise _Usage(f"gatelodge audit: --since {text}: neither an age such as 2h nor a time in ISO 8601") from None
+            raise _Usage(f"gatelodge audit: {flag} {text}: neither an age such as 2h nor a time in ISO 8601") from None
         moment = moment.astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}000Z"
 
@@ -268,7 +308,11 @@ def _bytes(text: str) -> int:
     return int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[2].upper()]
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text}: a number from 1 to 100000")
+def _count(text: str, most: int = 100_000) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not 0 < int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text[:20]}: a number from 1 to {most}")
     return int(text)
+
+
+def _calls(text: str) -> int:
+    return _count(text, 500_000)

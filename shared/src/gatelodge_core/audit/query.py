@@ -76,6 +76,7 @@ class Filter:
         tool: Name of the tool, resource or prompt; ``*`` and ``?`` match as in a shell.
         principal: Part of the principal, such as a subject or ``os-user:1000``.
         since: Time from which on, as the records write it.
+        until: Time before which, likewise.
         decision: allow, confirm or deny.
         server: The server's short name.
     """
@@ -83,6 +84,7 @@ class Filter:
     tool: str = ""
     principal: str = ""
     since: str = ""
+    until: str = ""
     decision: str = ""
     server: str = ""
 
@@ -92,6 +94,7 @@ class Filter:
             (not self.tool or fnmatchcase(entry.text("name"), self.tool))
             and (not self.principal or self.principal in ":".join(map(str, entry.table("principal").values())))
             and (not self.since or entry.text("ts") >= self.since)
+            and (not self.until or entry.text("ts") < self.until)
             and (not self.decision or entry.text("decision") == self.decision)
             and (not self.server or entry.server == self.server)
         )
@@ -108,8 +111,9 @@ def entries(directory: str, files: Iterable[str] | None = None) -> Iterator[Entr
         JournalError: The directory can't be read.
     """
     with Folder.read(directory) as folder:
-        names = sorted(files) if files is not None else [name for name in folder.names() if parse_name(name)]
-        for name in names:
+        found = folder.names() if files is None else files
+        # By number: as a text, the name of part 2 comes before that of part 1.
+        for _, name in sorted((parsed, name) for name in found if (parsed := parse_name(name))):
             try:
                 source = os.fdopen(folder.open(name), "rb", buffering=1 << 16)
             except OSError:

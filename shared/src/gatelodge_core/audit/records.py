@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-from gatelodge_core.effects import READ, Effect
+from gatelodge_core.effects import LOCAL, READ, Effect, Reach
 
 SCHEMA = 1
 """Version of the record format, written in each header."""
@@ -69,6 +69,7 @@ class Intent:
         traceparent: W3C trace context from the message; correlation, not trust.
         preview: Redacted arguments, only if the settings ask for it.
         count: How many such calls the record stands for: of those refused before anything was known of them.
+        reach: How far its arguments travel; written down if they leave the machine.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Intent:
     traceparent: str = ""
     preview: str = ""
     count: int = 1
+    reach: Reach = LOCAL
 
     def fields(self) -> Record:
         """The record's fields."""
@@ -95,6 +97,7 @@ class Intent:
             "kind": _cut(self.kind, 16),
             "name": _cut(self.name, _NAME),
             "effect": str(self.effect),
+            **_given("reach", "" if self.reach is LOCAL else str(self.reach)),
             "principal": _table(self.principal),
             "transport": _cut(self.transport, _TEXT),
             "protocol": _cut(self.protocol, 32),

@@ -7,7 +7,7 @@ record, an unfinished last line, an anchor behind its file, an empty file right 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -70,7 +70,13 @@ class Report:
         return sum(file.records for chain in self.chains for file in chain.files)
 
 
-def verify(directory: str, files: Iterable[str] | None = None, *, key_file: str = "") -> Report:
+def verify(
+    directory: str,
+    files: Iterable[str] | None = None,
+    *,
+    key_file: str = "",
+    tick: Callable[[int], None] = lambda _: None,
+) -> Report:
     """Verify a journal.
 
     Args:
@@ -78,6 +84,7 @@ def verify(directory: str, files: Iterable[str] | None = None, *, key_file: str 
         files: Names of single files in it: each is then checked in itself and against its anchor, and nothing is
             said of what is missing. None for the whole directory.
         key_file: Where the master key is, if not in the directory.
+        tick: Told after each file how many bytes were read in all.
 
     Raises:
         JournalError: The directory or the key can't be read, or a name isn't a journal file's.
@@ -91,15 +98,16 @@ def verify(directory: str, files: Iterable[str] | None = None, *, key_file: str 
                     f"{folder.path} has no {keyfile.KEY_NAME}: nothing can be verified without it."
                 ) from None
             return Report(folder.path)
-        return _Verifier(folder, master).run(None if files is None else list(files))
+        return _Verifier(folder, master, tick).run(None if files is None else list(files))
 
 
 _Mark = tuple[anchors.Reading | None, bool, str]
 
 
 class _Verifier:
-    def __init__(self, folder: Folder, master: bytes) -> None:
-        self._folder, self._master = folder, master
+    def __init__(self, folder: Folder, master: bytes, tick: Callable[[int], None]) -> None:
+        self._folder, self._master, self._tick = folder, master, tick
+        self._bytes = 0
         self._report = Report(folder.path)
 
     def run(self, only: Sequence[str] | None) -> Report:
@@ -203,6 +211,8 @@ class _Verifier:
                 scan(source, result, master=self._master, start=start, mark=mark)
         except OSError as error:
             result.defect = Defect(result.name, 0, -1, DefectKind.UNREADABLE, error.strerror or "can't be read")
+        self._bytes += result.size
+        self._tick(self._bytes)
         if result.defect is not None:
             self._report.defects.append(result.defect)
         for grave in result.tombstones:

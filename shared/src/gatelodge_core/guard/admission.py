@@ -16,12 +16,12 @@ from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
 
 from gatelodge_core.audit.canonical import digest
 from gatelodge_core.auth.principal import Principal
-from gatelodge_core.effects import Rule
+from gatelodge_core.effects import Effect, Reach, Rule
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import MISSING_SCOPE, Call, Doubt, Next, Outcome, Subject
 from gatelodge_core.guard.cleansing import LARGE
 from gatelodge_core.guard.policy import Policy, Verdict, stricter
-from gatelodge_core.store.approvals import TTL_SECONDS
+from gatelodge_core.store.approvals import MAX_EFFECT, TTL_SECONDS
 from gatelodge_core.store.approving import ApprovalBook
 from gatelodge_core.store.errors import StoreError
 
@@ -165,7 +165,10 @@ class AdmissionStep:
         return await self._park(call, verdict)
 
     async def _park(self, call: Call, verdict: Verdict) -> Outcome:
-        effect = await self._full_effect(call)
+        effect = f"{self._told(call, verdict)}\n\n{await self._full_effect(call)}"
+        if len(effect) > MAX_EFFECT:
+            # Nobody approves unknowingly what they weren't shown.
+            effect = f"{effect[: MAX_EFFECT - 200]}\n... cut; the whole is {len(effect)} characters, {digest(effect)}"
         try:
             approval = await self._approvals.park(
                 binding(call, self._server),
@@ -181,6 +184,14 @@ class AdmissionStep:
             f"{TTL_SECONDS // 60} minutes: gatelodge approve {approval.code} . Then repeat this call unchanged."
         )
         return self._refuse(call, "approval_required", text, verdict.why)
+
+    @staticmethod
+    def _told(call: Call, verdict: Verdict) -> str:
+        """What kind of call it is and why it is asked about, as the first line that the person sees."""
+        reach = ", and what it is given leaves this machine" if call.nature.reach is Reach.EXTERNAL else ""
+        kind = {Effect.READ: "reads", Effect.WRITE: "changes", Effect.DESTROY: "destroys"}[call.nature.effect]
+        reason = " ".join((verdict.reason or verdict.why).split())
+        return f"It {kind}{reach}. Asked because: {reason}"
 
     async def _message(self, call: Call, verdict: Verdict) -> str:
         effect = await self._full_effect(call)

@@ -194,6 +194,7 @@ class Auditor:
             name=clean(call.name),
             kind=call.kind,
             effect=call.nature.effect,
+            reach=call.nature.reach,
             principal=_identity(call.principal),
             transport=f"{call.transport} {call.address}".strip(),
             protocol=call.protocol,

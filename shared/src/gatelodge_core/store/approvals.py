@@ -22,6 +22,8 @@ TTL_SECONDS = 600
 MAX_OPEN = 200
 """The most calls parked at once; a caller that floods would otherwise bury the person's own."""
 MAX_EFFECT = 200_000
+MAX_BEGINNING = 2000
+"""Characters of an effect in a list of calls: two hundred whole ones would be read twice a second by who watches."""
 # No vowels and no look-alikes: a code is read aloud and typed.
 _ALPHABET = "BCDFGHJKLMNPQRSTVWXZ23456789"
 
@@ -160,12 +162,28 @@ class Approvals:
             return done.rowcount == 1
 
     def parked(self) -> list[Approval]:
-        """The calls that wait, oldest first."""
+        """The calls that wait, oldest first, with the beginnings of their effects."""
         with self._connected() as connection:
             rows = connection.execute(
-                "SELECT * FROM approvals WHERE state = 'parked' AND expires >= ? ORDER BY created", (time.time(),)
+                "SELECT code, binding, server, principal, name, substr(effect, 1, ?), state, created, expires "
+                "FROM approvals WHERE state = 'parked' AND expires >= ? ORDER BY created",
+                (MAX_BEGINNING, time.time()),
             ).fetchall()
         return [_approval(row) for row in rows]
+
+    def waiting(self, code: str) -> Approval | None:
+        """One call that waits."""
+        with self._connected() as connection:
+            row = connection.execute(
+                "SELECT * FROM approvals WHERE code = ? AND state = 'parked' AND expires >= ?", (code, time.time())
+            ).fetchone()
+        return None if row is None else _approval(row)
+
+    def state(self, code: str) -> State | None:
+        """What became of a call; None if it is forgotten, as those are that have expired."""
+        with self._connected() as connection:
+            row = connection.execute("SELECT state FROM approvals WHERE code = ?", (code,)).fetchone()
+        return None if row is None else row[0]
 
 
 def _approval(row: tuple[str, str, str, str, str, str, State, float, float]) -> Approval:

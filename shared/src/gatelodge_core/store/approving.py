@@ -42,11 +42,15 @@ class ApprovalBook(Protocol):
         ...
 
     async def parked(self) -> list[Approval]:
-        """The calls that wait, oldest first; their effects may be left out."""
+        """The calls that wait, oldest first; their effects may be cut or left out."""
         ...
 
     async def waiting(self, code: str) -> Approval | None:
         """One of them, with its effect."""
+        ...
+
+    async def fate(self, approval: Approval) -> State | None:
+        """What became of a call that was seen waiting; None if nobody knows any more."""
         ...
 
 
@@ -82,12 +86,16 @@ class LocalApprovals:
         return await anyio.to_thread.run_sync(partial(self._approvals.decide, code, approved=approved))
 
     async def parked(self) -> list[Approval]:
-        """The calls that wait, oldest first."""
+        """The calls that wait, oldest first, with the beginnings of their effects."""
         return await anyio.to_thread.run_sync(self._approvals.parked)
 
     async def waiting(self, code: str) -> Approval | None:
         """One of them."""
-        return next((item for item in await self.parked() if item.code == code), None)
+        return await anyio.to_thread.run_sync(self._approvals.waiting, code)
+
+    async def fate(self, approval: Approval) -> State | None:
+        """What became of a call; see `ApprovalBook`."""
+        return await anyio.to_thread.run_sync(self._approvals.state, approval.code)
 
 
 # One call is one hash under its binding; a code leads to it, and two sorted sets count what waits, of all and of a caller.
@@ -152,6 +160,12 @@ if not call then return false end
 return redis.call('HMGET', call, 'code', 'binding', 'server', 'principal', 'name', 'effect', 'state', 'expires')
 """)
 
+# The call may have been made again since, under another code.
+_FATE = Script.of("""
+local found = redis.call('HMGET', KEYS[1], 'code', 'state')
+return found[1] == ARGV[1] and found[2]
+""")
+
 _CODES = f"{PREFIX}code:"
 _ALL = f"{PREFIX}parked"
 
@@ -210,6 +224,11 @@ class SharedApprovals:
         """One of them, with its effect."""
         found = await self._store.run(_WAITING, [_CODES + code])
         return None if found is None else _approval(found)
+
+    async def fate(self, approval: Approval) -> State | None:
+        """What became of a call; see `ApprovalBook`. An answer that was used is forgotten here."""
+        found = await self._store.run(_FATE, [_call(approval.binding)], approval.code)
+        return cast("State", found.decode()) if found else None
 
 
 def _call(binding: str) -> str:
