@@ -233,6 +233,11 @@ def test_every_surface_file_is_what_its_server_offers() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def _toy(base: Path) -> Lodge[Any]:
+    del base
+    return build_toy(ToySettings())
+
+
 def test_the_toys_surface_file_is_what_the_toy_offers() -> None:
     """It puts the porter in front of all wire tests. ``GATELODGE_UPDATE_SURFACE=1`` writes it anew."""
     place = importlib.util.spec_from_file_location("generate_surface", ROOT / "scripts/generate_surface.py")
@@ -241,7 +246,7 @@ def test_the_toys_surface_file_is_what_the_toy_offers() -> None:
     script: Any = importlib.util.module_from_spec(place)
     sys.modules[place.name] = script  # dataclasses look their module up
     place.loader.exec_module(script)
-    found = script.text(script.surface(script.Surfaced(ToySettings, (lambda _: build_toy(ToySettings()),), {})))
+    found = script.text(script.surface(script.Surfaced(ToySettings, (_toy,), {})))
     path = ROOT / "tests/support/toy_surface/surface.json"
     if UPDATE:
         path.write_text(found, encoding="utf-8")
