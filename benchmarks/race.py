@@ -19,14 +19,14 @@ from pathlib import Path
 
 from tests.support.race import ORDERS, Run, race
 
-SERVERS = ("filesystem", "github", "postgres", "websearch", "toy")
+SERVERS = ("filesystem", "github", "postgres", "websearch", "varying")
 
 
 def commands(base: Path) -> dict[str, list[str]]:
     """How each server is started."""
     (base / "root").mkdir()
     more = {"filesystem": [str(base / "root")], "postgres": ["postgresql://nobody@127.0.0.1:1/none"]}
-    modules = {name: f"gatelodge_{name}" for name in SERVERS} | {"toy": "tests.support.toy"}
+    modules = {name: f"gatelodge_{name}" for name in SERVERS} | {"varying": "tests.support.varying"}
     state = ["--state-dir", str(base / "state")]
     return {name: [sys.executable, "-m", modules[name], *more.get(name, []), *state] for name in SERVERS}
 

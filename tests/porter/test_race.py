@@ -16,7 +16,7 @@ SERVERS = {
     "postgres": ["gatelodge_postgres", "postgresql://nobody@127.0.0.1:1/none"],
     "websearch": ["gatelodge_websearch"],
     # Without a porter: the transport alone decides.
-    "toy": ["tests.support.toy"],
+    "varying": ["tests.support.varying"],
 }
 
 
@@ -34,12 +34,12 @@ def command(server: str, base: Path) -> list[str]:
         ("github", 0.0),
         ("postgres", 0.0),
         ("websearch", 0.0),
-        ("toy", 0.0),
+        ("varying", 0.0),
         ("filesystem", 0.03),
         ("filesystem", 0.3),
         ("filesystem", 0.8),
         ("filesystem", 1.6),
-        ("toy", 1.2),
+        ("varying", 1.2),
     ],
 )
 def test_one_era_is_spoken_whenever_a_host_tries_the_other(
@@ -48,7 +48,7 @@ def test_one_era_is_spoken_whenever_a_host_tries_the_other(
     assert race(command(server, tmp_path), order, delay).problems == ()
 
 
-@pytest.mark.parametrize("server", ["filesystem", "toy"])
+@pytest.mark.parametrize("server", ["filesystem", "varying"])
 def test_a_question_and_a_handshake_in_one_write_are_told_apart(tmp_path: Path, server: str) -> None:
     """The probe of claude-code#96183: a server that was slow to load found both in its pipe."""
     process = Server(command(server, tmp_path))
@@ -66,7 +66,7 @@ def test_a_question_and_a_handshake_in_one_write_are_told_apart(tmp_path: Path, 
     wire.close()
 
 
-@pytest.mark.parametrize("server", ["filesystem", "toy"])
+@pytest.mark.parametrize("server", ["filesystem", "varying"])
 def test_after_any_other_request_of_2026_a_handshake_comes_too_late(tmp_path: Path, server: str) -> None:
     process = Server(command(server, tmp_path))
     wire = StdioWire(process, "2026-07-28")
@@ -80,7 +80,7 @@ def test_after_any_other_request_of_2026_a_handshake_comes_too_late(tmp_path: Pa
     wire.close()
 
 
-@pytest.mark.parametrize("server", ["filesystem", "toy"])
+@pytest.mark.parametrize("server", ["filesystem", "varying"])
 def test_a_ping_before_anything_else_is_answered_and_decides_nothing(tmp_path: Path, server: str) -> None:
     process = Server(command(server, tmp_path))
     wire = StdioWire(process, "2026-07-28")

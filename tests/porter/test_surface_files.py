@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -28,8 +29,13 @@ from gatelodge_postgres.settings import PostgresSettings
 from gatelodge_websearch.server import build as build_websearch
 from gatelodge_websearch.settings import WebsearchSettings
 
+from tests.support.toy import ToySettings
+from tests.support.toy import build as build_toy
+
 ROOT = Path(__file__).parents[2]
 URL = "postgresql://127.0.0.1:1/one"
+
+UPDATE = os.environ.get("GATELODGE_UPDATE_SURFACE") == "1"
 
 Build = Callable[[Any], Lodge[Any]]
 BUILDS: dict[str, tuple[type[LodgeSettings], Build]] = {
@@ -225,6 +231,26 @@ def test_every_surface_file_is_what_its_server_offers() -> None:
     command = [sys.executable, str(ROOT / "scripts/generate_surface.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def _toy(base: Path) -> Lodge[Any]:
+    del base
+    return build_toy(ToySettings())
+
+
+def test_the_toys_surface_file_is_what_the_toy_offers() -> None:
+    """It puts the porter in front of all wire tests. ``GATELODGE_UPDATE_SURFACE=1`` writes it anew."""
+    place = importlib.util.spec_from_file_location("generate_surface", ROOT / "scripts/generate_surface.py")
+    assert place is not None
+    assert place.loader is not None
+    script: Any = importlib.util.module_from_spec(place)
+    sys.modules[place.name] = script  # dataclasses look their module up
+    place.loader.exec_module(script)
+    found = script.text(script.surface(script.Surfaced(ToySettings, (_toy,), {})))
+    path = ROOT / "tests/support/toy_surface/surface.json"
+    if UPDATE:
+        path.write_text(found, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == found
 
 
 @pytest.mark.parametrize(

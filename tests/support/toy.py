@@ -190,7 +190,13 @@ def _note(settings: ToySettings, text: str) -> None:
             trace.write(f"{text}\n")
 
 
-PROGRAM = Program("toy", "tests.support.toy:ToySettings", "tests.support.toy:build")
+PROGRAM = Program(
+    "toy",
+    "tests.support.toy:ToySettings",
+    "tests.support.toy:build",
+    # The wire tests go through the porter; those of `varying`, `kept` and others go without.
+    surface="tests.support.toy_surface:chosen",
+)
 
 if __name__ == "__main__":
     main(PROGRAM)
