@@ -14,7 +14,10 @@ COMMANDS = {
     "approve": ("gatelodge_core.cli.approve", "Say yes or no to a call that waits for you."),
     "audit": ("gatelodge_core.audit.cli", "Look into the journal of all calls, and prove that nobody changed it."),
     "demo": ("gatelodge_core.cli.demo", "Show what the servers do, on files and a database that are removed again."),
-    "doctor": ("gatelodge_core.cli.doctor", "Look at what confines the servers, and at their journal."),
+    "doctor": (
+        "gatelodge_core.cli.doctor",
+        "Look at this machine, and start every server that hosts have, as they would.",
+    ),
     "install": (
         "gatelodge_core.cli.install",
         "Write servers into the configuration of a host, such as Claude Desktop.",

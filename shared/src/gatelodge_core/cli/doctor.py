@@ -1,108 +1,144 @@
-"""``gatelodge doctor``: what this machine can hold servers to, and the state of what they left."""
+"""``gatelodge doctor``: this machine, and every server that hosts are configured with, started as they would start it."""
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
-import platform
-import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from gatelodge_core.places import journal_folder, state_folder
+from gatelodge_core.cli.checks import asked, machine, written
+from gatelodge_core.cli.checks.findings import Finding
+from gatelodge_core.cli.checks.started import Started, start
+from gatelodge_core.cli.hosts.entries import Entry, entries
+from gatelodge_core.cli.hosts.machine import Machine
+from gatelodge_core.cli.hosts.table import HOSTS, find
+from gatelodge_core.cli.servers import server_of
+from gatelodge_core.cli.showing import coloured, progress
+from gatelodge_core.errors import SettingsError
+from gatelodge_core.places import state_folder
 
-EXIT = "exit status: 0 all is well, 1 something needs attention"
-# In a process of its own, since confinement can't be left again.
-_CONFINE = (
-    "import json, sys\n"
-    "from gatelodge_core.sandbox import profiles\n"
-    "from gatelodge_core.sandbox.kernel import confine\n"
-    "reached = confine(profiles.filesystem([], [], sys.argv[1]))\n"
-    "print(json.dumps([reached.summary(), list(reached.missing)]))\n"
-)
-SECONDS = 30
+EXIT = "exit status: 0 all is well, 1 something doesn't work or isn't safe (with --strict also: not as it should be), 2 usage"
+AT_ONCE = 3
+"""Servers that are started side by side."""
+SECONDS = 30.0
+_MARKS = {"ok": ("ok  ", "32"), "warn": ("LOOK", "33"), "fail": ("FAIL", "31")}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Args:
-        what: Its name.
-        good: Whether it is as it should be.
-        text: What was found.
-        fix: What to do about it; empty if nothing.
-    """
-
-    what: str
-    good: bool
-    text: str
-    fix: str = ""
+def parser() -> argparse.ArgumentParser:
+    """What the command takes."""
+    made = argparse.ArgumentParser(
+        prog="gatelodge doctor",
+        description="Look at this machine and at the servers that hosts are configured with: each is started as its host "
+        "would start it, in each protocol revision, and ended again.",
+        epilog=EXIT,
+    )
+    made.add_argument("--json", action="store_true", help="Report as one JSON object.")
+    made.add_argument("--state-dir", default="", help="The state folder, if the servers were given one.")
+    made.add_argument("--host", action="append", default=[], metavar="HOST", help=f"Only this one: {', '.join(HOSTS)}.")
+    made.add_argument(
+        "--server", action="append", default=[], metavar="KEY", help="Only this server, as the host calls it."
+    )
+    made.add_argument("--no-start", action="store_true", help="Only read the files; start nothing.")
+    made.add_argument("--project", action="store_true", help="Also what the folder one is in is configured with.")
+    made.add_argument(
+        "--online", action="store_true", help="Let our servers ask their database, and GitHub, who they are."
+    )
+    made.add_argument("--seconds", type=float, default=SECONDS, help="How long each start may take (%(default)g).")
+    made.add_argument("--strict", action="store_true", help="Exit status 1 also for what is only not as it should be.")
+    made.add_argument("--home", default="", metavar="DIR", help="Another home folder, in which hosts keep their files.")
+    return made
 
 
 def run(argv: Sequence[str]) -> int:
     """Look, and report."""
-    parser = argparse.ArgumentParser(
-        prog="gatelodge doctor", description="Look at what confines the servers, and at their journal.", epilog=EXIT
-    )
-    parser.add_argument("--json", action="store_true", help="Report as one JSON object.")
-    parser.add_argument("--state-dir", default="", help="The state folder, if the servers were given one.")
-    given = parser.parse_args(list(argv))
-    state = state_folder(given.state_dir)
-    findings = [_python(), _state(state), _sandbox(state), _journal(state)]
-    if given.json:
-        json.dump({"findings": [asdict(finding) for finding in findings]}, sys.stdout, indent=2)
-        print()
-    else:
-        for finding in findings:
-            print(f"{'ok  ' if finding.good else 'LOOK'}  {finding.what:<8}  {finding.text}")
-            if finding.fix:
-                print(f"                {finding.fix}")
-    return 0 if all(finding.good for finding in findings) else 1
-
-
-def _python() -> Finding:
-    return Finding("python", True, f"{platform.python_version()} on {platform.system()} {platform.release()}")
-
-
-def _state(state: str) -> Finding:
-    if not os.path.isdir(state):
-        return Finding("state", True, f"{state}: not made yet; the first server makes it")
-    found = os.stat(state)
-    if os.name == "posix" and (found.st_uid != os.getuid() or found.st_mode & 0o022):
-        return Finding(
-            "state", False, f"{state} can be changed by others", f"chown it to yourself, and: chmod 700 {state}"
-        )
-    return Finding("state", True, state)
-
-
-def _sandbox(state: str) -> Finding:
-    folder = state if os.path.isdir(state) else os.path.expanduser("~")
-    command = [sys.executable, "-c", _CONFINE, folder]
+    given = parser().parse_args(list(argv))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return Finding("sandbox", False, f"confining a process took more than {SECONDS} s")
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["unknown"]
-        return Finding("sandbox", False, f"a process can't be confined: {reason[0]}")
-    summary, missing = json.loads(done.stdout)
-    fix = "Use a newer kernel, or a container; --require-sandbox refuses to start like this." if missing else ""
-    return Finding("sandbox", not missing, summary, fix)
+        hosts = [find(name) for name in given.host] or list(HOSTS.values())
+    except SettingsError as error:
+        sys.stderr.write(f"gatelodge doctor: {error}\n")
+        return 2
+    if not 0 < given.seconds <= 600:
+        sys.stderr.write("gatelodge doctor: --seconds is a number of seconds up to 600\n")
+        return 2
+    here = Machine.current(given.home, os.getcwd() if given.project else "")
+    findings = machine.look(state_folder(given.state_dir))
+    found: list[Entry] = []
+    for host in hosts:
+        reading = entries(host, here, project=given.project)
+        findings += [
+            Finding("unreadable", "fail", problem.text, "Mend the file: the host can't read it either.", problem.host, "", problem.file, problem.line)
+            for problem in reading.problems
+        ]  # fmt: skip
+        found += [entry for entry in reading.entries if not given.server or entry.key in given.server]
+    for entry in found:
+        findings += written.look(entry, here)
+    started = [] if given.no_start else _started([entry for entry in found if _startable(entry)], here, given)
+    for one in started:
+        findings += one.findings
+    _report(findings, found, started, as_json=given.json)
+    bad = ("fail", "warn") if given.strict else ("fail",)
+    return 1 if any(finding.level in bad for finding in findings) else 0
 
 
-def _journal(state: str) -> Finding:
-    folder = journal_folder(state)
-    if not os.path.isdir(folder):
-        return Finding("journal", True, "none yet")
-    from gatelodge_core.audit import cli  # noqa: PLC0415 - only if there is one
+def _startable(entry: Entry) -> bool:
+    return entry.enabled and bool(entry.command)
 
-    told = io.StringIO()
-    with redirect_stdout(told):
-        status = cli.run(["verify", "--directory", folder])
-    lines = told.getvalue().strip().splitlines() or ["can't be verified"]
-    return Finding("journal", status == 0, lines[-1], "See: gatelodge audit verify" if status else "")
+
+def _started(found: Sequence[Entry], here: Machine, given: argparse.Namespace) -> list[Started]:
+    def one(entry: Entry) -> Started:
+        server = server_of(entry)
+        made = start(entry, here, given.seconds, asked.asks(server, entry) if given.online else ())
+        made.findings.extend(asked.judge(server, made))
+        return made
+
+    names = ", ".join(f"{entry.key} ({entry.host})" for entry in found)
+    with progress(f"starting {names}"[:200]), ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(one, found))
+
+
+def _report(findings: Sequence[Finding], found: Sequence[Entry], started: Sequence[Started], *, as_json: bool) -> None:
+    counts = {level: sum(finding.level == level for finding in findings) for level in _MARKS}
+    if as_json:
+        told = {
+            "version": 1,
+            "summary": counts,
+            "findings": [finding.as_json() for finding in findings],
+            "servers": [one.as_json() for one in started],
+        }
+        json.dump(told, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+        return
+    _lines(finding for finding in findings if not finding.host)
+    for entry in found:
+        of = [item for item in findings if (item.host, item.server, item.file) == (entry.host, entry.key, entry.file)]
+        _head(f"{entry.key} in {HOSTS[entry.host].title}", f"{entry.file}{f':{entry.line}' if entry.line else ''}")
+        if not entry.enabled:
+            print("        switched off there; not started")
+        elif not of:
+            print("        not started")
+        _lines(of)
+    known = {(entry.host, entry.key, entry.file) for entry in found}
+    rest = [item for item in findings if item.host and (item.host, item.server, item.file) not in known]
+    for finding in rest:
+        _head(HOSTS[finding.host].title, f"{finding.file}{f':{finding.line}' if finding.line else ''}")
+        _lines([finding])
+    if not found:
+        print("\nNo host is configured with any server. To begin: gatelodge install HOST filesystem --root FOLDER")
+    print(f"\n{counts['ok']} well, {counts['warn']} to look at, {counts['fail']} failed")
+
+
+def _head(title: str, place: str) -> None:
+    print(f"\n{title}  ({place})")
+
+
+def _lines(findings: Iterable[Finding]) -> None:
+    colour = coloured(sys.stdout)
+    for finding in findings:
+        mark, code = _MARKS[finding.level]
+        shown = f"\x1b[{code}m{mark}\x1b[0m" if colour else mark
+        print(f"{shown}  {finding.what:<12}  {finding.text}")
+        if finding.fix:
+            print(f"                    {finding.fix}")

@@ -49,6 +49,7 @@ class Probe:
         stderr: The end of what it wrote to standard error; it may hold secrets.
         status: Its exit status if it ended by itself before it was told to; negative for a signal.
         lingered: Whether it had to be killed, as it didn't end with its input.
+        answers: What it answered to what it was asked besides; the message, result or error.
     """
 
     revision: Revision
@@ -62,6 +63,11 @@ class Probe:
     stderr: str = ""
     status: int | None = None
     lingered: bool = False
+    answers: tuple[Mapping[str, Any], ...] = ()
+
+
+Ask = tuple[str, Mapping[str, Any]]
+"""A method and its parameters."""
 
 
 def probe(
@@ -72,6 +78,7 @@ def probe(
     revision: Revision = USUAL,
     seconds: float = 30.0,
     awake: bool = False,
+    asks: Sequence[Ask] = (),
 ) -> Probe:
     """Start a server, shake hands, list its tools, and end it with all that it started.
 
@@ -83,7 +90,9 @@ def probe(
         seconds: How long all of it may take.
         awake: Whether to ask for one thing more that no front can answer from what it knows: ours answers the first
             messages while the server still loads, and that may yet fail.
+        asks: Further requests.
     """
+    answers: list[Mapping[str, Any]] = []
     try:
         process = subprocess.Popen(
             list(command),
@@ -107,6 +116,7 @@ def probe(
         error = "" if tools else "it has no tools"
         if awake:
             talk.wake(revision)
+        answers += [talk.answer(method, dict(params), revision) for method, params in asks]
     except _Failed as failure:
         answered, server, tools, error = talk.answered, dict[str, Any](), (), str(failure)
     lingered = talk.end()
@@ -122,6 +132,7 @@ def probe(
         stderr=talk.stderr(),
         status=talk.status,
         lingered=lingered,
+        answers=tuple(answers),
     )
 
 
@@ -185,7 +196,7 @@ class _Talk:
 
     def wake(self, revision: Revision) -> None:
         """Ask for a method that doesn't exist, and take any answer."""
-        self._answer(NO_METHOD, {}, revision)
+        self.answer(NO_METHOD, {}, revision)
         self.ready_seconds = time.monotonic() - self._started
 
     def stderr(self) -> str:
@@ -217,7 +228,7 @@ class _Talk:
 
     def _ask(self, method: str, params: dict[str, Any], revision: Revision) -> dict[str, Any]:
         """The result of a request."""
-        message = self._answer(method, params, revision)
+        message = self.answer(method, params, revision)
         error, result = message.get("error"), message.get("result")
         if isinstance(error, dict):
             raise _Failed(f"it answered {method} with the error {cast('dict[str, Any]', error).get('code')}")
@@ -225,7 +236,7 @@ class _Talk:
             raise _Failed(f"its answer to {method} has no result")
         return cast("dict[str, Any]", result)
 
-    def _answer(self, method: str, params: dict[str, Any], revision: Revision) -> dict[str, Any]:
+    def answer(self, method: str, params: dict[str, Any], revision: Revision) -> dict[str, Any]:
         """The answer to a request, whatever it is."""
         self._ids += 1
         if revision == MODERN:

@@ -157,7 +157,7 @@ def checked(args: Sequence[str]) -> tuple[str, ...]:
             raise SettingsError("an argument has a control character or a line end in it")
         if not argument.isascii() and argument.encode("utf-8", "replace").decode() != argument:
             raise SettingsError("an argument isn't valid Unicode, so it can't be written; rename the folder")
-        if _SECRET.search(argument):
+        if secret_in(argument):
             raise SettingsError(
                 "an argument holds a secret, which others can see in the list of processes; put it into a file of mode "
                 "0600 that the server's settings name, or let the host pass it on"
@@ -175,9 +175,14 @@ def server_of(entry: Entry) -> str:
     return ""
 
 
+def secret_in(text: str) -> bool:
+    """Whether a text looks as if it held a secret."""
+    return _SECRET.search(text) is not None
+
+
 def showable(entry: Entry) -> set[str]:
     """The texts of an entry of ours that may be shown: none that could be a secret, should somebody have put one in."""
-    args = [text for text in entry.args if _INNOCENT.match(text) and not _SECRET.search(text)]
+    args = [text for text in entry.args if _INNOCENT.match(text) and not secret_in(text)]
     references = [text for text in entry.env.values() if _REFERENCE.fullmatch(text)]
     return {entry.key, entry.command, *args, *references, *entry.passed, "stdio", "local", "custom", "*"}
 

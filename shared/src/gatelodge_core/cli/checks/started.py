@@ -1,0 +1,187 @@
+"""A server started as its host would start it, in each protocol revision in use."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from gatelodge_core.cli.checks.findings import Finding
+from gatelodge_core.cli.checks.written import at
+from gatelodge_core.cli.hosts.entries import Entry
+from gatelodge_core.cli.hosts.environment import launched, replaced
+from gatelodge_core.cli.hosts.machine import Machine
+from gatelodge_core.cli.hosts.table import HOSTS
+from gatelodge_core.cli.probe import MODERN, REVISIONS, USUAL, Ask, Probe, Revision, probe
+from gatelodge_core.cli.servers import server_of
+from gatelodge_core.places import journal_folder, state_folder
+
+SLOW_SECONDS, DEAD_SECONDS = 2.5, 10.0
+"""After the first some hosts fall back to an older protocol (Claude Code); after the second some give up (Codex)."""
+LONGEST_NAME = 60
+"""Characters of a server's key and a tool's name together, over which Cursor drops the tool."""
+_HIDDEN = 6
+"""Characters from which on a variable's value is masked: shorter ones are switches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What came of it.
+
+    Args:
+        entry: The server.
+        findings: What was found.
+        probes: What each revision gave.
+        level: The confinement it reached, if it is one of ours and told of it.
+        answers: To what it was asked besides, in the usual revision.
+    """
+
+    entry: Entry
+    findings: list[Finding]
+    probes: list[Probe] = field(default_factory=list[Probe])
+    level: str = ""
+    answers: tuple[Mapping[str, Any], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """How each revision went."""
+        return {
+            "host": self.entry.host, "server": self.entry.key, "file": self.entry.file, "sandbox": self.level,
+            "revisions": {
+                one.revision: {
+                    "error": one.error, "answered": one.answered, "first_seconds": round(one.first_seconds, 3),
+                    "ready_seconds": round(one.ready_seconds, 3), "tools": len(one.tools), "noise": one.noise,
+                }
+                for one in self.probes
+            },
+        }  # fmt: skip
+
+
+def start(entry: Entry, machine: Machine, seconds: float, asks: tuple[Ask, ...] = ()) -> Started:
+    """Start a server once in each revision; it is ended each time with all that it started.
+
+    Args:
+        entry: A local server.
+        machine: Where its host runs.
+        seconds: How long each start may take.
+        asks: What else to ask it in the usual revision.
+    """
+    host = HOSTS[entry.host]
+    command = [replaced(host, text, machine) for text in (entry.command, *entry.args)]
+    environment = launched(entry, machine)
+    folder = replaced(host, entry.cwd, machine) if entry.cwd else machine.project or os.path.abspath(os.sep)
+    if not os.path.isdir(folder):
+        text = f"its working folder {folder} isn't there"
+        return Started(entry, [at(entry, "missing_folder", "fail", text, "Change cwd, or leave it out.")])
+    began = time.time()
+    probes: list[Probe] = []
+    order: tuple[Revision, ...] = (USUAL, *(one for one in REVISIONS if one != USUAL))
+    for revision in order:
+        usual = revision == USUAL
+        found = probe(
+            command, environment, folder, revision=revision, seconds=seconds, awake=usual, asks=asks if usual else ()
+        )
+        probes.append(found)
+        if usual and found.error:
+            break  # the others would fail in the same way, only later
+    level = _level(entry, environment, began)
+    findings = list(_judged(entry, probes, environment))
+    if level:
+        good = "no " not in level and level not in ("off", "none")
+        fix = "" if good else "See: gatelodge doctor's own line on the sandbox, and docs/06-confinement.md"
+        findings.append(at(entry, "confinement", "ok" if good else "warn", level, fix))
+    return Started(entry, findings, probes, level, probes[0].answers)
+
+
+def _judged(entry: Entry, probes: list[Probe], environment: Mapping[str, str]) -> Iterator[Finding]:
+    usual = probes[0]
+    if usual.error:
+        said = _said(entry, usual, environment)
+        fix = "Run its command in a shell, with the host's variables: what it says on standard error tells more."
+        yield at(entry, "does_not_work", "fail", usual.error + (f"; it says: {said}" if said else ""), fix)
+    else:
+        text = f"{len(usual.tools)} tools, first answer after {usual.first_seconds:.1f} s, ready after {usual.ready_seconds:.1f} s"
+        yield at(entry, "works", "ok", text)
+    if usual.noise:
+        text = f"it wrote {usual.noise} lines that are no messages to its output; strict hosts stop there"
+        yield at(entry, "noise", "fail", text, "What is printed belongs on standard error.")
+    slowest = max((one.first_seconds for one in probes), default=0.0)
+    if slowest > DEAD_SECONDS:
+        text = f"its first answer took {slowest:.1f} s; some hosts have given up by then"
+        yield at(entry, "too_slow", "fail", text, "Install it (uv tool install) rather than run it by uvx or npx.")
+    elif slowest > SLOW_SECONDS:
+        text = f"its first answer took {slowest:.1f} s; some hosts ask again by another protocol before"
+        yield at(entry, "slow", "warn", text, "Install it (uv tool install) rather than run it by uvx or npx.")
+    for one in probes[1:]:
+        old = one.revision == MODERN and not server_of(entry)
+        if one.error and not old:
+            yield at(
+                entry, "revision", "fail", f"in {one.revision}: {one.error}", "Report it to whoever makes the server."
+            )
+    if any(one.lingered for one in probes):
+        text = "it goes on when its host has gone, and had to be killed"
+        yield at(entry, "lingers", "warn", text, "Report it to whoever makes the server.")
+    yield from _tools(entry, usual)
+
+
+def _tools(entry: Entry, found: Probe) -> Iterator[Finding]:
+    names = [str(tool.get("name", "")) for tool in found.tools]
+    long = [name for name in names if len(entry.key) + len(name) > LONGEST_NAME]
+    if long:
+        text = f"{len(long)} tools are dropped by hosts that take {LONGEST_NAME} characters with the server's name, such as {long[0][:60]}"
+        yield at(entry, "long_names", "warn", text, f"Call the server less than {entry.key} in the host's file.")
+    odd = [name for name, tool in zip(names, found.tools, strict=True) if _odd(tool.get("inputSchema"))]
+    if odd:
+        text = f"arguments of {len(odd)} tools have a form that some hosts reject ($ref, or a choice with null), such as {odd[0][:60]}"
+        yield at(entry, "schema", "warn", text, "Report it to whoever makes the server.")
+
+
+def _odd(schema: object) -> bool:
+    """Whether a schema has what some hosts can't read (gemini-cli 13326, copilot-cli 4623, cursor 3778)."""
+    if isinstance(schema, Mapping):
+        table = cast("Mapping[str, Any]", schema)
+        if "$ref" in table or "$defs" in table:
+            return True
+        choices = table.get("anyOf")
+        if isinstance(choices, list) and {"type": "null"} in choices:
+            return True
+        return any(_odd(value) for value in table.values())
+    return isinstance(schema, list) and any(_odd(item) for item in cast("list[object]", schema))
+
+
+def _said(entry: Entry, found: Probe, environment: Mapping[str, str]) -> str:
+    """The end of what one of ours wrote to standard error, without any value that it was given."""
+    lines = found.stderr.strip().splitlines()
+    if not server_of(entry) or not lines:
+        return ""
+    text = lines[-1]
+    given = {*entry.env.values(), *entry.headers.values(), *entry.args, *(environment[name] for name in entry.env)}
+    given -= {arg for arg in given if os.path.isabs(arg) or arg.startswith("-")}
+    for value in sorted(given, key=len, reverse=True):
+        if len(value) >= _HIDDEN:
+            text = text.replace(value, "…")
+    return text[:400]
+
+
+def _level(entry: Entry, environment: Mapping[str, str], began: float) -> str:
+    """The confinement that one of ours says in its journal's header that it reached."""
+    server = server_of(entry)
+    if not server:
+        return ""
+    flags = dict(zip(entry.args, entry.args[1:], strict=False))
+    folder = journal_folder(state_folder(flags.get("--state-dir", ""), environment))
+    newest = [
+        path for path in glob.glob(os.path.join(glob.escape(folder), "*.jsonl")) if os.path.getmtime(path) >= began
+    ]
+    for path in sorted(newest, key=os.path.getmtime, reverse=True):
+        try:
+            with open(path, encoding="ascii") as source:
+                header: Any = json.loads(source.readline(64 * 1024))
+        except (OSError, ValueError):
+            continue
+        if header.get("server") == server:
+            return str(header.get("sandbox", ""))[:200]
+    return ""
