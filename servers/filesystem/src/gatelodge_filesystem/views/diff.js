@@ -136,11 +136,11 @@ function why() {
 function render() {
   const reason = why();
   fill(state.root, head(),
-    reason ? make('p', { class: 'note small' }, reason) : document.createTextNode(''),
+    reason ? make('p', { class: 'note small' }, reason) : null,
     ...state.notes.map(note => make('p', { class: 'note small' }, note)),
     ...state.hunks.map(drawn),
-    state.left ? make('p', { class: 'small quiet' }, plural(state.left, 'more change') + ' not shown here.') : document.createTextNode(''),
-    foot() || document.createTextNode(''));
+    state.left ? make('p', { class: 'small quiet' }, plural(state.left, 'more change') + ' not shown here.') : null,
+    foot());
 }
 
 host.start({

@@ -1,6 +1,9 @@
 // A chart of one column along another, drawn as shapes; its text says what it shows, and the table beside it holds the values.
 
-const WIDE = 640, HIGH = 260, LEFT = 56, RIGHT = 14, TOP = 14, BELOW = 44;
+const HIGH = 260, LEFT = 56, RIGHT = 14, TOP = 14, BELOW = 44;
+
+// As wide as there is room, so that its letters are as large as those around it.
+let wide = 640;
 
 /** Round steps that cover a range, few enough to be read. */
 function steps(low, high) {
@@ -23,10 +26,10 @@ const day = (moment, span) => new Date(moment).toISOString().slice(...(span > 2 
 const clipped = (words, most) => Array.from(words).length > most ? Array.from(words).slice(0, most - 1).join('') + '…' : words;
 
 function frame(name, scale, marks) {
-  const svg = draw('svg', { viewBox: '0 0 ' + WIDE + ' ' + HIGH, role: 'img', 'aria-label': name });
+  const svg = draw('svg', { viewBox: '0 0 ' + wide + ' ' + HIGH, role: 'img', 'aria-label': name });
   for (const mark of marks) {
     const y = scale(mark);
-    svg.append(draw('line', { class: mark === 0 ? 'base' : 'grid-line', x1: LEFT, x2: WIDE - RIGHT, y1: y, y2: y }),
+    svg.append(draw('line', { class: mark === 0 ? 'base' : 'grid-line', x1: LEFT, x2: wide - RIGHT, y1: y, y2: y }),
       draw('text', { x: LEFT - 8, y: y + 4, 'text-anchor': 'end' }, short(mark)));
   }
   return svg;
@@ -40,6 +43,7 @@ function chart(rows, along, height, form) {
     label: row[along.at] === null ? 'NULL' : text(row[along.at]),
   })).filter(point => Number.isFinite(point.y) && (form === 'bars' || Number.isFinite(point.x)));
   if (points.length < 2) return null;
+  wide = Math.max(280, Math.min(900, document.documentElement.clientWidth - 24));
   let low = Infinity, high = -Infinity;
   for (const point of points) { low = Math.min(low, point.y); high = Math.max(high, point.y); }
   const marks = steps(form === 'bars' ? Math.min(0, low) : low, form === 'bars' ? Math.max(0, high) : high);
@@ -53,7 +57,7 @@ function chart(rows, along, height, form) {
 }
 
 function bars(svg, points, scale) {
-  const room = (WIDE - LEFT - RIGHT) / points.length, width = Math.max(2, Math.min(56, room * 0.72));
+  const room = (wide - LEFT - RIGHT) / points.length, width = Math.max(2, Math.min(56, room * 0.72));
   const every = Math.ceil(points.length / 12), letters = Math.max(3, Math.floor(room * every / 6.2));
   points.forEach((point, at) => {
     const middle = LEFT + room * (at + 0.5), y = Math.min(scale(point.y), scale(0));
@@ -67,13 +71,14 @@ function bars(svg, points, scale) {
 function line(svg, points, scale, along) {
   points.sort((one, other) => one.x - other.x);
   const first = points[0].x, last = points[points.length - 1].x;
-  const place = value => LEFT + (WIDE - LEFT - RIGHT) * (value - first) / (last - first || 1);
+  const place = value => LEFT + (wide - LEFT - RIGHT) * (value - first) / (last - first || 1);
   svg.append(draw('polyline', { class: 'line-shape', points: points.map(point => place(point.x).toFixed(1) + ',' + scale(point.y).toFixed(1)).join(' ') }));
   if (points.length <= 60) for (const point of points)
     svg.append(draw('circle', { class: 'dot', cx: place(point.x), cy: scale(point.y), r: 3 }, draw('title', null, point.label + ': ' + point.y)));
-  for (let at = 0; at <= 4; at++) {
-    const value = first + (last - first) * at / 4;
+  const parts = wide < 460 ? 2 : 4;
+  for (let at = 0; at <= parts; at++) {
+    const value = first + (last - first) * at / parts;
     const words = along.kind === 'time' ? day(value, last - first) : short(value);
-    svg.append(draw('text', { x: place(value), y: HIGH - BELOW + 18, 'text-anchor': at === 0 ? 'start' : at === 4 ? 'end' : 'middle' }, words));
+    svg.append(draw('text', { x: place(value), y: HIGH - BELOW + 18, 'text-anchor': at === 0 ? 'start' : at === parts ? 'end' : 'middle' }, words));
   }
 }

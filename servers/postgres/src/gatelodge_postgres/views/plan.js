@@ -77,6 +77,6 @@ host.start({
     return make('div', { class: 'stack' }, head(data, measured),
       notes.length ? make('ul', { class: 'found', 'aria-label': 'Worth a look' }, notes) : null,
       tree(steps, whole, measured),
-      number(data.left) ? make('p', { class: 'small quiet' }, plural(data.left, 'branch') + ' not shown.') : null);
+      number(data.left) ? make('p', { class: 'small quiet' }, 'The rest of the plan is not shown: ' + plural(data.left, 'more part') + '.') : null);
   },
 });

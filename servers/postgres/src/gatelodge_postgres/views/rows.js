@@ -89,7 +89,7 @@ function render(focus) {
   const panel = make('div', { id: 'panel', class: 'stack', role: plotted ? 'tabpanel' : null, 'aria-labelledby': plotted ? 'tab-' + now.tab : null });
   if (now.tab === 'chart') panel.append(drawing || make('p', { class: 'quiet' }, 'Too few values to draw.'));
   else panel.append(...made_grid().parts);
-  now.go = now.data.more && host.calls && !now.missing ? button('Get more rows', following, { class: 'main' }) : null;
+  now.go = now.data.more && host.calls && !now.missing ? button('Get more rows', following) : null;
   fill(now.root, ...facts(), make('div', { class: 'tools' }, tabs(plotted), now.tab === 'chart' ? heights(plotted) : search(panel)),
     panel, now.go, query());
   if (focus) document.getElementById(focus).focus();
@@ -108,6 +108,13 @@ function take(result, anew) {
   now.missing = number(data.shown) - rows.length;
   return true;
 }
+
+// A chart is drawn for one width; the table finds its own.
+let width = 0;
+window.addEventListener('resize', () => {
+  if (now.root && now.tab === 'chart' && Math.abs(window.innerWidth - width) > 40) render();
+  width = window.innerWidth;
+});
 
 host.start({
   input(arguments_) {

@@ -9,31 +9,30 @@ function title(item) {
   return make('h2', null, button(words, () => host.open(item.url), { class: 'plain link', role: 'link' }));
 }
 
-function site(item) {
+function site(item, cited) {
   const url = safe(item.url);
   const path = url && url.pathname !== '/' ? url.pathname : '';
   return make('p', { class: 'site small quiet' },
     make('span', { class: url ? '' : 'bad' }, url ? url.hostname : 'not a web address'),
     path && make('span', { class: 'mono' }, path.length > 60 ? path.slice(0, 59) + '…' : path),
     text(item.published) && make('span', null, item.published),
+    cited && make('span', { class: 'tag mono' }, make('span', { class: 'sr' }, 'Cited as '), cited),
     list(item.engines).length ? make('span', null, 'by ' + list(item.engines).map(text).join(', ')) : null);
 }
 
-function card(cited, item, ...below) {
-  return make('li', { class: 'card' },
-    make('span', { class: 'cited' }, make('span', { class: 'sr' }, 'Cited as '), cited),
-    title(item), site(item), ...below);
-}
+const result = item => make('li', { class: 'card' }, title(item), site(item, text(item.id)),
+  text(item.snippet) && make('p', { class: 'words' }, item.snippet));
 
-const result = item => card(text(item.id), item, text(item.snippet) && make('p', { class: 'words' }, item.snippet));
+const source = (cited, page, ...below) => make('li', { class: 'card read' },
+  make('span', { class: 'cited' }, make('span', { class: 'sr' }, 'Cited as '), cited), title(page), site(page, ''), ...below);
 
 function read(page, place) {
   const passages = list(page.passages).map(([headings, words]) => make('div', { class: 'passage' },
     text(headings) && make('p', { class: 'small quiet' }, headings), make('p', { class: 'words' }, text(words))));
   const none = text(page.trouble) ? make('p', { class: 'small bad' }, 'Not read: ' + page.trouble)
     : make('p', { class: 'small quiet' }, 'Read; nothing in it fits the question.');
-  if (passages.length < 2) return card('[' + (place + 1) + ']', page, passages.length ? passages : none);
-  return card('[' + (place + 1) + ']', page, passages[0],
+  if (passages.length < 2) return source('[' + (place + 1) + ']', page, passages.length ? passages : none);
+  return source('[' + (place + 1) + ']', page, passages[0],
     make('details', null, make('summary', null, plural(passages.length - 1, 'more passage')), passages.slice(1)));
 }
 
