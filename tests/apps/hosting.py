@@ -105,6 +105,15 @@ class Host:
         self.answer(call, {key: found[key] for key in ("result", "error") if key in found})
         return call["params"]
 
+    def accessible(self) -> set[tuple[str, str]]:
+        """What a screen reader is given of the view: roles and names."""
+        nodes = self.page.command("Accessibility.getFullAXTree", {"frameId": self.frame})["nodes"]
+        return {
+            (node.get("role", {}).get("value", ""), node.get("name", {}).get("value", ""))
+            for node in nodes
+            if not node.get("ignored")
+        }
+
     @property
     def links(self) -> list[str]:
         """What the view asked to be opened."""

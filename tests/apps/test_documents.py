@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def test_a_page_is_refused_whose_part_would_end_its_element(tmp_path: Path, monk
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "bad.js").write_text("const text = '</script>';", encoding="utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     with pytest.raises(ValueError, match="end tag"):
         document("Broken", "broken_views", ("bad.js",))
 

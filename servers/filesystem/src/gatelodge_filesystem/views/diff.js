@@ -22,10 +22,12 @@ function lines(hunk, name) {
   return make('div', { class: 'lines', tabindex: '0', role: 'region', 'aria-label': name }, make('table', null, make('tbody', null, rows)));
 }
 
+/** Where it is, by the lines of the file as it was; of what only adds, by those it gets. */
 function place(hunk) {
-  const changed = list(hunk.lines).filter(line => line[0] !== ' ').map(line => number(line[1]) || number(line[2]));
+  const of = (mark, at) => list(hunk.lines).filter(line => line[0] === mark).map(line => number(line[at]));
+  const removed = of('-', 1), changed = removed.length ? removed : of('+', 2);
   const first = Math.min(...changed), last = Math.max(...changed);
-  return changed.length && first !== last ? 'lines ' + first + ' to ' + last : 'line ' + (changed.length ? first : '?');
+  return !changed.length ? 'line ?' : first === last ? 'line ' + first : 'lines ' + first + ' to ' + last;
 }
 
 function drawn(hunk, at) {
@@ -43,7 +45,7 @@ function drawn(hunk, at) {
   } else {
     head.append(make('strong', null, name));
     if (hunk.state === 'done') head.append(make('span', { class: 'tag good' }, 'accepted'));
-    if (hunk.state === 'fixed') head.append(make('span', { class: 'small quiet' }, 'Some of it is hidden or masked here, so it can\u2019t be accepted alone.'));
+    if (hunk.state === 'fixed') head.append(make('span', { class: 'small quiet' }, 'Some of it is hidden or masked here, so it cannot be accepted alone.'));
   }
   box.append(head, lines(hunk, name));
   return box;

@@ -24,7 +24,7 @@ const host = (() => {
     const root = document.documentElement;
     if (context.theme === 'light' || context.theme === 'dark') root.dataset.theme = context.theme;
     for (const [name, value] of Object.entries(table(table(context.styles).variables)))
-      if (/^--[a-z0-9-]{1,60}$/.test(name) && typeof value === 'string') root.style.setProperty(name, value);
+      if (/^--[a-z0-9-]{1,60}$/.test(name) && typeof value === 'string' && !/[;{}@\\]|(?:url|image|image-set|src|element)\s*\(/i.test(value)) root.style.setProperty(name, value);
     const insets = table(context.safeAreaInsets);
     for (const side of ['top', 'right', 'bottom', 'left'])
       if (insets[side] > 0) document.body.style.setProperty('padding-' + side, 12 + number(insets[side]) + 'px');
