@@ -57,7 +57,10 @@ class Host:
         self.tell("ui/notifications/tool-input", {"arguments": dict(arguments or {})})
         self.tell("ui/notifications/tool-result", result)
         self.see("document.getElementById('view').getAttribute('aria-busy') === 'false'")
-        # What is drawn late, such as the height of the frame, is a picture later.
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for what is drawn late, such as the height of the frame: that is a picture later."""
         self.inside("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
 
     def tell(self, method: str, params: Mapping[str, Any]) -> None:
