@@ -16,7 +16,7 @@ from tests.apps.hosting import SHOWS_VIEWS, Host, page_of, result_with
 from tests.browser.finding import needs_chromium
 from tests.browser.fixtures import browser, page
 from tests.support.planted import BASE32, some
-from tests.support.wire import Message, Revision, Wire, connected, python_module
+from tests.support.wire import Message, Revision, StdioWire, Wire, connected, python_module
 
 __all__ = ["browser", "host", "page"]
 pytestmark = needs_chromium
@@ -128,6 +128,34 @@ def test_a_change_that_the_policy_wants_confirmed_waits_for_the_person(host: Hos
         host.pass_on(wire)
         assert "gatelodge approve" in alert(host)
         assert text(tmp_path) == "".join(LINES)
+
+
+@pytest.mark.parametrize("action", ["accept", "decline"])
+def test_the_persons_answer_to_the_servers_question_decides(host: Host, tmp_path: Path, action: str) -> None:
+    policy = '[[rule]]\ntool = "edit_file"\nthen = "confirm"\n'
+    with serving(tmp_path, "2025-11-25", policy, {"elicitation": {}}) as wire:
+        assert isinstance(wire, StdioWire)
+        host.mount(page_of(wire, "edit_file"))
+        host.give(previewed(tmp_path), {"path": NAME, "edits": EDITS, "dry_run": True})
+        untick(host, 0, 2)
+        accept(host)
+        call = host.asked()
+        request = {"jsonrpc": "2.0", "id": "view", "method": "tools/call", "params": call["params"]}
+        wire.server.write(json.dumps(request).encode() + b"\n")
+        question = json.loads(wire.server.line())
+        assert question["method"] == "elicitation/create"
+        # What is asked is what the person chose in the view, and no more.
+        assert "-line 20" in question["params"]["message"]
+        assert "line three" not in question["params"]["message"]
+        said = {"jsonrpc": "2.0", "id": question["id"], "result": {"action": action}}
+        wire.server.write(json.dumps(said).encode() + b"\n")
+        host.answer(call, {"result": wire.response("view")["result"]})
+        if action == "accept":
+            host.see("document.querySelectorAll('[data-state=done]').length === 1")
+            assert text(tmp_path) == with_lines({20: ""})
+        else:
+            assert alert(host).startswith("Nothing was changed.")
+            assert text(tmp_path) == "".join(LINES)
 
 
 def previewed(base: Path) -> Message:
