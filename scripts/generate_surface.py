@@ -189,6 +189,8 @@ def _entry(server: Surfaced, lodge: Lodge[Any], method: str, item: Message) -> M
     if method == "tools/list":
         entry["group"] = next((key for key, names in server.groups.items() if name in names), "")
         entry["effect"] = str(lodge.declarations.tools[name].nature.effect)
+        views = {tool: uri for uri, view in lodge.declarations.views.items() for tool in view.tools}
+        entry |= {"view": views[name]} if name in views else {}
     if server.needs and name in server.needs:
         entry["needs"] = server.needs[name]
     return {**entry, "is": item}

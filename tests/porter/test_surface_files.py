@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
+from gatelodge_core.apps.words import EXTENSION, MIME_TYPE
 from gatelodge_core.launch.porter.given import Unknown
 from gatelodge_core.launch.porter.posting import answers_of
 from gatelodge_core.launch.porter.surface import Answers
@@ -32,6 +33,7 @@ from gatelodge_websearch.settings import WebsearchSettings
 from tests.support.toy import ToySettings
 from tests.support.toy import build as build_toy
 
+SHOWS_VIEWS: dict[str, Any] = {"extensions": {EXTENSION: {"mimeTypes": [MIME_TYPE]}}}
 ROOT = Path(__file__).parents[2]
 URL = "postgresql://127.0.0.1:1/one"
 
@@ -79,17 +81,18 @@ def started(
     return answers, build(model.load(given))
 
 
-def differences(answers: Answers, lodge: Lodge[Any]) -> tuple[list[str], set[str]]:
+def differences(answers: Answers, lodge: Lodge[Any], *, shows: bool = False) -> tuple[list[str], set[str]]:
     """The methods whose answer is another than the server's, and those that are left to it."""
     wrong: list[str] = []
     left: set[str] = set()
     for revision in (*HANDSHAKES, MODERN):
-        found = anyio.run(taken, lodge.lowlevel, revision, ["resources/list"] if lodge.list_varies else [])
+        left_out = ["resources/list"] if lodge.list_varies else []
+        found = anyio.run(taken, lodge.lowlevel, revision, left_out, SHOWS_VIEWS if shows else {})
         for method in (*LISTS, DISCOVER if revision == MODERN else INITIALIZE):
             said = (
-                answers.initialize(revision)
+                answers.initialize(revision, shows=shows)
                 if method == INITIALIZE
-                else answers.result(method, modern=revision == MODERN)
+                else answers.result(method, modern=revision == MODERN, shows=shows)
             )
             if said is None:
                 left.add(method)
@@ -163,6 +166,29 @@ def test_the_porter_answers_what_the_server_would(
     assert differences(answers, lodge) == ([], {"resources/list"} if server == "postgres" else set())
 
 
+@pytest.mark.parametrize(
+    ("server", "arguments", "left"),
+    [
+        ("filesystem", ["{root}"], {"resources/list"}),
+        ("filesystem", ["{root}", "--no-apps"], set[str]()),
+        ("filesystem", ["{root}", "--read-only"], set[str]()),
+        ("filesystem", ["{root}", "--compat", "reference"], set[str]()),
+        ("github", ["--toolsets", "all"], set[str]()),
+        ("postgres", [URL], {"resources/list"}),
+        ("postgres", [URL, f"other={URL}"], {INITIALIZE, DISCOVER, *LISTS} - {"resources/templates/list"}),
+        ("websearch", [], {"resources/list"}),
+    ],
+)
+def test_a_host_that_shows_views_hears_of_them_from_the_porter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, arguments: list[str], left: set[str]
+) -> None:
+    (tmp_path / "root").mkdir()
+    given = [text.format(root=tmp_path / "root") for text in arguments]
+    answers, lodge = started(tmp_path, monkeypatch, server, given, {})
+    wrong, unknown = differences(answers, lodge, shows=True)
+    assert (wrong, unknown) == ([], left)
+
+
 def test_a_policy_takes_tools_out_of_the_porters_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / "policy.toml").write_text(POLICY, encoding="utf-8")
@@ -192,9 +218,9 @@ def test_with_several_databases_what_names_them_is_left_to_the_server(
         tmp_path, monkeypatch, "postgres", [f"shop={URL}", URL], {"GATELODGE_POSTGRES_ATTIC_URL": URL}
     )
     assert differences(answers, lodge) == ([], {"resources/list", "tools/list", "prompts/list"})
-    assert answers.initialize(MODERN)["instructions"].endswith(
-        "Databases: shop, default, books (of the library), attic."
-    )
+    opened = answers.initialize(MODERN)
+    assert opened is not None
+    assert opened["instructions"].endswith("Databases: shop, default, books (of the library), attic.")
 
 
 @pytest.mark.parametrize(

@@ -258,6 +258,7 @@ class HttpWire(Wire):
 
     def __init__(self, url: str, revision: Revision, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(revision, capabilities)
+        self.url = url
         found = re.fullmatch(r"http://(\S+):(\d+)(/\S*)", url)
         assert found is not None, url
         self.host, self.port, self.path = found.group(1).strip("[]"), int(found.group(2)), found.group(3)

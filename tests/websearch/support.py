@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from gatelodge_websearch.server import build
 from gatelodge_websearch.settings import WebsearchSettings
 from gatelodge_websearch.web import Web, page_egress
 from mcp import Client
+from mcp.client import ClientExtension
 from mcp_types import TextContent
 
 from tests.sandbox.egress.site import Names, Network, Site
@@ -56,6 +57,7 @@ async def server(
     services: Egress | None = None,
     *,
     proxied: bool = False,
+    extensions: Sequence[ClientExtension] = (),
     **given: Any,
 ) -> AsyncGenerator[Called]:
     """The server with settings, `robots` off unless given."""
@@ -66,5 +68,5 @@ async def server(
     web = Web(settings, pages=egress, services=services)
     lodge = build(settings, web)
     assert lodge.life is not None
-    async with lodge.life(), Client(lodge.mcp, cache=None) as client:
+    async with lodge.life(), Client(lodge.mcp, cache=None, extensions=list(extensions)) as client:
         yield Called(client, web, network)

@@ -14,10 +14,11 @@ The first parameter of each function is the domain object (a workspace, a pool);
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
+from gatelodge_core.apps.words import MIME_TYPE, RESOURCE_META, SCHEME
 from gatelodge_core.effects import LOCAL, PUBLIC, READ, Effect, Label, Nature, Reach
 
 D = TypeVar("D")
@@ -75,6 +76,7 @@ class ResourceDeclaration:
     mime_type: str
     yields: Label
     function: Callable[..., Awaitable[Any]]
+    meta: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,19 @@ class PromptDeclaration:
     title: str
     description: str
     function: Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewDeclaration:
+    """A page that a host may show beside the results of some tools (MCP Apps); a resource of the same URI holds it.
+
+    Args:
+        uri: Begins with ``ui://``.
+        tools: Whose results it shows.
+    """
+
+    uri: str
+    tools: tuple[str, ...]
 
 
 Completer = Callable[[Any, str, dict[str, str]], Awaitable[list[str]]]
@@ -111,6 +126,7 @@ class Declarations(Generic[D]):
     resources: dict[str, ResourceDeclaration] = field(default_factory=dict[str, ResourceDeclaration])
     prompts: dict[str, PromptDeclaration] = field(default_factory=dict[str, PromptDeclaration])
     completers: dict[tuple[str, str], Completer] = field(default_factory=dict[tuple[str, str], Completer])
+    views: dict[str, ViewDeclaration] = field(default_factory=dict[str, ViewDeclaration])
 
     def tool(
         self,
@@ -158,6 +174,29 @@ class Declarations(Generic[D]):
 
         return register
 
+    def view(self, uri: str, *, name: str, description: str, tools: Sequence[str], document: Callable[[], str]) -> None:
+        """Declare a view, and the resource that holds it.
+
+        Args:
+            uri: Begins with ``ui://``.
+            name: Of the resource.
+            description: For people.
+            tools: Whose results it shows; those that are not offered don't matter.
+            document: Makes the page; called when it is read.
+
+        Raises:
+            ValueError: The URI is taken, or of another scheme.
+        """
+        if not uri.startswith(SCHEME):
+            raise ValueError(f"a view's URI begins with {SCHEME}, not {uri!r}")
+
+        async def page(_: D) -> str:
+            return document()
+
+        resource = ResourceDeclaration(uri, name, _title(name), description, MIME_TYPE, PUBLIC, page, RESOURCE_META)
+        _add(self.resources, uri, resource)
+        _add(self.views, uri, ViewDeclaration(uri, tuple(tools)))
+
     def prompt(
         self, *, name: str = "", title: str = ""
     ) -> Callable[[Callable[Concatenate[D, P], Awaitable[R]]], Callable[Concatenate[D, P], Awaitable[R]]]:
@@ -191,12 +230,23 @@ class Declarations(Generic[D]):
         return register
 
     def chosen(self, keep: Callable[[ToolDeclaration], bool]) -> Declarations[D]:
-        """The same declarations with only those tools that `keep` accepts."""
+        """The same declarations with only those tools that `keep` accepts, and those views that one of them has."""
+        tools = {name: tool for name, tool in self.tools.items() if keep(tool)}
+        views = {uri: view for uri, view in self.views.items() if tools.keys() & set(view.tools)}
+        return self._with(tools, views)
+
+    def without_views(self) -> Declarations[D]:
+        """The same declarations without any view."""
+        return self._with(dict(self.tools), {})
+
+    def _with(self, tools: dict[str, ToolDeclaration], views: dict[str, ViewDeclaration]) -> Declarations[D]:
+        gone = self.views.keys() - views.keys()
         return Declarations(
-            {name: tool for name, tool in self.tools.items() if keep(tool)},
-            dict(self.resources),
+            tools,
+            {uri: resource for uri, resource in self.resources.items() if uri not in gone},
             dict(self.prompts),
             dict(self.completers),
+            views,
         )
 
 
@@ -216,6 +266,8 @@ def merged(parts: Iterable[Declarations[D]]) -> Declarations[D]:
             _add(whole.prompts, name, prompt)
         for key, completer in part.completers.items():
             _add(whole.completers, key, completer)
+        for uri, view in part.views.items():
+            _add(whole.views, uri, view)
     return whole
 
 

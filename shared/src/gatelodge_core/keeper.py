@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from gatelodge_core.audit.canonical import digest
 from gatelodge_core.audit.journal import Journal, JournalError
@@ -45,10 +45,23 @@ from gatelodge_core.store.shared import SharedStore
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 async def no_subjects(_: Call) -> list[Subject]:
     """For servers whose calls have no subject of their own."""
     return []
+
+
+def _but_for_views(
+    declarations: Declarations[Any], ask: Callable[[Call], Awaitable[list[T]]]
+) -> Callable[[Call], Awaitable[list[T]]]:
+    """What a server says of a call; of a view's page it has nothing to say, since that holds none of its data."""
+
+    async def asked(call: Call) -> list[T]:
+        return [] if call.kind == "resource" and call.name in declarations.views else await ask(call)
+
+    return asked
 
 
 class Keeper:
@@ -115,10 +128,10 @@ class Keeper:
                 identity.server,
                 self.policy,
                 _approvals(settings, store),
-                subjects,
+                _but_for_views(declarations, subjects),
                 effect,
                 cleanser.text,
-                doubts,
+                _but_for_views(declarations, doubts),
                 shares.refusal if shares is not None else lambda _: None,
             ),
             auditor.inner,

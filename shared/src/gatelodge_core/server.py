@@ -37,6 +37,7 @@ from mcp_types import (
 )
 from pydantic import AnyUrl
 
+from gatelodge_core.apps.offering import Views
 from gatelodge_core.auth.model import Revoked
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.declare import ANY_TYPE, Content, Declarations, PromptDeclaration, ResourceDeclaration
@@ -155,6 +156,7 @@ class Lodge(Generic[D]):
         turned_away: Records requests that its door turned away; see `auth.turned.Record`.
         cleanser: What its log passes through, if it learns secrets while it runs; else one made from the settings.
         selector_loop: Whether its domain needs an event loop that watches plain sockets; matters on Windows alone.
+        result_bytes: The largest result of a call, which what a view shows must not pass.
         life: Entered before the first request and left after the last; for pools and journals.
     """
 
@@ -174,6 +176,7 @@ class Lodge(Generic[D]):
     turned_away: Callable[[str, str, int], None] | None = None
     cleanser: Cleanser | None = None
     selector_loop: bool = False
+    result_bytes: int = 8_388_608
     shares: Shares[D] | None = None
     _subscriptions: Subscriptions | None = field(init=False, default=None)
     _natures: dict[str, Nature] = field(init=False, default_factory=dict[str, Nature])
@@ -209,7 +212,7 @@ class Lodge(Generic[D]):
                 "resources/list": hint if self.lists is None else CacheHint(ttl_ms=VARYING_TTL_MS, scope="private"),
                 "resources/templates/list": hint,
             },
-            middleware=[Guard(self, [self.meter.step, *self.steps], self.hidden)],
+            middleware=[Guard(self, [self.meter.step, *self.steps], self.hidden), *self._views()],
         )
         for prompt in self.declarations.prompts.values():
             self._add_prompt(prompt)
@@ -230,6 +233,9 @@ class Lodge(Generic[D]):
         if not self.replicas.seals:
             return None
         return RequestStateSecurity(keys=self.replicas.seals, ttl=TTL_SECONDS, audience=self.identity.name)
+
+    def _views(self) -> list[Views]:
+        return [Views(self.declarations.views, self.result_bytes)] if self.declarations.views else []
 
     @property
     def _acted_on(self) -> D | Shares[D]:
@@ -363,6 +369,7 @@ class Lodge(Generic[D]):
             title=declaration.title,
             description=declaration.description,
             mime_type=declaration.mime_type,
+            meta=declaration.meta,
         )(read)
 
     def _add_completions(self) -> None:

@@ -136,6 +136,9 @@ class LodgeSettings(BaseSettings):
     call_burst: int = Field(default=2000, ge=1, description="Calls of one caller at once after a pause.")
     call_seconds: float = Field(default=60, gt=0, le=3600, description="The longest a call may run.")
     result_bytes: int = Field(default=8_388_608, ge=10_000, description="The largest result of a call.")
+    apps: bool = Field(
+        default=True, description="Offer views (MCP Apps) to hosts that show them; other hosts see no difference."
+    )
     audit_reads: Literal["durable", "best-effort"] = Field(
         default="durable", description="Whether reading goes on (best-effort) when the journal can't be written."
     )

@@ -36,12 +36,27 @@ from gatelodge_filesystem.tools.several import several
 from gatelodge_filesystem.tools.undoing import undoing
 from gatelodge_filesystem.tools.waiting import waiting
 from gatelodge_filesystem.tools.writing import writing
+from gatelodge_filesystem.viewing import viewing
 from gatelodge_filesystem.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 OFFERED = merged(
-    [reading, several, searching, waiting, writing, replacing, moving, resources, undoing, patching, archiving, prompts]
+    [
+        reading,
+        several,
+        searching,
+        waiting,
+        writing,
+        replacing,
+        moving,
+        resources,
+        undoing,
+        patching,
+        archiving,
+        prompts,
+        viewing,
+    ]
 )
 """Everything there is, whatever the settings."""
 
@@ -52,7 +67,8 @@ def declarations(settings: FilesystemSettings) -> Declarations[Workspace]:
     # The prompts speak of our own tools.
     offered = merged([compat, resources, patching, archiving]) if settings.compat else OFFERED
     left_out = {name for group, names in OPTIONAL_TOOLS.items() if group not in settings.tools for name in names}
-    return offered.chosen(lambda tool: tool.name not in left_out and (changeable or read_only(tool)))
+    chosen = offered.chosen(lambda tool: tool.name not in left_out and (changeable or read_only(tool)))
+    return chosen if settings.apps else chosen.without_views()
 
 
 def _all_specs(settings: FilesystemSettings) -> list[RootSpec]:
@@ -109,6 +125,7 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         start=keeper.start,
         hidden=keeper.hidden,
         replicas=keeper.replicas,
+        result_bytes=settings.result_bytes,
         turned_away=keeper.turned_away,
         watch=lambda uri, changed: Subscribed(shares.of()).watch(uri, changed),
         life=lambda: keeper.life(close),

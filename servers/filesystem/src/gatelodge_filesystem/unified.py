@@ -9,6 +9,7 @@ from gatelodge_filesystem.encoding import Encoding, count_ends, split_lines
 
 CONTEXT = 3
 MAX_COMPARED_LINES = 4000
+Opcode = tuple[str, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,36 @@ class Diff:
     cut: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The part of two versions that has all changes, line by line.
+
+    Args:
+        first: Lines of the old version, with their ends.
+        second: Lines of the new one.
+        start: How many lines are before them, in both.
+        groups: What changes, with context: lists of (tag, low, high, other low, other high) as `difflib` has them.
+    """
+
+    first: list[str]
+    second: list[str]
+    start: int
+    groups: list[list[Opcode]]
+
+
+def compared(old: bytes, new: bytes, encoding: Encoding) -> Compared | tuple[int, int]:
+    """Compare two versions of a file line by line, or tell the numbers of lines if they are too many for that."""
+    # Only what lies between the common beginning and end is decoded and compared.
+    begin, ends = _changed(old, new, encoding)
+    first = split_lines(encoding.decode(old[begin : ends[0]]))
+    second = split_lines(encoding.decode(new[begin : ends[1]]))
+    if max(len(first), len(second)) > MAX_COMPARED_LINES:
+        return len(first), len(second)
+    matcher = difflib.SequenceMatcher(None, first, second, autojunk=False)
+    groups = [list(group) for group in matcher.get_grouped_opcodes(CONTEXT)]
+    return Compared(first, second, count_ends(old[:begin], encoding), groups)
+
+
 def unified(old: bytes, new: bytes, name: str, encoding: Encoding, *, budget: int) -> Diff:
     """Compare two versions of a file.
 
@@ -40,18 +71,15 @@ def unified(old: bytes, new: bytes, name: str, encoding: Encoding, *, budget: in
     """
     if old == new:
         return Diff("", 0, 0)
-    # Only what lies between the common beginning and end is decoded and compared line by line.
-    begin, ends = _changed(old, new, encoding)
-    first = split_lines(encoding.decode(old[begin : ends[0]]))
-    second = split_lines(encoding.decode(new[begin : ends[1]]))
-    start = count_ends(old[:begin], encoding)
-    if max(len(first), len(second)) > MAX_COMPARED_LINES:
-        added, removed = len(second), len(first)
+    found = compared(old, new, encoding)
+    if isinstance(found, tuple):
+        removed, added = found
         text = f"--- {name}\n+++ {name}\n@@ too many lines to compare: {removed} replaced by {added} @@\n"
         return Diff(text, added, removed, cut=True)
+    first, second, start = found.first, found.second, found.start
     lines: list[str] = []
     added = removed = 0
-    for group in difflib.SequenceMatcher(None, first, second, autojunk=False).get_grouped_opcodes(CONTEXT):
+    for group in found.groups:
         a, b, c, d = group[0][1], group[-1][2], group[0][3], group[-1][4]
         lines.append(f"@@ -{_range(a + start, b - a)} +{_range(c + start, d - c)} @@\n")
         for tag, low, high, other_low, other_high in group:

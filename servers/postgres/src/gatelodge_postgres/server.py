@@ -44,11 +44,12 @@ from gatelodge_postgres.tools.schema_search import searching
 from gatelodge_postgres.tools.typing_code import typing_code
 from gatelodge_postgres.tools.workload import workload
 from gatelodge_postgres.verdict.parse import has_parser
+from gatelodge_postgres.viewing import viewing
 
 logger = logging.getLogger(__name__)
 
 GROUPED: dict[str, Declarations[Sources]] = {
-    "core": merged([objects, querying, explaining, resources, prompts, completing]),
+    "core": merged([objects, querying, explaining, resources, prompts, completing, viewing]),
     "dev": merged([searching, profiling, exporting, typing_code, comparing]),
     "dba": merged([workload, health, activity]),
     "admin": admin,
@@ -65,7 +66,11 @@ def declarations(settings: PostgresSettings) -> Declarations[Sources]:
     groups += ["admin"] if settings.allow_admin else []
     chosen = {tool for name in groups for tool in GROUPED.get(name, Declarations[Sources]()).tools}
     offered = OFFERED.chosen(lambda tool: tool.name in chosen and (not settings.read_only or read_only(tool)))
-    return choosing(offered, list(settings.all_databases()), named=not settings.accounts)
+    return choosing(
+        offered if settings.apps else offered.without_views(),
+        list(settings.all_databases()),
+        named=not settings.accounts,
+    )
 
 
 def places(settings: PostgresSettings) -> dict[str, Place]:
@@ -189,6 +194,7 @@ def build(settings: PostgresSettings) -> Lodge[Sources]:
         start=keeper.start,
         hidden=keeper.hidden,
         replicas=keeper.replicas,
+        result_bytes=settings.result_bytes,
         turned_away=keeper.turned_away,
         life=life,
         watch=lambda uri, changed: listings.of().watch_table(uri, changed),

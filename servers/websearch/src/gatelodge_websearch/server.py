@@ -25,17 +25,20 @@ from gatelodge_websearch.subjects import doubts, effect, subjects
 from gatelodge_websearch.surface import INSTRUCTIONS
 from gatelodge_websearch.tools.reading import reading
 from gatelodge_websearch.tools.searching import searching
+from gatelodge_websearch.viewing import viewing
 from gatelodge_websearch.web import Web, searxng_place
 
-OFFERED: Declarations[Web] = merged([searching, reading, resources, prompts])
+OFFERED: Declarations[Web] = merged([searching, reading, resources, prompts, viewing])
 """Everything there is, whatever the settings."""
 
 
 def declarations(settings: WebsearchSettings) -> Declarations[Web]:
     """What the server offers under these settings: all of it, since it only reads. Files of folders are private."""
-    if not settings.folders:
-        return OFFERED
     offered = OFFERED.chosen(lambda _: True)
+    if not settings.apps:
+        offered = offered.without_views()
+    if not settings.folders:
+        return offered
     for name in ("search_local", "read_page", "find_in_page"):
         tool = offered.tools[name]
         offered.tools[name] = replace(tool, nature=replace(tool.nature, yields=tool.nature.yields | PRIVATE))
@@ -108,6 +111,7 @@ def build(settings: WebsearchSettings, web: Web | None = None) -> Lodge[Web]:
         start=keeper.start,
         hidden=keeper.hidden,
         replicas=keeper.replicas,
+        result_bytes=settings.result_bytes,
         turned_away=keeper.turned_away,
         life=life,
     )

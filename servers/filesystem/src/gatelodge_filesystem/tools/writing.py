@@ -6,6 +6,7 @@ import codecs
 from collections.abc import Callable
 from typing import Annotated, Literal, NotRequired
 
+from gatelodge_core.apps.showing import show, wanted
 from gatelodge_core.declare import Declarations
 from gatelodge_core.effects import PRIVATE, WRITE
 from gatelodge_core.errors import CallError
@@ -15,6 +16,7 @@ from typing_extensions import TypedDict
 from gatelodge_filesystem.atomic import Current, StaleError, Written
 from gatelodge_filesystem.edits import Edit, apply
 from gatelodge_filesystem.encoding import UTF8, Encoding, detect, dominant_eol, etag, line_ends
+from gatelodge_filesystem.hunks import shown_hunks
 from gatelodge_filesystem.tools.reading import Path
 from gatelodge_filesystem.unified import unified
 from gatelodge_filesystem.workspace import Spot, Workspace
@@ -145,6 +147,21 @@ async def _replace(
     before, after = versions[0]
     found = detect(after[:65536], whole=len(after) <= 65536)
     diff = unified(before, after, str(spot), found, budget=workspace.budget - 2000)
+    if wanted():
+        show(
+            {
+                "kind": "diff",
+                "path": str(spot),
+                "done": not dry_run,
+                "base": etag(before),
+                "etag": written.etag,
+                "change": written.change,
+                "added": diff.added,
+                "removed": diff.removed,
+                "notes": list(written.notes),
+                **shown_hunks(before, after, found),
+            }
+        )
     notes = "".join(f", NOTE: {note}" for note in written.notes)
     head = f"[{spot}] {'would be ' if dry_run else ''}{what}, +{diff.added} -{diff.removed} lines"
     cut = ", DIFF CUT to fit" if diff.cut else ""

@@ -7,7 +7,7 @@ from typing import Any, cast
 Plan = dict[str, Any]
 
 MAX_LINES = 200
-_DETAILS = (
+DETAILS = (
     "Index Cond", "Recheck Cond", "Hash Cond", "Merge Cond", "Join Filter", "Filter", "Sort Key", "Group Key",
     "One-Time Filter",
 )  # fmt: skip
@@ -23,7 +23,7 @@ def tree(plan: Plan) -> list[str]:
         if len(lines) >= MAX_LINES:
             return [*lines, "... cut"]
         lines.append("  " * depth + _line(node))
-        for key in _DETAILS:
+        for key in DETAILS:
             if key in node:
                 value: object = node[key]
                 text = ", ".join(cast("list[str]", value)) if isinstance(value, list) else str(value)

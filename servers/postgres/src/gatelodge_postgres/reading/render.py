@@ -32,14 +32,14 @@ def text_of(names: Sequence[str], types: Sequence[int], rows: Sequence[Row], for
     if form == "jsonl":
         return "\n".join(json_lines(names, types, rows))
     head = [_row([_cell(name) for name in names]), _row(["---"] * len(names))]
-    return "\n".join(head + [_row([_cell(_plain(value, kind)) for value, kind in zip(row, types, strict=True)]) for row in rows])  # fmt: skip
+    return "\n".join(head + [_row([_cell(plain(value, kind)) for value, kind in zip(row, types, strict=True)]) for row in rows])  # fmt: skip
 
 
 def csv_lines(names: Sequence[str], types: Sequence[int], rows: Sequence[Row], *, head: bool = True) -> list[str]:
     """CSV as by COPY: NULL is nothing at all, the empty string is ``""``."""
     lines = [",".join(_csv(name) for name in names)] if head else []
     lines += [
-        ",".join("" if value is None else _csv(_plain(value, kind)) for value, kind in zip(row, types, strict=True))
+        ",".join("" if value is None else _csv(plain(value, kind)) for value, kind in zip(row, types, strict=True))
         for row in rows
     ]
     return lines
@@ -67,7 +67,8 @@ def distinct(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _plain(value: str | None, kind: int) -> str:
+def plain(value: str | None, kind: int) -> str:
+    """A value as a person writes it: NULL, true and false in words."""
     if value is None:
         return "NULL"
     return {"t": "true", "f": "false"}.get(value, value) if kind == _BOOL else value

@@ -6,6 +6,7 @@ import json
 from typing import Annotated, Any, cast
 
 import psycopg
+from gatelodge_core.apps.showing import show
 from gatelodge_core.declare import Declarations, Progress
 from gatelodge_core.effects import READ
 from gatelodge_core.errors import CallError
@@ -18,6 +19,7 @@ from gatelodge_postgres.errors import told
 from gatelodge_postgres.reading.plans import Plan, findings, tree
 from gatelodge_postgres.reading.reader import Prepared
 from gatelodge_postgres.sources import Sources
+from gatelodge_postgres.tools import viewed
 from gatelodge_postgres.tools.arguments import Connection, Params, Sql, TimeoutMs
 from gatelodge_postgres.tools.querying import DATA, seconds
 from gatelodge_postgres.tools.ticking import ticking
@@ -44,7 +46,7 @@ async def explain_query(
     if analyze and (hypothetical_indexes or generic):
         raise CallError("invalid_arguments", "analyze goes neither with hypothetical_indexes nor with generic.")
 
-    async def work(session: Session) -> str:
+    async def work(session: Session) -> tuple[str, viewed.Table]:
         made = await source.reader.prepare(session, sql, params)
         if made.explained:
             raise CallError("invalid_arguments", "sql begins with EXPLAIN.", "Send the statement alone.")
@@ -59,16 +61,19 @@ async def explain_query(
 
         before = await plan()
         if not hypothetical_indexes:
-            return _shown(before)
+            return _shown(before), viewed.plan(before)
         await hypothetical(session, hypothetical_indexes, source.reader)
         after = await plan()
         was, now = before["Plan"]["Total Cost"], after["Plan"]["Total Cost"]
         change = f"cost {was:.2f} without and {now:.2f} with the hypothetical indexes"
-        return f"{change} ({(now - was) / max(was, 0.01):+.0%})\n\n{_shown(after)}"
+        text = f"{change} ({(now - was) / max(was, 0.01):+.0%})\n\n{_shown(after)}"
+        return text, viewed.plan(after, before=was)
 
-    return await ticking(
+    text, shown = await ticking(
         progress, "the plan is made", source.database.run(work, seconds=seconds(source, timeout_ms), sql=sql)
     )
+    show(shown)
+    return text
 
 
 async def _explained(session: Session, made: Prepared, sql: str, params: list[Any], *, measured: bool) -> Plan:

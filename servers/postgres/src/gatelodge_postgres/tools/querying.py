@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import psycopg
+from gatelodge_core.apps.showing import show, wanted
 from gatelodge_core.declare import Declarations, Progress
 from gatelodge_core.effects import PRIVATE, READ, UNTRUSTED
 from gatelodge_core.errors import CallError
@@ -22,6 +23,7 @@ from gatelodge_postgres.reading.describe import describe
 from gatelodge_postgres.reading.reader import Answer, Reader
 from gatelodge_postgres.reading.render import Format, text_of
 from gatelodge_postgres.sources import Source, Sources
+from gatelodge_postgres.tools import viewed
 from gatelodge_postgres.tools.arguments import Connection, MaxRows, Params, Sql, TimeoutMs
 from gatelodge_postgres.tools.ticking import ticking
 
@@ -76,9 +78,11 @@ async def run_query(
         source.reader.query(sql, params, rows=rows, size=max_bytes, skip=skip, seconds=seconds(source, timeout_ms)),
     )
     head = _header(source.reader, answer, skip)
-    if answer.rows.more:
-        shown = skip + len(answer.rows.rows)
-        head.append(f"MORE: cursor={_cursor(shown, sql, params, source)}{_unordered(answer)}")
+    following = _cursor(skip + len(answer.rows.rows), sql, params, source) if answer.rows.more else ""
+    if following:
+        head.append(f"MORE: cursor={following}{_unordered(answer)}")
+    if wanted():
+        show(viewed.rows(source.reader, answer, skip=skip, cursor=following))
     # A mask is a text whatever stands behind it.
     types = [TEXT if number in answer.prepared.masked else column.oid for number, column in enumerate(answer.columns)]
     names = [column.name for column in answer.columns]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import anyio
 import anyio.to_thread
+from gatelodge_core.apps.showing import show
 from gatelodge_core.declare import Declarations, Progress
 from gatelodge_core.effects import EXTERNAL, READ, UNTRUSTED
 from gatelodge_core.errors import CallError
@@ -231,10 +232,25 @@ async def research_web(
         lines.append(f"[{place + 1}] {cite(item.hit.url)} {showing.one_line(title, 120)} <{item.hit.url}>{state}")
     asked = " ".join([query, *more_queries])
     room = max_tokens - showing.tokens("\n".join(lines))
-    return "\n".join(lines) + "\n\n" + await anyio.to_thread.run_sync(_passages, pages, asked, tokens_per_page, room)
+    taken = await anyio.to_thread.run_sync(_passages, pages, asked, tokens_per_page, room)
+    show({"kind": "pages", "query": query, "pages": [_card(place, found, read, taken) for place in range(len(wanted))]})
+    return "\n".join(lines) + "\n\n" + _cited(taken)
 
 
-def _passages(pages: dict[int, Page], query: str, per_page: int, room: int) -> str:
+def _card(place: int, found: Found, read: list[Page | str], taken: list[Passage]) -> dict[str, Any]:
+    """A page that was read, or why it wasn't, for the view."""
+    hit, page = found.results[place].hit, read[place]
+    return {
+        "id": cite(hit.url),
+        "title": showing.one_line(page.title if isinstance(page, Page) else hit.title, 160),
+        "url": hit.url,
+        "published": showing.one_line(hit.published, 30),
+        "trouble": "" if isinstance(page, Page) else page,
+        "passages": [[piece.headings, piece.text] for piece in taken if piece.source == place],
+    }
+
+
+def _passages(pages: dict[int, Page], query: str, per_page: int, room: int) -> list[Passage]:
     """The best passages of all pages, best page first, each under the number it is cited by."""
     every = [piece for place, page in pages.items() for piece in pieces(page.markdown, place)]
     spent: dict[int, int] = {}
@@ -246,10 +262,13 @@ def _passages(pages: dict[int, Page], query: str, per_page: int, room: int) -> s
         spent[piece.source] = spent.get(piece.source, 0) + cost
         room -= cost
         taken.append(piece)
+    order = list(dict.fromkeys(piece.source for piece in taken))
+    return sorted(taken, key=lambda piece: (order.index(piece.source), piece.offset))
+
+
+def _cited(taken: list[Passage]) -> str:
     if not taken:
         return "(no passage fits the query and the budget)"
-    order = list(dict.fromkeys(piece.source for piece in taken))
-    taken.sort(key=lambda piece: (order.index(piece.source), piece.offset))
     return "\n\n".join(
         f"[{piece.source + 1}]{f' ({piece.headings})' if piece.headings else ''}\n{piece.text}" for piece in taken
     )

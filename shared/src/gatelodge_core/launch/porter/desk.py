@@ -9,11 +9,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from gatelodge_core.apps.words import declared
 from gatelodge_core.guard.wire import INVALID_REQUEST, Json, WireError, decode_message
 from gatelodge_core.launch.porter.eras import Era, Eras, Verdict, last_handshake, pong, refusal
 from gatelodge_core.launch.porter.plain import plain_initialize, plain_request
 from gatelodge_core.launch.porter.surface import Answers
-from gatelodge_core.launch.porter.words import CANCELLED, DISCOVER, INITIALIZE, LISTS, PING
+from gatelodge_core.launch.porter.words import CANCELLED, CLIENT_CAPABILITIES, DISCOVER, INITIALIZE, LISTS, PING
 from gatelodge_core.launch.splitting import Oversized
 
 MAX_LEFT_BYTES = 8 * 1024 * 1024
@@ -56,6 +57,8 @@ class Desk:
         self._size = 0
         self._opened = False
         """Whether the host has the answer to its ``initialize``."""
+        self._shows = False
+        """Whether it said there that it shows views."""
 
     @property
     def era(self) -> Era:
@@ -127,15 +130,19 @@ class Desk:
             # Nothing before it, or it would be answered out of turn.
             if method != INITIALIZE or self._ids or not plain_initialize(params):
                 return None
-            return self._answers.initialize(cast("Mapping[str, Any]", params)["protocolVersion"])
+            given = cast("Mapping[str, Any]", params)
+            self._shows = declared(given["capabilities"])
+            return self._answers.initialize(given["protocolVersion"], shows=self._shows)
         modern = self.era is not Era.LEGACY
         if not plain_request(params, modern=modern):
             return None
         if method == PING and not modern:
             return {}
-        return (
-            self._answers.result(method, modern=modern) if method in LISTS or (modern and method == DISCOVER) else None
-        )
+        if method not in LISTS and not (modern and method == DISCOVER):
+            return None
+        # In 2026-07-28 each request says what its host shows.
+        shows = declared(cast("Mapping[str, Any]", params)["_meta"][CLIENT_CAPABILITIES]) if modern else self._shows
+        return self._answers.result(method, modern=modern, shows=shows)
 
     def _fallen_back(self) -> list[dict[str, Any]]:
         """Refuse each ``server/discover`` that waits: the host has given up on it."""

@@ -51,15 +51,17 @@ class Given:
         self._flags, config = _flags(kinds, positional, arguments)
         self._file = _file(config or self._environment.get(f"{PREFIX}CONFIG", ""), server)
 
-    def flag(self, name: str) -> bool:
-        """A setting that is on or off, off by default.
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """A setting that is on or off.
 
         Raises:
             Unknown: It is written in a way that is neither.
         """
         found = self._found(name)
-        if found is None or isinstance(found, bool):
-            return bool(found)
+        if found is None:
+            return default
+        if isinstance(found, bool):
+            return found
         word = str(found).lower()
         if not isinstance(found, str) or word not in _TRUE | _FALSE:
             raise Unknown(name)

@@ -64,4 +64,4 @@ def answers_of(surface: str, arguments: Sequence[str], environment: Mapping[str,
     if given.text("http"):
         raise Unknown("http")
     choose = cast("Choose", getattr(module, function))
-    return Answers(found, choose(given), policy_of(given, environment))
+    return Answers(found, choose(given), policy_of(given, environment), views=given.flag("apps", default=True))

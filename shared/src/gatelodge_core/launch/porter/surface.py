@@ -12,11 +12,14 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
+from gatelodge_core.apps.words import offered
 from gatelodge_core.launch.porter.given import Given, Unknown, config_folder
-from gatelodge_core.launch.porter.words import DISCOVER, HANDSHAKES, SERVER_INFO
+from gatelodge_core.launch.porter.words import DISCOVER, HANDSHAKES, INITIALIZE, SERVER_INFO
 
 Message = dict[str, Any]
 FILE = "surface.json"
+_WITH_VIEWS = (INITIALIZE, DISCOVER, "tools/list", "resources/list")
+"""What a host that shows views is answered otherwise."""
 
 
 class Item(NamedTuple):
@@ -79,15 +82,25 @@ class Answers:
         surface: The file's content.
         choice: What of it is offered.
         policy: The policy file, which may hide tools; empty if there is none.
+        views: Whether views are offered to hosts that show them; see `gatelodge_core.apps`.
     """
 
-    def __init__(self, surface: Mapping[str, Any], choice: Choice, policy: str = "") -> None:
+    def __init__(self, surface: Mapping[str, Any], choice: Choice, policy: str = "", *, views: bool = False) -> None:
         self._surface = surface
         self._choice = choice
         self._policy = policy
+        self._offers_views = views
 
-    def initialize(self, requested: str) -> Message:
-        """The result of ``initialize`` for the revision that a host asks for."""
+    def initialize(self, requested: str, *, shows: bool = False) -> Message | None:
+        """The result of ``initialize`` for the revision that a host asks for; None if it isn't known here.
+
+        Args:
+            requested: The revision.
+            shows: Whether the host says that it shows views.
+        """
+        return self._told(INITIALIZE, self._opening(requested), shows=shows)
+
+    def _opening(self, requested: str) -> Message:
         return {
             "protocolVersion": requested if requested in HANDSHAKES else HANDSHAKES[-1],
             "capabilities": self._surface["capabilities"]["legacy"],
@@ -95,8 +108,25 @@ class Answers:
             "instructions": self._choice.instructions,
         }
 
-    def result(self, method: str, *, modern: bool) -> Message | None:
+    def result(self, method: str, *, modern: bool, shows: bool = False) -> Message | None:
         """The result of ``server/discover`` or of a list, whole; None if it isn't known here."""
+        found = self._plain(method, modern=modern)
+        return None if found is None else self._told(method, found, shows=shows)
+
+    def _told(self, method: str, result: Message, *, shows: bool) -> Message | None:
+        """An answer as a host gets it that shows views or doesn't; None if that isn't known here."""
+        if not shows or not self._offers_views or method not in _WITH_VIEWS:
+            return result
+        if self._choice.tools is None:
+            return None
+        tools = [entry for entry in self._surface["lists"]["tools/list"] or () if self._choice.tools(_item(entry))]
+        views = {entry["name"]: entry["view"] for entry in tools if "view" in entry}
+        if not views:
+            return result
+        # Where the pages stand in the list of resources is the server's to say.
+        return None if method == "resources/list" else offered(method, result, views)
+
+    def _plain(self, method: str, *, modern: bool) -> Message | None:
         if method == DISCOVER:
             found: Message | None = {
                 "capabilities": self._surface["capabilities"]["modern"],

@@ -43,39 +43,48 @@ async def exchanged(server: Server[Any], messages: list[Message]) -> list[Messag
     return found
 
 
-def opening(revision: str) -> list[Message]:
+def opening(revision: str, capabilities: Message | None = None) -> list[Message]:
     """What a host says first in a revision: the handshake, or the question what there is."""
     if revision == MODERN:
-        return [request(0, "server/discover", revision)]
+        return [request(0, "server/discover", revision, capabilities)]
     info = {"name": "surface", "version": "0"}
-    params = {"protocolVersion": revision, "capabilities": {}, "clientInfo": info}
+    params = {"protocolVersion": revision, "capabilities": capabilities or {}, "clientInfo": info}
     return [
         {"jsonrpc": "2.0", "id": 0, "method": INITIALIZE, "params": params},
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
     ]
 
 
-def request(number: int, method: str, revision: str) -> Message:
+def request(number: int, method: str, revision: str, capabilities: Message | None = None) -> Message:
     """A request as a revision's hosts write it."""
-    meta: Message = {"_meta": {PROTOCOL_VERSION: MODERN, CLIENT_CAPABILITIES: {}}} if revision == MODERN else {}
+    meta: Message = (
+        {"_meta": {PROTOCOL_VERSION: MODERN, CLIENT_CAPABILITIES: capabilities or {}}} if revision == MODERN else {}
+    )
     return {"jsonrpc": "2.0", "id": number, "method": method, "params": meta}
 
 
-async def taken(server: Server[Any], revision: str, left_out: Sequence[str] = ()) -> dict[str, Message]:
+async def taken(
+    server: Server[Any], revision: str, left_out: Sequence[str] = (), capabilities: Message | None = None
+) -> dict[str, Message]:
     """What a server answers to the opening and to each list, by method; each is a result.
 
     Args:
         server: The SDK's low-level server.
         revision: What to speak with it.
         left_out: Lists that are not asked for.
+        capabilities: What the host declares.
 
     Raises:
         ValueError: It answered with an error.
     """
-    first = opening(revision)
+    first = opening(revision, capabilities)
     asked = [
         *first,
-        *(request(number, method, revision) for number, method in enumerate(LISTS, 1) if method not in left_out),
+        *(
+            request(number, method, revision, capabilities)
+            for number, method in enumerate(LISTS, 1)
+            if method not in left_out
+        ),
     ]
     answers = await exchanged(server, asked)
     methods = [str(message["method"]) for message in asked if "id" in message]

@@ -1,0 +1,59 @@
+// Building the page. All that came from outside is text: nothing here, and nothing in any view, reads markup or sets an
+// address, so that a value can be no more than what is seen of it.
+
+const SVG = 'http:/' + '/www.w3.org/2000/svg';
+const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\u{e0000}-\u{e0fff}]/gu;
+const ALLOWED = /^(?:aria-[a-z]+|class|colspan|d|data-[a-z]+|dir|disabled|for|height|id|label|lang|open|placeholder|points|role|rows|scope|span|tabindex|text-anchor|title|transform|type|value|viewBox|width|x|x1|x2|y|y1|y2|r|cx|cy|rx|checked|name|preserveAspectRatio|selected)$/;
+
+/** A text in which nothing is hidden: controls and marks of direction become their code points. */
+const visible = text => String(text).replace(HIDDEN, found =>
+  '\u27e6U+' + found.codePointAt(0).toString(16).toUpperCase().padStart(4, '0') + '\u27e7');
+
+function filled(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (!ALLOWED.test(name)) throw new TypeError('not an attribute of a view: ' + name);
+    if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? '' : visible(value));
+  }
+  for (const child of children.flat()) {
+    if (child === null || child === undefined || child === '') continue;
+    element.append(child instanceof Node ? child : document.createTextNode(visible(child)));
+  }
+  return element;
+}
+
+const make = (tag, attributes, ...children) => filled(document.createElement(tag), attributes, children);
+const draw = (tag, attributes, ...children) => filled(document.createElementNS(SVG, tag), attributes, children);
+
+function button(label, act, attributes) {
+  const made = make('button', { type: 'button', ...attributes }, label);
+  made.addEventListener('click', act);
+  return made;
+}
+
+/** Put children in the place of all that an element holds. */
+const fill = (element, ...children) => element.replaceChildren(...children.flat().filter(child => child instanceof Node));
+
+/** A number for people; digits are never lost to a double. */
+const counted = value => Number(value).toLocaleString('en-GB');
+const plural = (count, word) => counted(count) + ' ' + word + (Number(count) === 1 ? '' : 's');
+
+const list = value => Array.isArray(value) ? value : [];
+const table = value => value !== null && typeof value === 'object' && !Array.isArray(value) ? value : {};
+const text = value => typeof value === 'string' ? value : '';
+const number = value => typeof value === 'number' && Number.isFinite(value) ? value : 0;
+
+/** The texts of a result, out of the envelopes that mark them for a model as written by others. */
+function textOf(result) {
+  return list(table(result).content).filter(block => table(block).type === 'text').map(block => {
+    const found = /^<untrusted-([0-9a-f]{16,64}) source="[^"]*">\n([\s\S]*)\n<\/untrusted-\1>$/.exec(text(block.text));
+    return found ? found[2] : text(block.text);
+  }).join('\n');
+}
+
+/** Tell a person, and a screen reader, what came of something. */
+function say(words, bad) {
+  const said = document.getElementById('said');
+  said.className = bad ? 'bad' : 'quiet';
+  said.setAttribute('role', bad ? 'alert' : 'status');
+  said.textContent = visible(words);
+}
