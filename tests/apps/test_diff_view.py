@@ -79,7 +79,7 @@ def test_hunks_are_accepted_in_turn_and_the_last_of_them_is_undone(
     with serving(tmp_path, revision) as wire:
         preview(host, wire)
         assert host.texts(".hunk strong, .hunk label") == ["Change 1, line 3", "Change 2, line 20", "Change 3, line 38"]
-        assert host.text(".acts .main") == "Accept all 3"
+        assert host.text(".acts .main") == "Accept all 3 changes"
         untick(host, 0, 2)
         assert host.text(".acts .main") == "Accept 1 change"
         accept(host)
@@ -88,6 +88,8 @@ def test_hunks_are_accepted_in_turn_and_the_last_of_them_is_undone(
         assert call["arguments"]["edits"] == [{"start_line": 20, "end_line": 20, "old": "line 20\n", "new": ""}]
         host.see("document.querySelector('[data-state=done]') !== null")
         assert text(tmp_path) == with_lines({20: ""})
+        # Whoever works by keyboard is still inside of the change.
+        host.see("document.activeElement.closest('#view') !== null")
         # What is left is at other lines by now, and of another version.
         untick(host, 0, 1)
         accept(host)
@@ -113,7 +115,7 @@ def test_a_file_that_changed_meanwhile_is_not_touched_and_that_is_told(host: Hos
         assert "stale_etag" in host.text("#said")
         assert text(tmp_path) == changed
         # It can be tried again: nothing is taken for done.
-        assert host.text(".acts .main") == "Accept all 3"
+        assert host.text(".acts .main") == "Accept all 3 changes"
 
 
 def test_a_change_that_the_policy_wants_confirmed_waits_for_the_person(host: Host, tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_a_declined_call_is_told_and_nothing_is_taken_for_done(host: Host, answe
     host.answer(host.asked(), answer)
     assert "<b>" in alert(host)
     assert host.inside("document.querySelectorAll('[data-state=done]').length") == 0
-    assert host.text(".acts .main") == "Accept all 1"
+    assert host.text(".acts .main") == "Accept 1 change"
 
 
 def diff(old: str = "old\n", new: str = "new\n", **more: Any) -> Message:
@@ -255,7 +257,7 @@ def test_added_and_removed_lines_are_told_without_colour(host: Host) -> None:
         "added",
     ]
     roles = host.accessible()
-    assert {("checkbox", "Change 1, line 1"), ("button", "Accept all 1"), ("region", "Change 1, line 1")} <= roles
+    assert {("checkbox", "Change 1, line 1"), ("button", "Accept 1 change"), ("region", "Change 1, line 1")} <= roles
 
 
 def test_hunks_are_chosen_by_keyboard(host: Host) -> None:

@@ -12,7 +12,18 @@ from gatelodge_core.apps.words import EXTENSION, MIME_TYPE, SHOWN
 
 from tests.apps.hosting import SHOWS_VIEWS, page_of
 from tests.support.planted import BASE32, some
-from tests.support.wire import HttpWire, Message, Revision, Transport, Wire, connected, python_module
+from tests.support.wire import (
+    REVISIONS,
+    HttpWire,
+    Message,
+    Revision,
+    Server,
+    StdioWire,
+    Transport,
+    Wire,
+    connected,
+    python_module,
+)
 
 DIFF = "ui://gatelodge-filesystem/diff.html"
 LINES = "".join(f"line {number}\n" for number in range(1, 41))
@@ -94,6 +105,20 @@ def test_a_host_that_shows_no_views_gets_what_a_server_without_views_gives(
 
 def test_a_host_that_shows_views_is_told_of_them_in_the_handshake(showing: Wire) -> None:
     assert opening(showing)["capabilities"]["extensions"] == {EXTENSION: {"mimeTypes": [MIME_TYPE]}}
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_the_very_first_answer_tells_of_views_whoever_gives_it(tmp_path: Path, revision: Revision) -> None:
+    wire = StdioWire(Server(command(tmp_path)), revision, SHOWS_VIEWS)
+    try:
+        found = wire.open() or wire.request("server/discover")["result"]
+        assert EXTENSION in found["capabilities"]["extensions"]
+        named = {
+            tool["name"] for tool in wire.request("tools/list")["result"]["tools"] if "ui" in tool.get("_meta", {})
+        }
+        assert named == {"edit_file", "write_file"}
+    finally:
+        wire.close()
 
 
 def test_a_tool_names_its_view_and_the_view_is_a_resource(showing: Wire) -> None:

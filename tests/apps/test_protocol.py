@@ -35,6 +35,12 @@ def test_a_view_shakes_hands_and_says_how_large_it_is(host: Host, name: str) -> 
 
 
 @each
+def test_a_host_that_changes_its_mind_is_told_of(host: Host, name: str) -> None:
+    host.page.evaluate(f"host.mount({json.dumps(content(name)['text'])}, {{}}, {{refuses: true}})")
+    host.see("document.getElementById('view').innerText === 'The host does not show this view: no views <b>today</b>'")
+
+
+@each
 def test_without_data_a_view_shows_the_text_out_of_its_envelope(host: Host, name: str) -> None:
     host.mount(content(name))
     nonce = "0123456789abcdef" * 2

@@ -192,6 +192,7 @@ def test_the_rows_that_follow_come_through_the_host_with_the_same_query(shown: H
     shown.see("document.querySelectorAll('tbody tr').length === 3")
     assert shown.texts("tbody th") == ["1", "2", "3"]
     assert shown.text("h1") == "3 rows"
+    assert shown.inside("document.activeElement.id") == "panel"
     assert "Get more rows" not in shown.text()
 
 

@@ -54,7 +54,8 @@ function drawn(hunk, at) {
 function count() {
   const open = state.hunks.filter(hunk => hunk.state === 'open').length;
   state.go.disabled = state.busy || !open;
-  state.go.textContent = state.busy ? 'Asking\u2026' : open === state.hunks.length ? 'Accept all ' + open : 'Accept ' + plural(open, 'change');
+  const all = open > 1 && open === state.hunks.length ? 'all ' : '';
+  state.go.textContent = state.busy ? 'Asking\u2026' : 'Accept ' + all + plural(open, 'change');
 }
 
 /** The edits of hunks, by the lines that the file has now that others were accepted. */
@@ -89,6 +90,7 @@ async function accept() {
   }
   state.busy = false;
   render();
+  refocus(state.go, state.root);
 }
 
 async function undo() {
@@ -102,6 +104,7 @@ async function undo() {
     say('It was not undone. ' + error.message, true);
   }
   render();
+  refocus(state.back, state.root);
 }
 
 function head() {

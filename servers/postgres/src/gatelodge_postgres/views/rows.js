@@ -39,9 +39,9 @@ function tabs(plotted) {
 
 function heights(plotted) {
   if (plotted.heights.length < 2) return null;
-  const select = make('select', { 'aria-label': 'Column to draw' },
+  const select = make('select', { id: 'drawn', 'aria-label': 'Column to draw' },
     plotted.heights.map((column, at) => make('option', { value: String(at), selected: at === now.height }, column.name)));
-  select.addEventListener('change', () => { now.height = Number(select.value); render(); });
+  select.addEventListener('change', () => { now.height = Number(select.value); render('drawn'); });
   return select;
 }
 
@@ -50,14 +50,14 @@ function search(panel) {
   const input = make('input', { type: 'search', placeholder: 'Find in rows', 'aria-label': 'Find in rows', value: now.find });
   input.addEventListener('input', () => {
     now.find = input.value;
-    const { parts, found } = made_grid();
+    const { parts, found } = madeGrid();
     fill(panel, ...parts);
     say(now.find ? plural(found, 'row') + ' with these words.' : '');
   });
   return input;
 }
 
-const made_grid = () => grid(now.columns, now.rows, number(now.first), { ...now, sort });
+const madeGrid = () => grid(now.columns, now.rows, number(now.first), { ...now, sort });
 
 function sort(column) {
   now.down = now.by === column && !now.down;
@@ -74,7 +74,7 @@ async function following() {
     const result = await host.call('run_query', { ...given, cursor: text(now.data.cursor) });
     const before = now.rows.length;
     if (!take(result, false)) throw new Error('the answer has no rows for this view');
-    render();
+    render('more');
     say(plural(now.rows.length - before, 'row') + ' more.');
   } catch (error) {
     say('There are no more rows. ' + error.message, true);
@@ -88,11 +88,11 @@ function render(focus) {
   if (!plotted) now.tab = 'table';
   const panel = make('div', { id: 'panel', class: 'stack', role: plotted ? 'tabpanel' : null, 'aria-labelledby': plotted ? 'tab-' + now.tab : null });
   if (now.tab === 'chart') panel.append(drawing || make('p', { class: 'quiet' }, 'Too few values to draw.'));
-  else panel.append(...made_grid().parts);
-  now.go = now.data.more && host.calls && !now.missing ? button('Get more rows', following) : null;
+  else panel.append(...madeGrid().parts);
+  now.go = now.data.more && host.calls && !now.missing ? button('Get more rows', following, { id: 'more' }) : null;
   fill(now.root, ...facts(), make('div', { class: 'tools' }, tabs(plotted), now.tab === 'chart' ? heights(plotted) : search(panel)),
     panel, now.go, query());
-  if (focus) document.getElementById(focus).focus();
+  if (focus) refocus(document.getElementById(focus), panel);
 }
 
 function take(result, anew) {

@@ -26,8 +26,8 @@ function grid(columns, rows, first, view) {
   const body = make('tbody', null);
   let drawn = 0;
   const box = make('div', { class: 'grid', tabindex: '0', role: 'region', 'aria-label': 'Rows' });
-  const more = button('', () => draw_part(true));
-  function draw_part(asked) {
+  const more = button('', () => drawPart(true));
+  function drawPart(asked) {
     const part = order.slice(drawn, drawn + PART);
     body.append(...part.map(at => make('tr', null, make('th', { class: 'row', scope: 'row' }, first + at + 1),
       columns.map((column, place) => cell(rows[at][place], column)))));
@@ -42,7 +42,7 @@ function grid(columns, rows, first, view) {
     turn.append(make('span', { class: 'type' }, column.type + (column.masked ? ', masked' : '') + (column.cut ? ', cut' : '')));
     return make('th', { scope: 'col', class: column.kind === 'number' ? 'number' : null, 'aria-sort': chosen ? (view.down ? 'descending' : 'ascending') : 'none' }, turn);
   });
-  draw_part(false);
+  drawPart(false);
   box.append(make('table', null, make('caption', { class: 'sr' }, 'Rows of the query; each heading sorts by its column'),
     make('thead', null, make('tr', null, make('th', { class: 'row', scope: 'col' }, make('span', { class: 'sr' }, 'Row')), heads)), body));
   const none = order.length ? null : make('p', { class: 'quiet' }, rows.length ? 'No row has these words.' : 'No rows.');

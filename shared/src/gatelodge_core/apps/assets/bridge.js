@@ -88,11 +88,16 @@ const host = (() => {
       view = { input: () => {}, ...made };
       finish(make('p', { class: 'quiet' }, 'Waiting for the result…'));
       document.getElementById('view').setAttribute('aria-busy', 'true');
-      const found = await request('ui/initialize', {
-        protocolVersion: '2026-01-26',
-        appInfo: { name: 'gatelodge', version: '1' },
-        appCapabilities: { availableDisplayModes: ['inline', 'fullscreen'] },
-      });
+      let found;
+      try {
+        found = await request('ui/initialize', {
+          protocolVersion: '2026-01-26',
+          appInfo: { name: 'gatelodge', version: '1' },
+          appCapabilities: { availableDisplayModes: ['inline', 'fullscreen'] },
+        });
+      } catch (error) {
+        return finish(make('p', { class: 'bad', role: 'alert' }, 'The host does not show this view: ' + error.message));
+      }
       capabilities = table(found.hostCapabilities);
       dress(table(found.hostContext));
       post({ method: 'ui/notifications/initialized', params: {} });

@@ -33,7 +33,7 @@ function button(label, act, attributes) {
 /** Put children in the place of all that an element holds. */
 const fill = (element, ...children) => element.replaceChildren(...children.flat().filter(child => child instanceof Node));
 
-/** A number for people; digits are never lost to a double. */
+/** An amount for people. */
 const counted = value => Number(value).toLocaleString('en-GB');
 const plural = (count, word) => counted(count) + ' ' + word + (Number(count) === 1 ? '' : 's');
 
@@ -48,6 +48,13 @@ function textOf(result) {
     const found = /^<untrusted-([0-9a-f]{16,64}) source="[^"]*">\n([\s\S]*)\n<\/untrusted-\1>$/.exec(text(block.text));
     return found ? found[2] : text(block.text);
   }).join('\n');
+}
+
+/** Give the focus to an element, or to what stands in for it once it is gone: who works by keyboard must not begin anew. */
+function refocus(element, instead) {
+  const found = element && element.isConnected && !element.disabled ? element : instead;
+  if (found === instead) found.tabIndex = -1;
+  found.focus();
 }
 
 /** Tell a person, and a screen reader, what came of something. */
