@@ -16,7 +16,7 @@ from typing import Any
 from tests.clients._hosts import PACKAGES, Client
 from tests.clients._scripted import Call, Script, playing
 from tests.clients._stages import Stage
-from tests.clients._told import Told
+from tests.clients._told import CLIENTS, Told
 from tests.clients.install import find_node
 
 Json = dict[str, Any]
@@ -31,21 +31,24 @@ def _entry(stage: Stage, **more: object) -> Json:
     return {stage.name: {"command": stage.command[0], "args": stage.command[1:], **more}}
 
 
-def _told(script: Script, stage: Stage) -> Told:
-    """What a host told the scripted model."""
+def _told(script: Script, stage: Stage, prompts: bool = True) -> Told:
+    """What a host told the scripted model; `prompts` if the person's words were a prompt of the server's."""
     reads = len(script.calls) > 1
     return Told(
         tools=script.tools(stage.name, stage.tools),
         called=script.results.get(0, ""),
         read=script.results.get(1, "") if reads else None,
-        prompted="\n".join(script.said),
+        prompted="\n".join(script.said) if prompts else None,
     )
 
 
 def claude_code(client: Client, stage: Stage) -> Told:
     """Claude Code, printing; the prompt is a slash command."""
     script = Script(
-        [Call(stage.tool, stage.arguments, stage.name), Call("ReadMcpResourceTool", {"server": stage.name, "uri": stage.uri})]
+        [
+            Call(stage.tool, stage.arguments, stage.name),
+            Call("ReadMcpResourceTool", {"server": stage.name, "uri": stage.uri}),
+        ]
     )
     config = client.home / "servers.json"
     _write(config, {"mcpServers": _entry(stage)})
@@ -103,20 +106,22 @@ def qwen(client: Client, stage: Stage) -> Told:
     script = Script([Call(stage.tool, stage.arguments, stage.name)])
     with playing(script, client.island.listener()) as url:
         client.environment |= {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "none", "OPENAI_MODEL": "scripted"}
-        given = " ".join(f'--{name}="{value}"' for name, value in stage.given.items())
         ended = client.package(
             "@qwen-code/qwen-code", "cli.js",
-            "--exclude-tools", "tool_search", "--approval-mode", "yolo", "-p", f"/{stage.prompt} {given}",
+            "--exclude-tools", "tool_search", "--approval-mode", "yolo", "-p", "Go on.",
         )  # fmt: skip
     assert ended.status == 0, ended
-    return _told(script, stage)
+    return _told(script, stage, prompts=False)
 
 
 def opencode(client: Client, stage: Stage) -> Told:
     """opencode, whose package carries a program for each platform."""
     machine = {"x86_64": "x64", "AMD64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     script = Script(
-        [Call(stage.tool, stage.arguments, stage.name), Call("read_mcp_resource", {"server": stage.name, "uri": stage.uri})]
+        [
+            Call(stage.tool, stage.arguments, stage.name),
+            Call("read_mcp_resource", {"server": stage.name, "uri": stage.uri}),
+        ]
     )
     with playing(script, client.island.listener()) as url:
         provider = {
@@ -133,17 +138,27 @@ def opencode(client: Client, stage: Stage) -> Told:
             "mcp": {stage.name: {"type": "local", "command": stage.command, "enabled": True}},
         }
         _write(client.home / ".config/opencode/opencode.json", config)
-        switches = ("MODELS_FETCH", "AUTOUPDATE", "LSP_DOWNLOAD", "DEFAULT_PLUGINS", "SHARE", "EXTERNAL_SKILLS", "CLAUDE_CODE")
+        switches = (
+            "MODELS_FETCH",
+            "AUTOUPDATE",
+            "LSP_DOWNLOAD",
+            "DEFAULT_PLUGINS",
+            "SHARE",
+            "EXTERNAL_SKILLS",
+            "CLAUDE_CODE",
+        )
         client.environment |= {f"OPENCODE_DISABLE_{name}": "1" for name in switches}
         (words,) = stage.given.values()
+        prompts = stage.name not in CLIENTS["opencode"].no_prompts_of
+        said = ["--command", f"{stage.name}:{stage.prompt}", words] if prompts else ["Go on."]
         ended = client.run(
             [
                 str(PACKAGES / f"node_modules/opencode-linux-{machine}/bin/opencode"),
-                "run", "--pure", "--title", "t", "--command", f"{stage.name}:{stage.prompt}", words,
+                "run", "--pure", "--title", "t", *said,
             ]
         )  # fmt: skip
     assert ended.status == 0, ended
-    return _told(script, stage)
+    return _told(script, stage, prompts)
 
 
 def codex(client: Client, stage: Stage) -> Told:
@@ -196,4 +211,3 @@ HOSTS: dict[str, Callable[[Client, Stage], Told]] = {
     "claude-code": claude_code, "codex": codex, "gemini": gemini, "opencode": opencode, "qwen": qwen,
 }  # fmt: skip
 """The drivers, by the client's name."""
-

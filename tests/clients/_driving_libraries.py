@@ -67,7 +67,9 @@ def _inspector(era: Era) -> Callable[[Client, Stage], Told]:
                 frozenset(tool["name"] for tool in ask(there, "tools/list")["tools"]),
                 json.dumps(called["content"]),
                 json.dumps(ask(there, "resources/read", "--uri", stage.uri)["contents"]),
-                json.dumps(ask(there, "prompts/get", "--prompt-name", stage.prompt, "--prompt-args", *given)["messages"]),
+                json.dumps(
+                    ask(there, "prompts/get", "--prompt-name", stage.prompt, "--prompt-args", *given)["messages"]
+                ),
             )
 
     return drive

@@ -94,7 +94,11 @@ class _Anthropic(_Protocol):
 
     def answer(self, name: str, arguments: Json | None, text: str, number: int, streamed: bool) -> Iterator[Json]:
         made = arguments is not None
-        whole = {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": arguments} if made else {"type": "text", "text": text}
+        whole = (
+            {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": arguments}
+            if made
+            else {"type": "text", "text": text}
+        )
         usage = {"input_tokens": 1, "output_tokens": 1}
         message = {
             "id": f"msg_{number}", "type": "message", "role": "assistant", "model": "scripted", "content": [whole],
@@ -104,11 +108,23 @@ class _Anthropic(_Protocol):
             yield message
             return
         yield {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}}
-        yield {"type": "content_block_start", "index": 0, "content_block": {**whole, **({"input": {}} if made else {"text": ""})}}
-        delta = {"type": "input_json_delta", "partial_json": json.dumps(arguments)} if made else {"type": "text_delta", "text": text}
+        yield {
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": {**whole, **({"input": {}} if made else {"text": ""})},
+        }
+        delta = (
+            {"type": "input_json_delta", "partial_json": json.dumps(arguments)}
+            if made
+            else {"type": "text_delta", "text": text}
+        )
         yield {"type": "content_block_delta", "index": 0, "delta": delta}
         yield {"type": "content_block_stop", "index": 0}
-        yield {"type": "message_delta", "delta": {"stop_reason": message["stop_reason"], "stop_sequence": None}, "usage": usage}
+        yield {
+            "type": "message_delta",
+            "delta": {"stop_reason": message["stop_reason"], "stop_sequence": None},
+            "usage": usage,
+        }
         yield {"type": "message_stop"}
 
 
@@ -126,13 +142,26 @@ class _OpenAi(_Protocol):
 
     def answer(self, name: str, arguments: Json | None, text: str, number: int, streamed: bool) -> Iterator[Json]:
         made = arguments is not None
-        call = {"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
-        message = {"role": "assistant", "content": None, "tool_calls": [call]} if made else {"role": "assistant", "content": text}
+        call = {
+            "id": f"call_{number}",
+            "type": "function",
+            "function": {"name": name, "arguments": json.dumps(arguments)},
+        }
+        message = (
+            {"role": "assistant", "content": None, "tool_calls": [call]}
+            if made
+            else {"role": "assistant", "content": text}
+        )
         end = "tool_calls" if made else "stop"
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         common = {"id": f"chatcmpl-{number}", "created": 0, "model": "scripted"}
         if not streamed:
-            yield {**common, "object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": end}], "usage": usage}
+            yield {
+                **common,
+                "object": "chat.completion",
+                "choices": [{"index": 0, "message": message, "finish_reason": end}],
+                "usage": usage,
+            }
             return
         delta = {**message, "tool_calls": [{"index": 0, **call}]} if made else message
         chunk = {**common, "object": "chat.completion.chunk"}
@@ -152,7 +181,9 @@ class _Gemini(_Protocol):
                 yield from content["parts"]
 
     def results(self, body: Json) -> list[str]:
-        return [json.dumps(part["functionResponse"]["response"]) for part in self._parts(body) if "functionResponse" in part]
+        return [
+            json.dumps(part["functionResponse"]["response"]) for part in self._parts(body) if "functionResponse" in part
+        ]
 
     def words(self, body: Json) -> str:
         return "\n".join(part["text"] for part in self._parts(body) if "text" in part)
@@ -160,7 +191,10 @@ class _Gemini(_Protocol):
     def answer(self, name: str, arguments: Json | None, text: str, number: int, streamed: bool) -> Iterator[Json]:
         part = {"functionCall": {"name": name, "args": arguments}} if arguments is not None else {"text": text}
         usage = {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2}
-        yield {"candidates": [{"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}], "usageMetadata": usage}
+        yield {
+            "candidates": [{"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}],
+            "usageMetadata": usage,
+        }
 
 
 _PROTOCOLS = (_Anthropic(), _OpenAi(), _Gemini())
@@ -189,14 +223,18 @@ def _handler(script: Script) -> type[http.server.BaseHTTPRequestHandler]:
             path = self.path.partition("?")[0]
             protocol = next((one for one in _PROTOCOLS if re.search(one.path, path)), None)
             if protocol is None:
-                self._send(404, "application/json", b'{"error": {"type": "not_found_error", "message": "no such path"}}')
+                self._send(
+                    404, "application/json", b'{"error": {"type": "not_found_error", "message": "no such path"}}'
+                )
                 return
             streamed = bool(body.get("stream")) or "stream" in path
             events = list(_reply(script, protocol, body, streamed))
             if not streamed:
                 self._send(200, "application/json", json.dumps(events[0]).encode())
                 return
-            lines = [(f"event: {one['type']}\n" if "type" in one else "") + f"data: {json.dumps(one)}\n\n" for one in events]
+            lines = [
+                (f"event: {one['type']}\n" if "type" in one else "") + f"data: {json.dumps(one)}\n\n" for one in events
+            ]
             lines += ["data: [DONE]\n\n"] if isinstance(protocol, _OpenAi) else []
             self._send(200, "text/event-stream", "".join(lines).encode())
 

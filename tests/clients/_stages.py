@@ -153,7 +153,7 @@ def furnished(base: Path, isle: Island, bed: Bed, emulator: Emulator) -> Generat
                 listed_says="harbour",
                 prompt="find_in_project",
                 given={"question": "harbour-dues"},
-                says="harbour-dues",
+                says="Find this in the files of harbour: harbour-dues",
             ),
             "postgres": stage_of(
                 "postgres",
@@ -167,7 +167,7 @@ def furnished(base: Path, isle: Island, bed: Bed, emulator: Emulator) -> Generat
                 listed_says="looker",
                 prompt="answer_with_sql",
                 given={"question": "harbour-dues"},
-                says="harbour-dues",
+                says="Answer this from the database default: harbour-dues",
             ),
             "github": stage_of(
                 "github",
@@ -185,9 +185,7 @@ def furnished(base: Path, isle: Island, bed: Bed, emulator: Emulator) -> Generat
             ),
             "websearch": stage_of(
                 "websearch",
-                command(
-                    "websearch", "--allow-hosts", place, "--ports", place.rpartition(":")[2], "--robots", "off"
-                ),
+                command("websearch", "--allow-hosts", place, "--ports", place.rpartition(":")[2], "--robots", "off"),
                 tool="read_page",
                 arguments={"pages": [f"http://{place}/harbour"]},
                 answered=NEEDLE,
@@ -197,6 +195,6 @@ def furnished(base: Path, isle: Island, bed: Bed, emulator: Emulator) -> Generat
                 listed_says="duckduckgo",
                 prompt="fact_check",
                 given={"claim": "harbour-dues"},
-                says="harbour-dues",
+                says="Check this claim: harbour-dues",
             ),
         }

@@ -24,6 +24,7 @@ class Facts:
         can: What it can do unattended.
         remark: How it is driven, and what it can't.
         listed_only: Whether it reads only resources that a server lists, none of its templates.
+        no_prompts_of: Servers whose prompts it can't get.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Facts:
     can: frozenset[Feature] = ALL
     remark: str = ""
     listed_only: bool = False
+    no_prompts_of: frozenset[str] = frozenset()
 
 
 _HOST = "a scripted model asks for the call"
@@ -47,9 +49,15 @@ CLIENTS: dict[str, Facts] = {
         remark=f"{_HOST}; reads resources that are listed, not those of templates; prompts as slash commands",
         listed_only=True,
     ),
-    "opencode": Facts("opencode", "opencode-ai", "2025-11-25", remark=f"{_HOST}; prompts as commands"),
+    "opencode": Facts(
+        "opencode", "opencode-ai", "2025-11-25",
+        remark=f"{_HOST}; prompts as commands: it asks for them with `$1` for each argument, "
+        "which the GitHub server's refuse, as that is no number",
+        no_prompts_of=frozenset({"github"}),
+    ),
     "qwen": Facts(
-        "qwen-code", "@qwen-code/qwen-code", "2025-11-25", ALL - {"reads"}, f"{_HOST}; its model has no tool to read resources"
+        "qwen-code", "@qwen-code/qwen-code", "2025-11-25", ALL - {"reads", "prompts"},
+        f"{_HOST}; that has no tool to read resources, and prompts are for its interactive screen alone",
     ),
     "mcporter": Facts("mcporter", "mcporter", "2025-11-25", ALL - {"prompts"}, "it has no command for prompts"),
     "mcp-remote": Facts(
@@ -94,7 +102,7 @@ def hold(client: str, told: Told, stage: Stage, log: Path | None = None) -> None
         log: What `tee.py` kept of what it sent, if it stood between.
     """
     facts = CLIENTS[client]
-    can = facts.can - ({"reads"} if facts.listed_only and not stage.listed else set())
+    can = able(client, stage.name, bool(stage.listed))
     given = (told.tools, told.called, told.read, told.prompted)
     assert [one is not None for one in given] == [one in can for one in ("lists", "calls", "reads", "prompts")]
     if told.tools is not None:
@@ -107,6 +115,14 @@ def hold(client: str, told: Told, stage: Stage, log: Path | None = None) -> None
         assert stage.says in told.prompted
     if log is not None:
         assert revision(log) == facts.revision
+
+
+def able(client: str, server: str, lists_resources: bool) -> frozenset[Feature]:
+    """What a client can do on one of the servers."""
+    facts = CLIENTS[client]
+    lacks: set[Feature] = {"reads"} if facts.listed_only and not lists_resources else set()
+    lacks |= {"prompts"} if server in facts.no_prompts_of else set()
+    return facts.can - lacks
 
 
 def revision(log: Path) -> str:
