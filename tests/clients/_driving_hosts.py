@@ -16,7 +16,8 @@ from typing import Any
 from tests.clients._hosts import PACKAGES, Client
 from tests.clients._scripted import Call, Script, playing
 from tests.clients._stages import Stage
-from tests.clients._told import CLIENTS, Told
+from tests.clients._told import Told
+from tests.clients.facts import CLIENTS
 from tests.clients.install import find_node
 
 Json = dict[str, Any]
@@ -190,7 +191,8 @@ def _asker(process: subprocess.Popen[bytes]) -> Callable[[str, Json | None], Jso
 
     def ask(method: str, params: Json | None) -> Json:
         nonlocal number
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         number += 1
         message: Json = {"method": method} if params is None else {"id": number, "method": method, "params": params}
         process.stdin.write(json.dumps(message).encode() + b"\n")

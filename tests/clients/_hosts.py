@@ -195,7 +195,8 @@ class Client:
         try:
             yield process
         finally:
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout is not None
             with contextlib.suppress(OSError):
                 process.stdin.close()
             process.wait()

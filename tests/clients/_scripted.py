@@ -132,7 +132,8 @@ class _OpenAi(_Protocol):
     path = r"/chat/completions$"
 
     def offered(self, body: Json) -> set[str]:
-        return {tool["function"]["name"] for tool in body.get("tools") or []}
+        tools: list[Json] = body.get("tools") or []
+        return {tool["function"]["name"] for tool in tools}
 
     def results(self, body: Json) -> list[str]:
         return [json.dumps(message["content"]) for message in body["messages"] if message["role"] == "tool"]
@@ -173,7 +174,8 @@ class _Gemini(_Protocol):
     path = r":(?:stream)?[gG]enerateContent$"
 
     def offered(self, body: Json) -> set[str]:
-        return {one["name"] for tool in body.get("tools") or [] for one in tool.get("functionDeclarations", [])}
+        tools: list[Json] = body.get("tools") or []
+        return {one["name"] for tool in tools for one in tool.get("functionDeclarations", [])}
 
     def _parts(self, body: Json) -> Iterator[Json]:
         for content in body["contents"]:
@@ -241,7 +243,8 @@ def _handler(script: Script) -> type[http.server.BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self._send(404, "application/json", b"{}")
 
-        do_HEAD = do_GET
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def _send(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status)
