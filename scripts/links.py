@@ -63,10 +63,10 @@ def _example(asked: Asked) -> str:
 
 def _json(made: Json) -> str:
     # Lists of words on one line, as people write them.
-    text = re.sub(
-        r'\[\s+("[^\[\]{}]*?)\s+\]', lambda found: f"[{re.sub(r',\\s+', ', ', found[1])}]", json.dumps(made, indent=2)
-    )
-    return f"```json\n{text}\n```"
+    def joined(found: re.Match[str]) -> str:
+        return "[" + re.sub(r",\s+", ", ", found[1]) + "]"
+
+    return "```json\n" + re.sub(r'\[\s+("[^\[\]{}]*?)\s+\]', joined, json.dumps(made, indent=2)) + "\n```"
 
 
 def _secret_names(product: Product) -> list[str]:
