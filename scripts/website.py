@@ -27,8 +27,11 @@ PAGES = {
 }
 """Pages that don't lie in ``docs/``: their path in the repository, and their name on the site."""
 _NUMBERED = re.compile(r"(\d\d)-.+\.md")
-_LINK = re.compile(r"(?<!!)\[(?P<words>[^\]\[]*)\]\((?P<to>[^()\s]+)\)")
-_CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
+_TOKEN = re.compile(
+    r"^```.*?^```|`[^`\n]+`(?!\])|(?<!!)\[(?P<words>(?:`[^`\n]*`|[^\]\[`])*)\]\((?P<to>[^()\s]+)\)",
+    re.MULTILINE | re.DOTALL,
+)
+"""Code, where a link is no link, or a link."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -63,10 +66,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Let links lead to pages of the site, or to the repository."""
     del files
     source = next((path for path, name in PAGES.items() if name == page.file.src_uri), f"docs/{page.file.src_uri}")
-    parts = _CODE.split(markdown)
-    # Every second part is code, where a link is no link.
-    parts[::2] = [_LINK.sub(lambda found: _led(found, source, config), part) for part in parts[::2]]
-    return "".join(parts)
+    return _TOKEN.sub(lambda found: found[0] if found["to"] is None else _led(found, source, config), markdown)
 
 
 def _led(found: re.Match[str], source: str, config: MkDocsConfig) -> str:

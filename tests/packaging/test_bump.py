@@ -25,7 +25,7 @@ def copied(tmp_path: Path) -> Path:
 def test_each_file_has_the_new_version_and_no_dependency_of_others_changes(copied: Path) -> None:
     old = version()
     changed = bump(copied, "7.8.9")
-    assert changed == files(copied)
+    assert changed == [path for path in files(copied) if old in (ROOT / path.relative_to(copied)).read_text("utf-8")]
     for path in changed:
         was = (ROOT / path.relative_to(copied)).read_text(encoding="utf-8").splitlines()
         now = path.read_text(encoding="utf-8").splitlines()

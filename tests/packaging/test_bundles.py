@@ -101,7 +101,7 @@ def test_the_host_starts_it_and_it_answers(product: Product, dist: Path, tmp_pat
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     command, variables = filled(manifest, folder, given)
     # The wheels are ours and unpublished; the rest comes as it would on the person's machine.
-    ours = {"UV_FIND_LINKS": str(dist), "UV_NO_SYNC": "", **outside_the_checkout()}
+    ours = {"UV_FIND_LINKS": str(dist), "UV_NO_SYNC": "false", **outside_the_checkout()}
     state = {"XDG_STATE_HOME": str(tmp_path / "state"), "HOME": environment()["HOME"]}
     ready = subprocess.run(
         ["uv", "sync", "--quiet", "--directory", str(folder)], env={**environment(), **ours},
