@@ -3,15 +3,18 @@
 - ``server.json``: the MCP Registry's, schema of 2025-12-11. It names the distribution and one exact version.
 - ``manifest.json``: of a desktop bundle (``.mcpb``), version 0.4, server type ``uv``: the host brings uv and a Python,
   and ignores ``command``; so the arguments are uv's own.
+
+``python scripts/manifests.py OUT`` lays out all bundles in OUT, each for ``mcpb pack OUT/NAME``.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
-from products import AUTHOR, LICENSE, OWNER, PRIVACY, REPOSITORY, Asked, Product, version
+from products import AUTHOR, LICENSE, OWNER, PRIVACY, PRODUCTS, REPOSITORY, Asked, Product, version
 from surfaces import usual_tools
 
 Json = dict[str, Any]
@@ -135,3 +138,8 @@ def write_bundle(product: Product, folder: Path) -> None:
         'if __name__ == "__main__":\n    main()\n',
         encoding="utf-8",
     )
+
+
+if __name__ == "__main__":
+    for each in PRODUCTS:
+        write_bundle(each, Path(sys.argv[1]) / each.package)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,9 +116,14 @@ def qwen(client: Client, stage: Stage) -> Told:
     return _told(script, stage, prompts=False)
 
 
-def opencode(client: Client, stage: Stage) -> Told:
-    """opencode, whose package carries a program for each platform."""
+def opencode_program() -> str:
+    """opencode itself; its package brings one for each platform, and a script would choose among them at installation."""
     machine = {"x86_64": "x64", "AMD64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return str(PACKAGES / f"node_modules/opencode-{sys.platform}-{machine}/bin/opencode")
+
+
+def opencode(client: Client, stage: Stage) -> Told:
+    """opencode, with a provider on loopback."""
     script = Script(
         [
             Call(stage.tool, stage.arguments, stage.name),
@@ -154,7 +160,7 @@ def opencode(client: Client, stage: Stage) -> Told:
         said = ["--command", f"{stage.name}:{stage.prompt}", words] if prompts else ["Go on."]
         ended = client.run(
             [
-                str(PACKAGES / f"node_modules/opencode-linux-{machine}/bin/opencode"),
+                opencode_program(),
                 "run", "--pure", "--title", "t", *said,
             ]
         )  # fmt: skip
