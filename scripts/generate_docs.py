@@ -145,10 +145,7 @@ def client_versions() -> dict[str, str]:
 def client_table() -> str:
     """The clients that are tested on every server."""
     versions = client_versions()
-    rows = [
-        "| client | version | opens with | lists | calls | reads | prompts | remark |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    rows = ["| client | version | opens with | lists | calls | reads | prompts |", "|---|---|---|---|---|---|---|"]
     for facts in CLIENTS.values():
         marks = [
             ("lists", True),
@@ -157,8 +154,11 @@ def client_table() -> str:
             ("prompts", not facts.no_prompts_of),
         ]
         cells = ["-" if name not in facts.can else "yes" if everywhere else "partly" for name, everywhere in marks]
-        row = [facts.name, versions[facts.package], facts.revision, *cells, facts.remark or "-"]
+        row = [facts.name, versions[facts.package], facts.revision, *cells]
         rows.append(f"| {' | '.join(row)} |")
+    # Below the table: a column of sentences would make it unreadable on a narrow page.
+    rows.append("")
+    rows += [f"- {facts.name}: {facts.remark}." for facts in CLIENTS.values() if facts.remark]
     return "\n".join(rows)
 
 

@@ -17,13 +17,14 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
+SERVERS = {"filesystem": "Files", "postgres": "PostgreSQL", "github": "GitHub", "websearch": "Web search"}
 PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
     "shared/README.md": "core.md",
-    **{f"servers/{name}/README.md": f"{name}.md" for name in ("filesystem", "postgres", "github", "websearch")},
+    **{f"servers/{name}/README.md": f"{name}.md" for name in SERVERS},
 }
 """Pages that don't lie in ``docs/``: their path in the repository, and their name on the site."""
 _NUMBERED = re.compile(r"(\d\d)-.+\.md")
@@ -52,7 +53,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     )
     nav: list[Any] = [
         {"Start": "index.md"},
-        {"Servers": [f"{name}.md" for name in ("filesystem", "postgres", "github", "websearch")] + ["core.md"]},
+        {"Servers": [{title: f"{name}.md"} for name, title in SERVERS.items()] + [{"The lodge": "core.md"}]},
         {"Chapters": chapters},
     ]
     if others:

@@ -32,13 +32,13 @@ class Facts:
     no_prompts_of: frozenset[str] = frozenset()
 
 
-_HOST = "a scripted model asks for the call"
+_HOST = "a scripted model asks for each call"
 CLIENTS: dict[str, Facts] = {
     "claude-code": Facts(
         "Claude Code", "@anthropic-ai/claude-code", "2026-07-28", remark=f"{_HOST}; prompts as slash commands"
     ),
     "codex": Facts(
-        "Codex (app-server)", "@openai/codex", "2025-06-18", ALL - {"prompts"}, "it has no way to MCP prompts"
+        "Codex (app-server)", "@openai/codex", "2025-06-18", ALL - {"prompts"}, "it has no way to get prompts"
     ),
     "gemini": Facts(
         "Gemini CLI", "@google/gemini-cli", "2025-06-18",
@@ -53,7 +53,7 @@ CLIENTS: dict[str, Facts] = {
     ),
     "qwen": Facts(
         "qwen-code", "@qwen-code/qwen-code", "2025-11-25", ALL - {"reads", "prompts"},
-        f"{_HOST}; that has no tool to read resources, and prompts are for its interactive screen alone",
+        f"{_HOST}; models get no tool to read resources, and printing, it takes the command of a prompt for plain words",
     ),
     "mcporter": Facts("mcporter", "mcporter", "2025-11-25", ALL - {"prompts"}, "it has no command for prompts"),
     "mcp-remote": Facts(
