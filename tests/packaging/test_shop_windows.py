@@ -120,6 +120,17 @@ def test_cursors_link_holds_the_entry_and_no_secret(product: Product) -> None:
 
 
 @each
+def test_cursors_link_is_what_the_command_for_links_gives(product: Product) -> None:
+    folder = ["--root", "${workspaceFolder}"] if product.key == "filesystem" else []
+    command = [str(Path(sys.executable).parent / "gatelodge"), "link", "cursor", product.key, "--portable", *folder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    (theirs,) = parse_qs(urlsplit(done.stdout.strip()).query)["config"]
+    (ours,) = parse_qs(urlsplit(cursor_link(product)).query)["config"]
+    assert {"env": {}, **json.loads(base64.b64decode(theirs))} == json.loads(base64.b64decode(ours))
+
+
+@each
 def test_vs_codes_link_holds_the_entry_and_asks_for_what_is_secret(product: Product) -> None:
     link = urlsplit(vscode_link(product))
     assert (link.scheme, link.netloc, link.path) == ("https", "insiders.vscode.dev", "/redirect/mcp/install")
