@@ -17,7 +17,7 @@ OWNER = "gatelodge"
 REPOSITORY = f"https://github.com/{OWNER}/gatelodge"
 AUTHOR = "The Gatelodge authors"
 LICENSE = "Apache-2.0"
-PRIVACY = f"{REPOSITORY}/blob/main/SECURITY.md"
+PRIVACY = f"{REPOSITORY}/blob/main/SECURITY.md#what-is-sent-where"
 
 
 @dataclass(frozen=True, slots=True)
