@@ -3,17 +3,20 @@
     python scripts/generate_docs.py            write
     python scripts/generate_docs.py --check    exit with 1, and say what is stale
 
-A generated part stands between ``<!-- NAME:begin ... -->`` and ``<!-- NAME:end -->``.
+A generated part stands between ``<!-- NAME:begin ... -->`` and ``<!-- NAME:end -->``. Besides the READMEs it writes each
+server's ``server.json`` and ``manifest.json``, and the table of clients in ``docs/14-clients.md``.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import manifests
 from gatelodge_core.cli.hosts import HOSTS, Host, Machine
 from gatelodge_core.cli.hosts.shapes import Secret, Wanted, passes_secrets, shape
 from gatelodge_core.declare import Declarations
@@ -26,9 +29,12 @@ from gatelodge_postgres.server import OFFERED as POSTGRES
 from gatelodge_postgres.settings import PostgresSettings
 from gatelodge_websearch.server import declarations as websearch
 from gatelodge_websearch.settings import WebsearchSettings
+from links import install_section
+from products import PRODUCTS, ROOT
 from pydantic import SecretStr
 
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from tests.clients.facts import CLIENTS
 
 
 @dataclass(frozen=True)
@@ -127,24 +133,60 @@ def renewed(text: str, name: str, content: str) -> str:
     return made
 
 
+def client_versions() -> dict[str, str]:
+    """The pinned version of each client's package."""
+    packages: dict[str, str] = json.loads((ROOT / "tests/clients/package.json").read_text("utf-8"))["dependencies"]
+    for lock, name in (("tests/clients/fastmcp.lock", "fastmcp"), ("requirements.lock", "mcp")):
+        found = re.search(rf"^{name}==([^\s\\]+)", (ROOT / lock).read_text("utf-8"), re.MULTILINE)
+        packages[name] = found[1] if found else "?"
+    return packages
+
+
+def client_table() -> str:
+    """The clients that are tested on every server."""
+    versions = client_versions()
+    rows = ["| client | version | opens with | lists | calls | reads | prompts |", "|---|---|---|---|---|---|---|"]
+    for facts in CLIENTS.values():
+        marks = [
+            ("lists", True),
+            ("calls", True),
+            ("reads", not facts.listed_only),
+            ("prompts", not facts.no_prompts_of),
+        ]
+        cells = ["-" if name not in facts.can else "yes" if everywhere else "partly" for name, everywhere in marks]
+        row = [facts.name, versions[facts.package], facts.revision, *cells]
+        rows.append(f"| {' | '.join(row)} |")
+    # Below the table: a column of sentences would make it unreadable on a narrow page.
+    rows.append("")
+    rows += [f"- {facts.name}: {facts.remark}." for facts in CLIENTS.values() if facts.remark]
+    return "\n".join(rows)
+
+
+def pages() -> dict[Path, str]:
+    """All files with generated parts, and the wholly generated ones, as they should be."""
+    made: dict[Path, str] = {}
+    for server in servers():
+        product = next(one for one in PRODUCTS if one.folder == server.readme.parent)
+        text = renewed(server.readme.read_text(encoding="utf-8"), "tools", tool_table(server.declarations))
+        text = renewed(text, "settings", settings_table(server.settings))
+        made[server.readme] = renewed(text, "install", install_section(product))
+        made[product.folder / "server.json"] = manifests.text(manifests.server_json(product))
+        made[product.folder / "manifest.json"] = manifests.text(manifests.manifest(product))
+    hosts = ROOT / "docs/11-hosts.md"
+    made[hosts] = renewed(hosts.read_text(encoding="utf-8"), "hosts", hosts_table())
+    clients = ROOT / "docs/14-clients.md"
+    made[clients] = renewed(clients.read_text(encoding="utf-8"), "clients", client_table())
+    return made
+
+
 def main(arguments: list[str]) -> int:
     """Write or check; the exit status."""
     stale: list[str] = []
-    for server in servers():
-        text = server.readme.read_text(encoding="utf-8")
-        made = renewed(text, "tools", tool_table(server.declarations))
-        made = renewed(made, "settings", settings_table(server.settings))
-        if made != text:
-            stale.append(str(server.readme.relative_to(ROOT)))
+    for path, text in pages().items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(path.relative_to(ROOT).as_posix())
             if "--check" not in arguments:
-                server.readme.write_text(made, encoding="utf-8")
-    hosts = ROOT / "docs/11-hosts.md"
-    text = hosts.read_text(encoding="utf-8")
-    made = renewed(text, "hosts", hosts_table())
-    if made != text:
-        stale.append("docs/11-hosts.md")
-        if "--check" not in arguments:
-            hosts.write_text(made, encoding="utf-8")
+                path.write_text(text, encoding="utf-8")
     if stale and "--check" in arguments:
         sys.stderr.write(f"stale: {', '.join(stale)}; run `uv run poe docs`\n")
         return 1

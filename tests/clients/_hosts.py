@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,6 +180,28 @@ class Client:
     def package(self, name: str, script: str, *arguments: str) -> Ended:
         """Run a script of one of the installed packages to its end."""
         return self.node(PACKAGES / "node_modules" / name / script, *arguments)
+
+    @contextlib.contextmanager
+    def talking(self, command: Sequence[str]) -> Generator[subprocess.Popen[bytes]]:
+        """A client that is talked to over its standard streams; it ends with its input, or is ended at the deadline."""
+        process = subprocess.Popen(
+            [*self.island.prefix, *command],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            cwd=self.home, env=self.environment, start_new_session=os.name != "nt",
+        )  # fmt: skip
+        # A client that falls silent would otherwise hold the test for good.
+        alarm = threading.Timer(DEADLINE, _end, [process])
+        alarm.start()
+        try:
+            yield process
+        finally:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            process.wait()
+            alarm.cancel()
+            process.stdout.close()
 
     def run(self, command: Sequence[str]) -> Ended:
         """Run a command to its end.

@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.clients._hosts import ERAS, REQUIRED, Client, Era, Island, absence, http_server, island, server_command
+from tests.clients._stages import Stage, furnished
+from tests.github.conftest import had as github_had
+from tests.github.emulator import running
+from tests.postgres import beds
+from tests.postgres.conftest import had as postgres_had
 from tests.support.wire import Transport
 
 
@@ -69,3 +74,14 @@ def target(transport: Transport, command: list[str], request: pytest.FixtureRequ
         return command
     address: str = request.getfixturevalue("url")
     return address
+
+
+@pytest.fixture(scope="module")
+def stages(
+    clients_installed: None, isle: Island, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[dict[str, Stage]]:
+    """The four servers with something behind each, for clients on the island."""
+    for bed in postgres_had(beds.system()):
+        for emulator in github_had(running()):
+            with furnished(tmp_path_factory.mktemp("stages").resolve(), isle, bed, emulator) as made:
+                yield made

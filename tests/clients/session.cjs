@@ -1,8 +1,10 @@
 // One session of a TypeScript SDK client: node session.cjs '{"packages", "sdk", "target", "tool", "arguments", "answer"}'
-// Prints one JSON line: {"revision", "tools", "text", "isError"}.
+// Prints one JSON line: {"revision", "tools", "text", "isError"}, with "read" and "prompted" if they were asked for.
 //   packages   directory that has node_modules
 //   sdk        "1" (@modelcontextprotocol/sdk), "2" (@modelcontextprotocol/client), or "2-auto" (negotiates)
 //   target     {"command": [...]} for stdio, or {"url": "..."}
+//   resource   the URI of a resource to read, if any
+//   prompt     {"name", "arguments"} of a prompt to get, if any
 //   answer     what the person says to a question, "accept" or "decline"; without it, the client can't ask
 "use strict";
 
@@ -51,6 +53,14 @@ async function main() {
     const revision = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion ?? "";
     const text = result.content.filter((block) => block.type === "text").map((block) => block.text);
     const line = { revision, tools: tools.map((tool) => tool.name), text: text.join("\n"), questions, isError: result.isError === true };
+    if (given.resource) {
+      const { contents } = await client.readResource({ uri: given.resource });
+      line.read = contents.map((part) => part.text).join("\n");
+    }
+    if (given.prompt) {
+      const { messages } = await client.getPrompt(given.prompt);
+      line.prompted = messages.map((message) => message.content.text).join("\n");
+    }
     process.stdout.write(JSON.stringify(line) + "\n");
   } finally {
     await client.close();

@@ -134,6 +134,12 @@ def test_the_kind_is_told_by_the_prefix(prefix: str, kind: str, app: bool) -> No
     assert found.digest == StaticCredential(f" {token(prefix)}\n").digest != StaticCredential(token("x", "y")).digest
 
 
+def test_a_field_left_empty_in_a_desktop_bundles_form_counts_as_no_token() -> None:
+    environ = {"GITHUB_PERSONAL_ACCESS_TOKEN": "${user_config.token}"}
+    assert isinstance(find(Wanted(), environ=environ), NoCredential)
+    assert environ == {}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.wire import Revision, connected
+from tests.support.wire import MODERN, Revision, connected
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = dict(os.environ)
@@ -175,6 +175,25 @@ def test_a_session_runs_from_the_wheels(dist: Path, as_the_user: Path, revision:
         assert "notes.txt" in wire.text("search_text", pattern="needle")
         (tmp_path / "outside.txt").write_text("s3cr3t\n", encoding="utf-8")
         assert "s3cr3t" not in wire.error("read_file", path=str(tmp_path / "outside.txt"))
+
+
+@pytest.mark.parametrize("server", ["postgres", "github", "websearch"])
+def test_every_other_server_runs_from_the_wheels_too(dist: Path, as_the_user: Path, server: str) -> None:
+    given = {"postgres": ["postgresql://nobody@127.0.0.1:1/none"], "github": ["--repo", "a/b"]}.get(server, [])
+    name = f"gatelodge-{server}"
+    warm = run(*uvx(dist, name, "--version", package=name))
+    assert warm.stdout.startswith(f"{name} "), warm.stderr
+    # Offline: what the first start brought is all that the next one needs. Then nothing can be asked for anew.
+    tool, *words = [word for word in uvx(dist, name, *given, package=name) if not word.startswith("--refresh")]
+    command = [tool, "--offline", *words]
+    with connected(command, "stdio", MODERN, env=outside_the_checkout()) as wire:
+        assert wire.request("tools/list")["result"]["tools"]
+        if server == "postgres":
+            assert wire.error("list_objects").startswith("unreachable:")
+        elif server == "github":
+            assert wire.error("get_repo", repo="no-name").startswith("bad_repo:")
+        else:
+            assert "duckduckgo: ready" in wire.text("show_engines")
 
 
 def outside_the_checkout() -> Mapping[str, str]:

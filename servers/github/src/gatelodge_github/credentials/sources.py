@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Protocol
 
@@ -32,6 +33,7 @@ VARIABLES = (*_USUAL, *_CLOUD, *_ENTERPRISE)
 """Variables of other tools that may hold a token; `find` takes them out of the environment, used or not."""
 FILE_VARIABLE = "GITHUB_TOKEN_FILE"
 _KEY_BYTES = 16_384
+_UNFILLED = re.compile(r"\$\{user_config\.[\w.-]+\}")
 
 
 class AskedFiles(Protocol):
@@ -137,8 +139,16 @@ def of_account(asked: AskedFiles, source: str) -> Credential:
 
 
 def _take(environ: MutableMapping[str, str]) -> dict[str, Sealed]:
-    """The tokens of other tools' variables, out of the environment; a blank one counts as not set."""
-    found = {name: Sealed(environ[name]) for name in VARIABLES if environ.get(name, "").strip()}
+    """The tokens of other tools' variables, out of the environment.
+
+    A blank one counts as not set, and so does a field that a person left empty in a desktop bundle's form: the host
+    passes its placeholder on as it is written (mcpb#297).
+    """
+    found = {
+        name: Sealed(environ[name])
+        for name in VARIABLES
+        if environ.get(name, "").strip() and not _UNFILLED.fullmatch(environ[name].strip())
+    }
     if environ is os.environ:
         scrub(VARIABLES)
     for name in VARIABLES:
