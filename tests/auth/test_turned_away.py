@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import anyio
 import pytest
 from gatelodge_core.audit.verify import verify
 from gatelodge_core.auth.turned import MOST, OTHERS, TurnedAway
+from gatelodge_core.launch.proxies import Proxied
+from starlette.types import Message, Receive, Scope, Send
 
 from tests.support.remote import KeyWire, Remote, remote
-from tests.support.wire import MODERN, PATIENCE
+from tests.support.wire import MODERN, PATIENCE, Server, python_module
 
 
 def records(running: Remote) -> list[dict[str, Any]]:
@@ -57,6 +60,62 @@ def test_the_first_of_a_kind_is_recorded_at_once_and_the_rest_as_a_number_at_the
     assert wrong not in text
     assert wrong[13:30] not in text
     assert verify(str(state / "journal")).ok
+
+
+def test_a_foreign_host_or_origin_leaves_a_trace_with_and_without_a_door(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    command = python_module("gatelodge_filesystem", str(tmp_path / "notes"), "--http", "127.0.0.1:0")
+    open_server = Server([*command, "--state-dir", str(tmp_path / "open" / "state")])
+    try:
+        base = open_server.wait_for_stderr(r"listening on (http://\S+)/mcp").group(1)
+        with remote(tmp_path / "shut") as shut:
+            for running in (shut, Remote(open_server, base, tmp_path / "open" / "state", {})):
+                assert [post(running, origin="https://evil.example") for _ in range(3)] == [403] * 3
+                assert [post(running, host="evil.example") for _ in range(2)] == [421] * 2
+        open_server.signal(signal.SIGTERM)
+        open_server.wait()
+    finally:
+        open_server.end()
+    for state in (shut.state, tmp_path / "open" / "state"):
+        found = records(Remote(open_server, base, state, {}))
+        kinds = [(record["reason"], record["transport"], record.get("count", 1)) for record in found]
+        assert sorted(kinds) == [
+            ("turned_away (foreign_host)", "http 127.0.0.1", 1),
+            ("turned_away (foreign_host)", "http 127.0.0.1", 1),
+            ("turned_away (foreign_origin)", "http 127.0.0.1", 1),
+            ("turned_away (foreign_origin)", "http 127.0.0.1", 2),
+        ]
+        # What others write into a request is not taken into the journal.
+        assert "evil.example" not in json.dumps(found)
+        assert verify(str(state / "journal")).ok
+
+
+@pytest.mark.anyio
+async def test_who_comes_past_the_proxy_is_told_of() -> None:
+    told: list[tuple[str, str, int]] = []
+    turned = TurnedAway(lambda reason, address, count: told.append((reason, address, count)))
+    statuses: list[int] = []
+
+    async def inside(_: Scope, __: Receive, ___: Send) -> None:
+        raise AssertionError("it came in")
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    app = Proxied(inside, ["10.0.0.2"], direct=False, turned=turned)
+    for address in ("203.0.113.7", "::ffff:203.0.113.7", "no address"):
+        await app({"type": "http", "path": "/mcp", "client": (address, 1), "headers": []}, receive, send)
+    turned.settle()
+    assert statuses == [403] * 3
+    assert told == [
+        ("past_the_proxy", "203.0.113.7", 1),
+        ("past_the_proxy", "", 1),
+        ("past_the_proxy", "203.0.113.7", 1),
+    ]
 
 
 def test_a_call_tells_its_address(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 from importlib.metadata import version
 from itertools import chain
 
+from gatelodge_core.auth.principal import Principal
 from gatelodge_core.declare import Declarations, merged, read_only
 from gatelodge_core.keeper import Keeper
 from gatelodge_core.sandbox import profiles
@@ -17,6 +18,7 @@ from gatelodge_core.server import Identity, Lodge
 from gatelodge_core.shares import Shares
 
 from gatelodge_filesystem.changes.log import Limits
+from gatelodge_filesystem.crowd import Crowd
 from gatelodge_filesystem.prompts import prompts
 from gatelodge_filesystem.resources import resources
 from gatelodge_filesystem.roots import RootSpec, pin
@@ -110,6 +112,12 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         shares=shares,
     )
 
+    def hidden(tool: str, principal: Principal) -> bool:
+        if keeper.hidden(tool, principal):
+            return True
+        # Of no use to a caller of whose roots none may change.
+        return not read_only(offered.tools[tool]) and not any(root.writable for root in shares.of(principal).roots)
+
     def close() -> None:
         for workspace in shares:
             workspace.close()
@@ -123,7 +131,7 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         states=keeper.states,
         profile=keeper.confined(profile(settings)),
         start=keeper.start,
-        hidden=keeper.hidden,
+        hidden=hidden,
         replicas=keeper.replicas,
         result_bytes=settings.result_bytes,
         turned_away=keeper.turned_away,
@@ -140,6 +148,7 @@ def shared(settings: FilesystemSettings) -> Shares[Workspace]:
         SettingsError: A root can't be used.
     """
     place = os.path.join(settings.state_path, "filesystem")
+    crowd = Crowd(1 + len(settings.accounts) if settings.specs else max(len(settings.accounts), 1))
 
     def workspace(specs: list[RootSpec], state_dir: str) -> Workspace:
         # Accounts alone are enough, where callers can be told apart.
@@ -160,6 +169,7 @@ def shared(settings: FilesystemSettings) -> Shares[Workspace]:
             kept=Limits(settings.undo_megabytes * 1024 * 1024, settings.undo_days * 86400),
             # Folders of several accounts have one lock.
             locks=os.path.join(place, "locks"),
+            crowd=crowd,
         )
 
     accounts = {

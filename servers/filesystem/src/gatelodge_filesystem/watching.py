@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gatelodge_core.errors import CallError, JailError
 
 from gatelodge_filesystem.atomic import TEMPORARY_PREFIX
+from gatelodge_filesystem.crowd import WATCHES, Places
 from gatelodge_filesystem.roots import Root
 from gatelodge_filesystem.walk import Budget, Folder, Walk
 
@@ -30,8 +31,6 @@ WINDOW = 0.1
 """Seconds in which changes are gathered before anybody is told."""
 MAX_PENDING = 1024
 """Paths gathered in one window; more mean "look at everything again"."""
-MAX_WATCHES = 64
-"""Folders (with or without what lies below them) watched at once; each costs a thread of watchdog."""
 MAX_FOLDERS = 8192
 """Folders below one that is watched with everything below; each costs a watch of the kernel."""
 
@@ -108,13 +107,16 @@ def _ours(rel: str) -> bool:
 
 
 class Watcher:
-    """The one observer of a server; it starts with the first watch.
+    """The one observer of a workspace; it starts with the first watch.
 
     Args:
         polling: Look at the folders again and again instead of being notified, as on network file systems.
+        most: Folders (with or without what lies below them) watched at once; each costs a thread of watchdog.
+        places: Of all workspaces together, for these.
     """
 
-    def __init__(self, *, polling: bool = False) -> None:
+    def __init__(self, *, polling: bool = False, most: int = WATCHES, places: Places | None = None) -> None:
+        self._most, self._places = most, places or Places(most)
         self._polling = polling
         self._observer: BaseObserver | None = None
         self._watched: dict[Key, _Watched] = {}
@@ -153,6 +155,7 @@ class Watcher:
             observer, self._observer = self._observer, None
             for watched in self._watched.values():
                 os.close(watched.fd)
+            self._places.give_back(len(self._watched))
             self._watched.clear()
         if observer is not None:
             observer.stop()
@@ -166,18 +169,24 @@ class Watcher:
             watched.sinks.append(sink)
 
     def _start(self, key: Key, root: Root, loop: asyncio.AbstractEventLoop) -> _Watched:
-        if len(self._watched) >= MAX_WATCHES:
-            raise CallError("too_many_watches", f"{MAX_WATCHES} folders are watched already.", "End some first.")
+        if len(self._watched) >= self._most:
+            raise CallError("too_many_watches", f"{self._most} folders are watched already.", "End some first.")
         _, rel, recursive = key
         if recursive:
             _refuse_large(root, rel)
         fd = root.jail.open_directory(rel)
+        try:
+            self._places.take()
+        except CallError:
+            os.close(fd)
+            raise
         try:
             # By descriptor: the folder that the jail opened, whatever has its name now.
             prefix = f"/proc/self/fd/{fd}/." if os.path.isdir("/proc/self/fd") else os.path.join(root.jail.path, rel)
             watched = _Watched(root, rel, fd, prefix, lambda it: self._due(it, loop))
             watched.observed = self._schedule(watched, recursive=recursive)
         except BaseException:
+            self._places.give_back()
             os.close(fd)
             raise
         self._watched[key] = watched
@@ -228,6 +237,7 @@ class Watcher:
             if self._observer is not None and watched.observed is not None:
                 self._observer.unschedule(watched.observed)
             os.close(watched.fd)
+            self._places.give_back()
 
     def _due(self, watched: _Watched, loop: asyncio.AbstractEventLoop) -> None:
         def later() -> None:

@@ -37,6 +37,7 @@ from gatelodge_filesystem.atomic import MAX_FILE_BYTES, TEMPORARY_PREFIX, Curren
 from gatelodge_filesystem.changes.journal import Journal
 from gatelodge_filesystem.changes.log import Limits
 from gatelodge_filesystem.changes.records import Where
+from gatelodge_filesystem.crowd import EACH, Crowd, Kind
 from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.locks import PathLocks
 from gatelodge_filesystem.names import given, shown
@@ -91,22 +92,28 @@ class Workspace:
         state_dir: Where locks and the undo journal are kept.
         kept: How much the undo journal keeps.
         locks: Where locks are kept, if others who change the same files keep theirs elsewhere.
+        crowd: What it shares with the workspaces of other callers.
     """
 
     def __init__(
-        self, roots: Sequence[Root], *, budget: int, state_dir: str, kept: Limits | None = None, locks: str = ""
+        self,
+        roots: Sequence[Root],
+        *,
+        budget: int,
+        state_dir: str,
+        kept: Limits | None = None,
+        locks: str = "",
+        crowd: Crowd | None = None,
     ) -> None:
         self.roots = tuple(roots)
         self.budget = budget
-        self.watcher = Watcher()
+        self._crowd = crowd = crowd or Crowd()
+        self.watcher = Watcher(most=crowd.part, places=crowd.watches)
         self.waiters = Waiters(self.watcher)
         self._pending = Pending(os.path.join(state_dir, "pending"))
         self.writer = Writer(PathLocks(locks or os.path.join(state_dir, "locks")), self._pending)
         self.journal = Journal(os.path.join(state_dir, "changes"), self.roots, self.writer, kept or Limits())
-        # Two pools: searches that hang on a dead mount must not keep writes from ending.
-        self._readers = 16
-        self._writers = 4
-        self._limiters: dict[str, anyio.CapacityLimiter] = {}
+        self._limiters: dict[Kind, anyio.CapacityLimiter] = {}
 
     def spot(self, path: str) -> Spot:
         """The place that a path means.
@@ -330,9 +337,10 @@ class Workspace:
         stop = threading.Event()
         try:
             with anyio.fail_after(seconds):
-                return await anyio.to_thread.run_sync(
-                    work, stop, limiter=self._limiter("read", self._readers), abandon_on_cancel=True
-                )
+                async with self._limiter("read"):
+                    return await anyio.to_thread.run_sync(
+                        work, stop, limiter=self._crowd.limiter("read"), abandon_on_cancel=True
+                    )
         except TimeoutError:
             raise CallError(
                 "timeout", f"this took more than {seconds:.0f} s.", "Narrow it: a subfolder, a glob, a smaller limit."
@@ -343,11 +351,12 @@ class Workspace:
     async def change(self, work: Callable[[], T]) -> T:
         """Run changing work on a thread, to its end: a cancelled call must not leave a change half known."""
         # Not abandoned on cancel: anyio then waits for the thread, shielded.
-        return await anyio.to_thread.run_sync(work, limiter=self._limiter("write", self._writers))
+        async with self._limiter("write"):
+            return await anyio.to_thread.run_sync(work, limiter=self._crowd.limiter("write"))
 
-    def _limiter(self, name: str, size: int) -> anyio.CapacityLimiter:
-        # Made on first use, inside the event loop that will use it.
-        return self._limiters.setdefault(name, anyio.CapacityLimiter(size))
+    def _limiter(self, kind: Kind) -> anyio.CapacityLimiter:
+        """The caller's own part, taken before that of all."""
+        return self._limiters.setdefault(kind, anyio.CapacityLimiter(EACH[kind]))
 
     def close(self) -> None:
         """Let go of the roots."""

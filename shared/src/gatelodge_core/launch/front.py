@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatelodge_core.answering import say
 from gatelodge_core.auth.door import Door
+from gatelodge_core.auth.model import peer
+from gatelodge_core.auth.turned import TurnedAway
 from gatelodge_core.launch.cors import answer_preflight, sharing
 from gatelodge_core.launch.metrics import Exposition
 from gatelodge_core.launch.routes import Routes
@@ -72,6 +74,7 @@ class Front:
         routes: What a caller that is known gets to.
         door: Puts authentication around that.
         metrics: Counts answers; None where nobody asks for metrics.
+        turned: Told of requests with a Host or an Origin that is not let in.
     """
 
     def __init__(
@@ -82,8 +85,9 @@ class Front:
         routes: Routes,
         door: Callable[[ASGIApp], Door] | None = None,
         metrics: Exposition | None = None,
+        turned: TurnedAway | None = None,
     ) -> None:
-        self._app = app
+        self._app, self._turned = app, turned
         self._routes, self._metrics = routes, metrics
         self._said: list[str] = []
         self._asked = -math.inf
@@ -110,14 +114,20 @@ class Front:
             # What follows on such a connection can't be trusted to be what a proxy took it for.
             await say(send, flaw[0], {"error": flaw[1]}, [(b"connection", b"close")])
         elif not self._doors.admits_host(_only(scope, b"host")):
+            self._note(scope, "foreign_host")
             await say(send, 421, {"error": "this Host is not served here; see --allowed-hosts"})
         elif not self._doors.admits_origin(_only(scope, b"origin") if _has(scope, b"origin") else None):
+            self._note(scope, "foreign_origin")
             await say(send, 403, {"error": "this Origin may not call here; see --allowed-origins"})
         elif (origin := _only(scope, b"origin")) and origin in self._doors.origins:
             if not await answer_preflight(scope, origin.encode("latin-1"), send):
                 await self._admitted(scope, receive, sharing(origin.encode("latin-1"), send))
         else:
             await self._admitted(scope, receive, send)
+
+    def _note(self, scope: Scope, reason: str) -> None:
+        if self._turned is not None:
+            self._turned.note(reason, peer(scope))
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What a request with a good Host and Origin gets to."""
@@ -140,6 +150,13 @@ class Front:
         """Turn /readyz, and end what would stay open for as long as its clients like; calls go on."""
         self.draining = True
         self._routes.drain()
+
+    async def aclose(self) -> None:
+        """Close what the door has open, and have written down who was turned away since it last was."""
+        if self.door is not None:
+            await self.door.aclose()
+        if self._turned is not None:
+            self._turned.settle()
 
     def _reasons(self) -> list[str]:
         """Why calls would fail now. They are for the log: /readyz is shown to everybody."""

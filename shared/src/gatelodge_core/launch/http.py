@@ -15,6 +15,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
 from gatelodge_core.auth.door import Door
+from gatelodge_core.auth.turned import TurnedAway
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.launch.aside import Aside, metrics_address
 from gatelodge_core.launch.exposure import LOOPBACK_NAMES, Tls, split_address
@@ -62,6 +63,7 @@ class HttpOptions:
         metrics_address: ``HOST:PORT`` where that is shown to whoever asks; empty to show it behind the door.
         old: Whether the transport of 2024-11-05 is served too.
         prefix: What a proxy puts before our paths.
+        turned: Told of requests that are turned away before it is known who calls.
     """
 
     address: str
@@ -82,6 +84,7 @@ class HttpOptions:
     metrics_address: str = ""
     old: bool = False
     prefix: str = ""
+    turned: TurnedAway | None = None
 
 
 def application(server: Server[Any], options: HttpOptions, host: str, ready: Callable[[], list[str]]) -> Front:
@@ -117,7 +120,7 @@ def application(server: Server[Any], options: HttpOptions, host: str, ready: Cal
         old=old,
         most=min(options.max_connections * 3 // 4, options.max_open),
     )
-    return Front(endpoint, doors, ready, routes, options.door, metrics)
+    return Front(endpoint, doors, ready, routes, options.door, metrics, options.turned)
 
 
 class HttpService:
@@ -144,7 +147,7 @@ class HttpService:
         self.front = application(server, options, host, ready)
         app: ASGIApp = self.front
         if options.proxies:
-            app = Proxied(app, options.proxies, direct=secure is not None)
+            app = Proxied(app, options.proxies, direct=secure is not None, turned=options.turned)
         headers = [("strict-transport-security", HSTS)] if secure or options.proxies else []
         self._uvicorn = WebServer(
             configured(

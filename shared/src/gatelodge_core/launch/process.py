@@ -106,8 +106,7 @@ async def _serve(lodge: Lodge[object], wire: Wire | None, service: HttpService |
             try:
                 await service.serve()
             finally:
-                if service.front.door is not None:
-                    await service.front.door.aclose()
+                await service.front.aclose()
         elif wire is not None:
             await serve_stdio(lodge.lowlevel, wire, handed=handed)
         group.cancel_scope.cancel()

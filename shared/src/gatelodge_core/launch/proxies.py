@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gatelodge_core.answering import say
+from gatelodge_core.auth.turned import TurnedAway
 
 HEALTH = frozenset({"/livez", "/readyz"})
 """Paths that orchestrators ask directly; nothing is sent to them that could be overheard."""
@@ -27,10 +28,11 @@ class Proxied:
         app: What lies behind.
         proxies: Addresses and networks.
         direct: Whether others may come too, since the server has TLS of its own.
+        turned: Told of those who may not.
     """
 
-    def __init__(self, app: ASGIApp, proxies: Sequence[str], *, direct: bool) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, proxies: Sequence[str], *, direct: bool, turned: TurnedAway | None = None) -> None:
+        self._app, self._turned = app, turned
         # uvicorn has types of its own for the same things.
         self._believing = cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), list(proxies)))
         self._proxies = [ipaddress.ip_network(proxy) for proxy in proxies]
@@ -41,13 +43,15 @@ class Proxied:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        peer = address((scope.get("client") or ("",))[0])
-        if peer is not None and any(peer in proxy for proxy in self._proxies):
-            scope["client"] = (str(peer), scope["client"][1])
+        came_from = address((scope.get("client") or ("",))[0])
+        if came_from is not None and any(came_from in proxy for proxy in self._proxies):
+            scope["client"] = (str(came_from), scope["client"][1])
             await self._believing(scope, receive, send)
-        elif self._direct or scope["path"] in HEALTH or (peer is not None and peer.is_loopback):
+        elif self._direct or scope["path"] in HEALTH or (came_from is not None and came_from.is_loopback):
             await self._app(scope, receive, send)
         else:
+            if self._turned is not None:
+                self._turned.note("past_the_proxy", str(came_from or ""))
             # Its credential has already crossed the network in the clear; an answer would hide that.
             await say(send, 403, {"error": "this server is reached through its proxy alone; see --behind-proxy"})
 

@@ -40,6 +40,7 @@ def options(settings: LodgeSettings, lodge: Lodge[object]) -> HttpOptions:
             "the same for all of them (openssl rand -hex 32)"
         )
     host = f"[{exposure.host}]" if ":" in exposure.host else exposure.host
+    turned = TurnedAway(lodge.turned_away) if lodge.turned_away is not None else None
     usual = HttpOptions(
         f"{host}:{exposure.port}",
         stateless=settings.stateless,
@@ -57,6 +58,7 @@ def options(settings: LodgeSettings, lodge: Lodge[object]) -> HttpOptions:
         metrics_address="" if settings.metrics == ON else settings.metrics,
         old=settings.legacy_sse,
         prefix=urlsplit(exposure.resource).path.removesuffix(MCP_PATH) if exposure.resource else "",
+        turned=turned,
     )
     if exposure.auth == "none":
         return usual
@@ -74,7 +76,7 @@ def options(settings: LodgeSettings, lodge: Lodge[object]) -> HttpOptions:
             issuers=[settings.oauth_issuer] if exposure.oauth else [],
             # Reading first: it is what a caller without any scope is told to ask for.
             scopes=sorted(scopes, key=lambda scope: (not scope.endswith(":read"), scope)),
-            turned=TurnedAway(lodge.turned_away) if lodge.turned_away is not None else None,
+            turned=turned,
         )
 
     return replace(usual, door=door, connect=found.connect, read=found.read)
