@@ -83,12 +83,13 @@ def everything(wire: KeyWire, path: str) -> list[str]:
         ("read_file", {"path": path}),
         ("read_files", {"paths": [path]}),
         ("list_directory", {"path": path}),
-        ("file_info", {"path": path}),
-        ("find_files", {"path": path, "pattern": "**/*"}),
+        ("get_file_info", {"paths": [path]}),
+        ("find_files", {"path": path, "globs": ["**"]}),
         ("search_text", {"path": path, "pattern": "caller"}),
         ("list_changes", {}),
         ("diff_files", {"old": path, "new": path}),
-        ("hash_files", {"paths": [path]}),
+        ("replace_in_files", {"path": path, "old": "caller", "new": "x", "dry_run": True}),
+        ("copy_path", {"source": path, "destination": "notes/copy", "dry_run": True}),
     ]
     said = [json.dumps(wire.request("tools/call", {"name": name, "arguments": given})) for name, given in calls]
     uris = ("fs://", path, f"file://{path}", f"fs://{path.lstrip('/')}")

@@ -245,7 +245,9 @@ def test_a_host_on_a_socket_is_served_as_one_on_pipes(tmp_path: Path) -> None:
 
 
 def test_settings_that_cant_be_used_are_told_as_ever_and_what_was_answered_stays(tmp_path: Path) -> None:
-    server = Server(python_module("gatelodge_filesystem", str(tmp_path / "missing"), "--state-dir", str(tmp_path)))
+    server = Server(
+        python_module("gatelodge_filesystem", str(tmp_path / "missing"), "--state-dir", str(tmp_path / "state"))
+    )
     server.write(message(1, "server/discover"))
     assert json.loads(server.line())["id"] == 1
     assert server.wait() == 2
