@@ -198,7 +198,7 @@ def build(settings: PostgresSettings) -> Lodge[Sources]:
         turned_away=keeper.turned_away,
         life=life,
         watch=lambda uri, changed: listings.of().watch_table(uri, changed),
-        lists=SharedLists(listings),
+        lists=SharedLists(listings) if settings.accounts else next(iter(listings)),
         selector_loop=True,
         shares=shares,
     )

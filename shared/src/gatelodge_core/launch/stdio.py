@@ -89,6 +89,10 @@ async def serve(
 
         reading = _Reading(Speaker(server, group, deliver), writer, in_flight, Eras(handed.era), cap)
         await reading.take_over(handed)
+        if handed.closed:
+            logger.info("the host closed its end")
+            group.cancel_scope.cancel()
+            return
         await reading.to_the_end(wire.incoming, LineSplitter(cap, handed.held, dropping=handed.dropping))
         group.cancel_scope.cancel()
 

@@ -40,6 +40,7 @@ class Handover(NamedTuple):
         held: What has arrived of a line that has not ended.
         dropping: Whether the rest of a line over the cap is still to come.
         unsent: Answers that the host has not taken yet.
+        closed: Whether the host reads no more.
     """
 
     era: Era = Era.OPEN
@@ -47,6 +48,7 @@ class Handover(NamedTuple):
     held: bytes = b""
     dropping: bool = False
     unsent: bytes = b""
+    closed: bool = False
 
 
 class Porter:
@@ -206,6 +208,7 @@ class _Standing:
             "held": len(held),
             "dropping": self._splitter.dropping,
             "unsent": len(self._unsent),
+            "closed": self._closed,
         }
         data = memoryview(
             b"".join([json.dumps(head).encode(), b"\n", *(item.line for item in left), held, bytes(self._unsent)])
@@ -227,4 +230,4 @@ def _handover(data: bytes) -> Handover:
         return rest[at - length : at]
 
     left = [Left(part(length), answered) for length, answered in told["left"]]
-    return Handover(Era(told["era"]), left, part(told["held"]), told["dropping"], part(told["unsent"]))
+    return Handover(Era(told["era"]), left, part(told["held"]), told["dropping"], part(told["unsent"]), told["closed"])
