@@ -162,12 +162,21 @@ def test_the_same_over_the_wire(volatile: Bed, tmp_path: Path) -> None:
         until(lambda: not active(volatile))
         assert locks(volatile) == 0
         assert "\n7\n" in wire.text("run_query", sql="SELECT 7 AS n")
-        for number in range(4):
-            wire.send_call(2000 + number, "run_query", sql=HEAVY)
-        until(lambda: running(volatile) == 4)
-        for number in range(4):
-            wire.notify("notifications/cancelled", {"requestId": 2000 + number})
-        until(lambda: not active(volatile))
+        # All four connections work again. Where they are slow to come, the first queries are over their time before the
+        # last begin; then it is tried once more with what is connected by now.
+        together = False
+        for number in range(2000, 2020, 4):
+            for each in range(4):
+                wire.send_call(number + each, "run_query", sql=HEAVY)
+            with contextlib.suppress(AssertionError):
+                until(lambda: running(volatile) == 4, 4)
+                together = True
+            for each in range(4):
+                wire.notify("notifications/cancelled", {"requestId": number + each})
+            until(lambda: not active(volatile))
+            if together:
+                break
+        assert together
 
 
 @pytest.mark.parametrize("how", ["killed", "stdin closed"])
