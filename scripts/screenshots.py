@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # The browser's driver and the made-up journals are the tests'.
 sys.path.insert(0, str(ROOT))
 
-from gatelodge_core.audit.cli import run  # noqa: E402
+from gatelodge_core.audit.cli import run  # noqa: E402 - run as a script, the root isn't on the path
 
-from tests.browser.finding import CHROMIUM, Browser, chromium  # noqa: E402
-from tests.browser.page import Page, Scheme  # noqa: E402
-from tests.support.journals import made_up_week, spoiled  # noqa: E402
+from tests.browser.finding import CHROMIUM, Browser, chromium  # noqa: E402 - run as a script, the root isn't on the path
+from tests.browser.page import Page, Scheme  # noqa: E402 - run as a script, the root isn't on the path
+from tests.support.journals import made_up_week, spoiled  # noqa: E402 - run as a script, the root isn't on the path
 
 IMAGES = ROOT / "docs" / "images"
 MAX_BYTES = 150_000

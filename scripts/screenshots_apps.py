@@ -18,13 +18,13 @@ ROOT = Path(__file__).resolve().parents[1]
 # The browser's driver, the host page and the database are the tests'.
 sys.path.insert(0, str(ROOT))
 
-from tests.apps.fixtures import content  # noqa: E402
-from tests.apps.hosting import SHOWS_VIEWS, Host, page_of  # noqa: E402
-from tests.browser.finding import CHROMIUM, Browser, chromium  # noqa: E402
-from tests.browser.page import Scheme  # noqa: E402
-from tests.postgres import beds  # noqa: E402
-from tests.postgres.seed import home  # noqa: E402
-from tests.support.wire import MODERN, Message, connected, python_module  # noqa: E402
+from tests.apps.fixtures import content  # noqa: E402 - run as a script, the root isn't on the path
+from tests.apps.hosting import SHOWS_VIEWS, Host, page_of  # noqa: E402 - run as a script, the root isn't on the path
+from tests.browser.finding import CHROMIUM, Browser, chromium  # noqa: E402 - run as a script, the root isn't on the path
+from tests.browser.page import Scheme  # noqa: E402 - run as a script, the root isn't on the path
+from tests.postgres import beds  # noqa: E402 - run as a script, the root isn't on the path
+from tests.postgres.seed import home  # noqa: E402 - run as a script, the root isn't on the path
+from tests.support.wire import MODERN, Message, connected, python_module  # noqa: E402 - run as a script, the root isn't on the path
 
 IMAGES = ROOT / "docs" / "images"
 MAX_BYTES = 150_000

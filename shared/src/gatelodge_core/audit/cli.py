@@ -193,7 +193,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     # Only here: the other verbs need none of it.
-    from gatelodge_core.audit.report.writing import CALLS, write_report  # noqa: PLC0415
+    from gatelodge_core.audit.report.writing import CALLS, write_report  # noqa: PLC0415 - for this command alone
 
     names = ("server", "tool", "principal", "decision", "since", "until")
     progress = Progress(sys.stderr)

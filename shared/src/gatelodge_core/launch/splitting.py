@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import cast
 
+from gatelodge_core.guard.wire import INVALID_REQUEST, Json, WireError, decode_message
+
 
 class Oversized(Enum):
     """Stands for a line over the cap; its bytes were dropped."""
@@ -67,3 +69,20 @@ class LineSplitter:
         left = [] if self._dropping or not self._held else [bytes(self._held)]
         self._held.clear()
         return cast("list[bytes | Oversized]", left)
+
+
+def decoded(line: bytes | Oversized, cap: int) -> dict[str, Json] | WireError | None:
+    """The message on a line; what is wrong with it; None if there is nothing on it.
+
+    Args:
+        line: As it was split off.
+        cap: The most bytes that one may have.
+    """
+    if isinstance(line, Oversized):
+        return WireError(INVALID_REQUEST, f"Invalid request: a message may have {cap} bytes at most")
+    if not line.strip():
+        return None
+    try:
+        return decode_message(line)
+    except WireError as error:
+        return error

@@ -32,7 +32,7 @@ from gatelodge_core.launch.porter.eras import Era, Eras, Verdict, enveloped, las
 from gatelodge_core.launch.porter.standing import Handover
 from gatelodge_core.launch.porter.words import INITIALIZE
 from gatelodge_core.launch.speaking import Speaker
-from gatelodge_core.launch.splitting import LineSplitter, Oversized
+from gatelodge_core.launch.splitting import LineSplitter, Oversized, decoded
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class _Reading:
 
     async def _batch(self, lines: Sequence[bytes | Oversized]) -> None:
         """Lines that arrived together: an ``initialize`` among them is known before what stands in front of it."""
-        messages = [self._decoded(line) for line in lines]
+        messages = [decoded(line, self._cap) for line in lines]
         handshake = last_handshake(messages)
         for at, message in enumerate(messages):
             try:
@@ -143,16 +143,6 @@ class _Reading:
                     await self._receive(message, initialize_follows=at < handshake)
             except WireError as error:
                 await self._refuse(error)
-
-    def _decoded(self, line: bytes | Oversized) -> dict[str, Json] | WireError | None:
-        if isinstance(line, Oversized):
-            return WireError(INVALID_REQUEST, f"Invalid request: a message may have {self._cap} bytes at most")
-        if not line.strip():
-            return None
-        try:
-            return decode_message(line)
-        except WireError as error:
-            return error
 
     async def _receive(self, message: dict[str, Json], *, initialize_follows: bool) -> None:
         method, request_id = message.get("method"), message.get("id")

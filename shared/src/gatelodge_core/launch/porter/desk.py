@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from gatelodge_core.apps.words import declared
-from gatelodge_core.guard.wire import INVALID_REQUEST, Json, WireError, decode_message
+from gatelodge_core.guard.wire import Json, WireError
 from gatelodge_core.launch.porter.eras import Era, Eras, Verdict, last_handshake, pong, refusal
 from gatelodge_core.launch.porter.plain import plain_initialize, plain_request
 from gatelodge_core.launch.porter.surface import Answers
 from gatelodge_core.launch.porter.words import CANCELLED, CLIENT_CAPABILITIES, DISCOVER, INITIALIZE, LISTS, PING
-from gatelodge_core.launch.splitting import Oversized
+from gatelodge_core.launch.splitting import Oversized, decoded
 
 MAX_LEFT_BYTES = 8 * 1024 * 1024
 """What is left for the SDK may have so many bytes; then the rest waits in the pipe."""
@@ -77,7 +77,7 @@ class Desk:
 
     def take(self, lines: Sequence[bytes | Oversized]) -> list[bytes]:
         """What to answer to lines that arrived together."""
-        messages = [self._decoded(line) for line in lines]
+        messages = [decoded(line, self._cap) for line in lines]
         handshake = last_handshake(messages)
         said: list[bytes] = []
         for at, (line, message) in enumerate(zip(lines, messages, strict=True)):
@@ -87,16 +87,6 @@ class Desk:
                 answers = self._message(line, message, initialize_follows=at < handshake)
                 said += [_encoded(answer) for answer in answers]
         return said
-
-    def _decoded(self, line: bytes | Oversized) -> dict[str, Json] | WireError | None:
-        if isinstance(line, Oversized):
-            return WireError(INVALID_REQUEST, f"Invalid request: a message may have {self._cap} bytes at most")
-        if not line.strip():
-            return None
-        try:
-            return decode_message(line)
-        except WireError as error:
-            return error
 
     def _message(self, line: bytes, message: dict[str, Json], *, initialize_follows: bool) -> list[dict[str, Any]]:
         method, request_id = message.get("method"), message.get("id")
