@@ -234,6 +234,52 @@ def test_an_endless_body_is_cut_where_asked() -> None:
     anyio.run(main)
 
 
+async def endless_chunks(_: Asked, writer: Writer) -> None:
+    writer.write(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"40\r\n" + b"x" * 64 + b"\r\n")
+        await writer.drain()
+
+
+def test_a_body_whose_framing_is_over_the_cap_is_cut_as_well() -> None:
+    async def main() -> None:
+        limits = EgressLimits(wire_bytes=MIB)
+        async with (
+            serving(endless_chunks) as site,
+            Egress(EgressSettings(limits=limits), resolver=Names(), backend=Network(site)) as egress,
+        ):
+            page = await egress.get("http://example.com/", cut=True)
+            assert page.truncated
+            assert MIB // 2 < len(page.body) <= MIB
+            assert set(page.body) == set(b"x")
+            with pytest.raises(EgressError) as caught:
+                await egress.get("http://example.com/")
+            assert caught.value.code == "too_large"
+
+    anyio.run(main)
+
+
+def test_a_cut_body_is_as_long_as_allowed_however_the_reads_fall() -> None:
+    async def main() -> None:
+        async def pages(_: Asked, writer: Writer) -> None:
+            writer.write(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n" + b"H: " + b"h" * head + b"\r\n\r\n")
+            while True:
+                writer.write(b"%x\r\n" % len(block) + block + b"\r\n")
+                await writer.drain()
+
+        block = b"x" * 65536
+        limits = EgressLimits(wire_bytes=MIB)
+        for head in (0, 20_000, 50_000, 65_000):
+            async with (
+                serving(pages) as site,
+                Egress(EgressSettings(limits=limits), resolver=Names(), backend=Network(site)) as egress,
+            ):
+                page = await egress.get("http://example.com/", cut=True)
+                assert (len(page.body), page.truncated) == (MIB, True), head
+
+    anyio.run(main)
+
+
 def test_a_body_as_large_as_allowed_passes_and_one_byte_more_does_not() -> None:
     async def main() -> None:
         async with serving(reply(body=b"x" * 1000)) as site, Egress(resolver=Names(), backend=Network(site)) as egress:

@@ -116,6 +116,12 @@ class Body:
                 part: bytes = await self._parts.__anext__()
             except StopAsyncIteration:
                 return None
+            except EgressError as error:
+                # Its framing came over the cap before the body did.
+                if error.code != "too_large":
+                    raise
+                self._over()
+                return None
             return part
         assert scope.cancelled_caught
         raise EgressError("too_slow", "The answer took too long.")

@@ -39,7 +39,7 @@ class VettedStream(httpcore2.AsyncNetworkStream):
     Args:
         inner: The connection.
         inside: Whether it leads to an address that isn't public, by an exception in the settings.
-        cap: Bytes that may arrive for one request, after TLS.
+        cap: Bytes that may arrive for one request, after TLS; the read that crosses it is the last.
     """
 
     def __init__(self, inner: httpcore2.AsyncNetworkStream, *, inside: bool, cap: int) -> None:
@@ -54,10 +54,11 @@ class VettedStream(httpcore2.AsyncNetworkStream):
         Raises:
             EgressError: `too_large`.
         """
-        data = await self._inner.read(max_bytes, timeout)
-        self._received += len(data)
+        # Asked before, not after: of the read that goes over the cap, a body may still take what it is allowed.
         if self._received > self._cap:
             raise EgressError("too_large", "The answer is larger than may be received.")
+        data = await self._inner.read(max_bytes, timeout)
+        self._received += len(data)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the interface's
