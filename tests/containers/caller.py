@@ -2,6 +2,7 @@
 
     python -m tests.containers.caller call     calls from standard input, with the SDK's client; answers as JSON
     python -m tests.containers.caller load     calls until standard input ends; then the counts
+    python -m tests.containers.caller lists    asks for the tools many times, one after the other; then the counts
 
 The first line of standard input is a `Task`.
 """
@@ -25,6 +26,7 @@ from tests.support.wire import MODERN, MODERN_META
 
 EVERY = 50
 """After how many calls a line says that there were so many."""
+LISTS = 3000
 
 
 class Task(TypedDict):
@@ -75,22 +77,10 @@ async def load(task: Task) -> None:
 
     async def client(number: int) -> None:
         (name, arguments), wanted = task["calls"][number], task["wanted"][number]
-        body = {
-            "jsonrpc": "2.0", "id": 1, "method": "tools/call",
-            "params": {"name": name, "arguments": arguments, "_meta": MODERN_META},
-        }  # fmt: skip
-        headers = {**ACCEPT, "mcp-protocol-version": MODERN, "mcp-method": "tools/call", "mcp-name": name}
+        body = message("tools/call", name=name, arguments=arguments)
         async with connection(task, task["keys"][number]) as http:
             while not stop.is_set():
-                try:
-                    answer = await http.post(task["url"], json=body, headers=headers)
-                    if answer.status_code != 200:
-                        how = f"status {answer.status_code} {answer.text[:80]}"
-                    else:
-                        how = "right" if wanted in answer.text else "wrong"
-                except httpx2.TransportError as error:
-                    how = type(error).__name__
-                counts[how] += 1
+                counts[await posted(http, task["url"], body, wanted)] += 1
                 if counts.total() % EVERY == 0:
                     sys.stdout.write(f"{counts.total()}\n")
                     sys.stdout.flush()
@@ -104,5 +94,32 @@ async def load(task: Task) -> None:
     sys.stdout.write(json.dumps(counts))
 
 
+async def lists(task: Task) -> None:
+    """Ask for the tools, over one connection: an answer that comes at once."""
+    counts: Counter[str] = Counter()
+    async with connection(task, task["keys"][0]) as http:
+        for _ in range(LISTS):
+            counts[await posted(http, task["url"], message("tools/list"), '"tools":[')] += 1
+    sys.stdout.write(json.dumps(counts))
+
+
+def message(method: str, **params: Any) -> dict[str, Any]:
+    """A request of the newest revision."""
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": MODERN_META}}
+
+
+async def posted(http: httpx2.AsyncClient, url: str, body: dict[str, Any], wanted: str) -> str:
+    """How a request ended: `right`, `wrong`, a status with its beginning, or the name of an error."""
+    method, name = body["method"], body["params"].get("name")
+    headers = {**ACCEPT, "mcp-protocol-version": MODERN, "mcp-method": method, **({"mcp-name": name} if name else {})}
+    try:
+        answer = await http.post(url, json=body, headers=headers)
+    except httpx2.TransportError as error:
+        return type(error).__name__
+    if answer.status_code != 200:
+        return f"status {answer.status_code} {answer.text[:80]}"
+    return "right" if wanted in answer.text else "wrong"
+
+
 if __name__ == "__main__":
-    anyio.run({"call": call, "load": load}[sys.argv[1]], json.loads(sys.stdin.readline()))
+    anyio.run({"call": call, "load": load, "lists": lists}[sys.argv[1]], json.loads(sys.stdin.readline()))

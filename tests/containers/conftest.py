@@ -23,6 +23,8 @@ STAND_INS = {
     "CADDY_IMAGE": "gatelodge-stand-in-caddy",
     "VALKEY_IMAGE": "gatelodge-stand-in-valkey",
     "POSTGRES_IMAGE": "gatelodge-stand-in-postgres",
+    # Debian's Caddy is older than the name that the directive has now.
+    "REQUEST_BUFFERS": "buffer_requests",
 }
 
 

@@ -80,6 +80,10 @@ class Deployment:
         text = json.dumps(self.task(server, *calls, key=key)) + "\n"
         return json.loads(_run(self.caller("call"), given=text))
 
+    def lists(self, server: str) -> dict[str, int]:
+        """How many lists of tools came, one after the other, and how."""
+        return json.loads(_run(self.caller("lists"), given=json.dumps(self.task(server)) + "\n"))
+
     def caller(self, how: str) -> list[str]:
         """The command of the client."""
         return [*self.enter, sys.executable, "-m", "tests.containers.caller", how]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.containers.caller import Task
+from tests.containers.caller import LISTS, Task
 from tests.containers.conftest import Engine
 from tests.containers.deployment import SERVERS, Deployment, until
 
@@ -46,6 +46,9 @@ class TestTheDeployment:
         assert "bad_repo:" in hub["answers"][0]["text"]
         web = deployment.call("websearch", ("show_engines", {}))
         assert "duckduckgo: ready" in web["answers"][0]["text"]
+
+    def test_answers_that_come_at_once_come_whole(self, deployment: Deployment) -> None:
+        assert deployment.lists("github") == {"right": LISTS}
 
     def test_what_the_demo_key_does_not_hold_is_not_offered(self, deployment: Deployment) -> None:
         offered = deployment.call("filesystem")["tools"]
