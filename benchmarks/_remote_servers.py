@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import anyio
 import uvicorn
+from gatelodge_core.auth.principal import CALLER
 from gatelodge_core.declare import Declarations
 from gatelodge_core.effects import READ
 from gatelodge_core.keeper import Keeper
@@ -38,6 +39,13 @@ async def echo_text(domain: None, name: str) -> str:
     """Answer shortly."""
     del domain, name
     return WORDS
+
+
+@offered.tool(effect=READ)
+async def say_who(domain: None, name: str) -> str:
+    """Answer with who asks and what was given."""
+    del domain
+    return f"{CALLER.get()} was given {name}"
 
 
 @offered.tool(effect=READ)

@@ -1,7 +1,8 @@
 """What authenticated HTTP costs and withstands: throughput beside the bare SDK's, refusals under a flood, and a soak.
 
-    python -m benchmarks.remote                     about three minutes
+    python -m benchmarks.remote                     about four minutes
     python -m benchmarks.remote --soak 30           with half an hour of soak
+    python -m benchmarks.remote --soak 30 --full    the same as fast as it goes: about a million answers
 
 Each server is a process of its own on loopback with one function; the load comes from this process over kept connections,
 without an MCP client, so that little but the server is measured. The lodge has everything on: keys, limits, policy,
@@ -15,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import secrets
 import statistics
 import sys
 import tempfile
@@ -29,8 +31,9 @@ import psutil
 from tests.support.remote import PEPPER, make_keys
 from tests.support.wire import MODERN, MODERN_META, Server, python_module
 
-IN_FLIGHT = 32
-CALLERS = ("alice", "bob", "carol", "dave")
+IN_FLIGHT = (32, 16)
+"""All that two cores have in flight, and a core's share, as the server under load is one process."""
+CALLERS = tuple(f"caller{number}" for number in range(8))
 MB = 1e6
 
 
@@ -49,9 +52,9 @@ class Run:
         return 1000 * found[min(len(found) - 1, int(share * len(found)))] if found else float("nan")
 
 
-def request(port: int, tool: str, key: str = "") -> bytes:
+def request(port: int, tool: str, key: str = "", text: str = "x") -> bytes:
     """One call, as bytes."""
-    params = {"name": tool, "arguments": {"name": "x"}, "_meta": MODERN_META}
+    params = {"name": tool, "arguments": {"name": text}, "_meta": MODERN_META}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
     lines = [
         "POST /mcp HTTP/1.1", f"host: 127.0.0.1:{port}", "content-type: application/json",
@@ -61,14 +64,13 @@ def request(port: int, tool: str, key: str = "") -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> int:
-    """Send a request and read its whole answer; the status."""
+async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> tuple[int, bytes]:
+    """Send a request and read its whole answer: the status and the body."""
     writer.write(data)
     head = await reader.readuntil(b"\r\n\r\n")
     status = int(head[9:12])
     length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-    await reader.readexactly(length)
-    return status
+    return status, await reader.readexactly(length)
 
 
 async def load(
@@ -83,7 +85,7 @@ async def load(
         data = requests[place % len(requests)]
         while time.perf_counter() < until:
             began = time.perf_counter()
-            status = await exchange(reader, writer, data)
+            status, _ = await exchange(reader, writer, data)
             run.statuses[status] += 1
             run.times.setdefault(status, []).append(time.perf_counter() - began)
             if pause:
@@ -128,17 +130,18 @@ def throughput(rounds: int, seconds: float) -> None:
         serving(Path(name), bare=True) as sdk,
         serving(Path(name), "--calls-per-second", "100000", "--call-burst", "1000000") as lodge,
     ):
-        figures: dict[str, list[Run]] = {"bare SDK": [], "lodge": []}
+        figures: dict[tuple[str, int], list[Run]] = {}
         for number in range(rounds + 1):
-            for label, (port, process, keys) in (("bare SDK", sdk), ("lodge", lodge)):
-                data = [request(port, "echo_text", key) for key in (keys.values() or ("",))]
-                run = asyncio.run(load(port, data, process, width=IN_FLIGHT, seconds=seconds if number else 1))
-                assert set(run.statuses) == {200}, run.statuses
-                if number:
-                    figures[label].append(run)
-    print(f"\n{IN_FLIGHT} calls in flight, {rounds} rounds of {seconds:g} s (medians)")
-    print(f"{'':12}{'calls/s':>10}{'calls per CPU s':>18}{'p50 ms':>10}{'p99 ms':>10}")
-    for label, runs in figures.items():
+            for width in IN_FLIGHT:
+                for label, (port, process, keys) in (("bare SDK", sdk), ("lodge", lodge)):
+                    data = [request(port, "echo_text", key) for key in (keys.values() or ("",))]
+                    run = asyncio.run(load(port, data, process, width=width, seconds=seconds if number else 1))
+                    assert set(run.statuses) == {200}, run.statuses
+                    if number:
+                        figures.setdefault((label, width), []).append(run)
+    print(f"\n{rounds} rounds of {seconds:g} s (medians)")
+    print(f"{'':12}{'in flight':>10}{'calls/s':>10}{'calls per CPU s':>18}{'p50 ms':>10}{'p99 ms':>10}")
+    for (label, width), runs in sorted(figures.items()):
         middle = [
             statistics.median(figure)
             for figure in (
@@ -148,7 +151,7 @@ def throughput(rounds: int, seconds: float) -> None:
                 [run.quantile(200, 0.99) for run in runs],
             )
         ]
-        print(f"{label:12}{middle[0]:10.0f}{middle[1]:18.0f}{middle[2]:10.1f}{middle[3]:10.1f}")
+        print(f"{label:12}{width:10}{middle[0]:10.0f}{middle[1]:18.0f}{middle[2]:10.1f}{middle[3]:10.1f}")
 
 
 def refusals(seconds: float) -> None:
@@ -165,7 +168,7 @@ def refusals(seconds: float) -> None:
     )
     with tempfile.TemporaryDirectory() as name, serving(Path(name), *arguments) as (port, process, keys):
         before = process.memory_info().rss
-        flood = [request(port, "wait_a_while", keys["alice"])]
+        flood = [request(port, "wait_a_while", keys[CALLERS[0]])]
         over = asyncio.run(load(port, flood, process, width=16 * 5, seconds=seconds, pause=0.1))
         strangers = asyncio.run(
             load(port, [request(port, "echo_text", "glk_nobody")], process, width=8, seconds=seconds)
@@ -186,24 +189,47 @@ def refusals(seconds: float) -> None:
     print(f"memory grown by {grown:.1f} MB")
 
 
-def soak(minutes: float) -> None:
-    """Even load for some minutes: what memory and descriptors do."""
+def soak(minutes: float, *, full: bool) -> None:
+    """Even load for some minutes: what memory and descriptors do, and whether an answer went to somebody else."""
     with tempfile.TemporaryDirectory() as name, serving(Path(name), "--calls-per-second", "100000", "--call-burst", "1000000") as (
         port, process, keys,
     ):  # fmt: skip
-        data = [request(port, "echo_text", key) for key in keys.values()]
         # Until every cache and pool has its size.
-        asyncio.run(load(port, data, process, width=16, seconds=20))
+        asyncio.run(canaries(port, keys, seconds=20, pause=0))
         points: list[tuple[float, float, int]] = []
         began = time.perf_counter()
-        calls = 0
+        answers: Counter[str] = Counter()
         while (at := time.perf_counter() - began) < minutes * 60:
             points.append((at / 60, process.memory_info().rss / MB, process.num_fds()))
-            calls += asyncio.run(load(port, data, process, width=8, seconds=5, pause=0.02)).statuses.total()
+            answers += asyncio.run(canaries(port, keys, seconds=5, pause=0 if full else 0.02))
     slope = statistics.linear_regression([point[0] for point in points], [point[1] for point in points]).slope
-    print(f"\nSoak, {minutes:g} min, {calls} calls")
+    print(f"\nSoak, {minutes:g} min, {len(keys)} callers with two connections each, every call with a text of its own")
+    print(", ".join(f"{word}: {count}" for word, count in sorted(answers.items())))
     print(f"memory {points[0][1]:.1f} to {points[-1][1]:.1f} MB, slope {slope * 10:+.2f} MB in 10 min")
     print(f"descriptors {points[0][2]} to {points[-1][2]}, at most {max(point[2] for point in points)}")
+
+
+async def canaries(port: int, keys: dict[str, str], *, seconds: float, pause: float) -> Counter[str]:
+    """What became of calls whose right answer has the caller's name and the call's own text."""
+    found: Counter[str] = Counter()
+    until = time.perf_counter() + seconds
+
+    async def client(name: str, key: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.perf_counter() < until:
+            text = secrets.token_hex(8)
+            status, body = await exchange(reader, writer, request(port, "say_who", key, text))
+            if status != 200:
+                found[f"status {status}"] += 1
+            else:
+                found["right" if f'"key:{name} was given {text}"'.encode() in body else "WRONG"] += 1
+            if pause:
+                await asyncio.sleep(pause)
+        writer.close()
+        await writer.wait_closed()
+
+    await asyncio.gather(*(client(name, key) for name, key in keys.items() for _ in range(2)))
+    return found
 
 
 def main() -> None:
@@ -212,6 +238,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--soak", type=float, default=2, metavar="MINUTES")
+    parser.add_argument("--full", action="store_true", help="soak without pauses between a client's calls")
     given = parser.parse_args()
     print(
         f"Python {sys.version.split()[0]}, {psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.1f} at the start"
@@ -219,7 +246,7 @@ def main() -> None:
     throughput(given.rounds, given.seconds)
     refusals(given.seconds)
     if given.soak:
-        soak(given.soak)
+        soak(given.soak, full=given.full)
 
 
 if __name__ == "__main__":
