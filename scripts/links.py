@@ -38,7 +38,7 @@ def cursor_link(product: Product) -> str:
         return f"${{env:{asked.variable}}}" if asked.variable else "${workspaceFolder}"
 
     packed = base64.b64encode(json.dumps(entry(product, value)).encode()).decode()
-    return f"{CURSOR}?{urlencode({'name': product.key, 'config': packed})}"
+    return f"{CURSOR}?{urlencode({'name': product.package, 'config': packed})}"
 
 
 def vscode_link(product: Product) -> str:
@@ -53,7 +53,7 @@ def vscode_link(product: Product) -> str:
         return f"${{input:{asked.key}}}" if asked.variable else "${workspaceFolder}"
 
     config = entry(product, value)
-    given = {"name": product.key, "inputs": json.dumps(inputs), "config": json.dumps({"type": "stdio", **config})}
+    given = {"name": product.package, "inputs": json.dumps(inputs), "config": json.dumps({"type": "stdio", **config})}
     return f"{VSCODE}?{urlencode({key: text for key, text in given.items() if text != '[]'}, quote_via=quote)}"
 
 
@@ -75,22 +75,22 @@ def _secret_names(product: Product) -> list[str]:
 
 def standard(product: Product) -> str:
     """The entry that most hosts take."""
-    return _json({"mcpServers": {product.key: entry(product, _example)}})
+    return _json({"mcpServers": {product.package: entry(product, _example)}})
 
 
 def hosts(product: Product) -> dict[str, str]:
     """What to do in each host, in Markdown."""
     made, names = entry(product, _example), _secret_names(product)
-    toml = [f"[mcp_servers.{product.key}]", 'command = "uvx"', f"args = {json.dumps(made['args'])}"]
+    toml = [f"[mcp_servers.{product.package}]", 'command = "uvx"', f"args = {json.dumps(made['args'])}"]
     toml += [f"env_vars = {json.dumps(names)}  # their values come from Codex's own environment"] if names else []
     goose = {
-        "name": product.key, "type": "stdio", "cmd": "uvx", "args": made["args"], "env_keys": names, "timeout": 300,
+        "name": product.package, "type": "stdio", "cmd": "uvx", "args": made["args"], "env_keys": names, "timeout": 300,
         "enabled": True,
     }  # fmt: skip
     exports = "".join(f" --env {name}=..." for name in names)
-    claude = f"claude mcp add --scope user{exports} {product.key} -- uvx {' '.join(made['args'])}"
+    claude = f"claude mcp add --scope user{exports} {product.package} -- uvx {' '.join(made['args'])}"
     if names:  # --env takes several: something must end it
-        claude = f"claude mcp add {product.key} --scope user{exports} -- uvx {' '.join(made['args'])}"
+        claude = f"claude mcp add {product.package} --scope user{exports} -- uvx {' '.join(made['args'])}"
     vscode = {key: value for key, value in made.items() if key != "env"} | {
         "type": "stdio",
         "env": {one.variable: f"${{input:{one.key}}}" for one in product.asked if one.variable in names},
@@ -107,15 +107,15 @@ def hosts(product: Product) -> dict[str, str]:
         "Claude Code": f"```bash\n{claude}\n```",
         "Cursor": f"[Install in Cursor]({cursor_link(product)}), or `~/.cursor/mcp.json`:\n\n{standard(product)}",
         "VS Code": f"[Install in VS Code]({vscode_link(product)}), or `mcp.json`:\n\n"
-        + _json({"inputs": inputs, "servers": {product.key: vscode}}),
+        + _json({"inputs": inputs, "servers": {product.package: vscode}}),
         "Codex": "`~/.codex/config.toml`:\n\n```toml\n" + "\n".join(toml) + "\n```",
         "Gemini CLI": f"`~/.gemini/settings.json`:\n\n{standard(product)}",
-        "Zed": "`settings.json`:\n\n" + _json({"context_servers": {product.key: {"source": "custom", **made}}}),
+        "Zed": "`settings.json`:\n\n" + _json({"context_servers": {product.package: {"source": "custom", **made}}}),
         "opencode": "`~/.config/opencode/opencode.json`:\n\n"
         + _json(
             {
                 "mcp": {
-                    product.key: {
+                    product.package: {
                         "type": "local",
                         "command": [made["command"], *made["args"]],
                         "environment": made["env"],
@@ -124,7 +124,8 @@ def hosts(product: Product) -> dict[str, str]:
                 }
             }
         ),
-        "Goose": "`~/.config/goose/config.yaml` (JSON is YAML too):\n\n" + _json({"extensions": {product.key: goose}}),
+        "Goose": "`~/.config/goose/config.yaml` (JSON is YAML too):\n\n"
+        + _json({"extensions": {product.package: goose}}),
         "Devin Desktop (Windsurf)": f"`~/.config/devin/mcp_config.json`:\n\n{standard(product)}",
     }
 

@@ -54,7 +54,7 @@ class Product:
     """One server, as people find it.
 
     Args:
-        key: Its short name, and its key in a host's configuration.
+        key: Its short name.
         title: As a list shows it: without the words "MCP" and "Server", each word with a capital (the catalog's rule).
         summary: At most 100 characters (the registry's rule).
         asked: What a person is asked.

@@ -18,7 +18,10 @@ CONFIG: dict[str, Any] = json.loads((ROOT / "claude_desktop_config.example.json"
 
 def test_there_is_an_entry_for_each_server_that_exists() -> None:
     assert set(CONFIG) == {"mcpServers"}
-    assert set(CONFIG["mcpServers"]) == {path.parent.name for path in ROOT.glob("servers/*/pyproject.toml")}
+    # By the names that `gatelodge install` gives them, so that nobody has one of them twice.
+    assert set(CONFIG["mcpServers"]) == {
+        f"gatelodge-{path.parent.name}" for path in ROOT.glob("servers/*/pyproject.toml")
+    }
 
 
 @pytest.mark.parametrize("name", sorted(CONFIG["mcpServers"]))
@@ -38,12 +41,12 @@ def test_each_entry_is_launched_and_answers(name: str, tmp_path: Path, monkeypat
         with connected([script, *arguments], "stdio", revision, env=entry["env"]) as wire:
             assert wire.request("tools/list")["result"]["tools"]
     with connected([script, *arguments], "stdio", MODERN, env=entry["env"]) as wire:
-        if name == "filesystem":
+        if name == "gatelodge-filesystem":
             assert [root["mode"] for root in wire.record("list_roots")["roots"]] == ["rw", "ro"]
-        elif name == "postgres":
+        elif name == "gatelodge-postgres":
             # Nobody listens at the example's address, or it isn't the reader's: that is said, and nothing hangs.
             assert wire.error("list_objects").startswith("unreachable: database default can't be reached")
-        elif name == "github":
+        elif name == "gatelodge-github":
             # What can be seen without asking GitHub: the default repository, and that a wrong name goes no further.
             prompt = wire.request("prompts/get", {"name": "triage_issue", "arguments": {"number": "12"}})
             assert "octocat/hello-world" in json.dumps(prompt["result"])

@@ -47,7 +47,7 @@ def test_claude_code_takes_the_command_line(client: Client, product: Product) ->
     assert program == "claude"
     ended = client.package("@anthropic-ai/claude-code", "cli-wrapper.cjs", *arguments)
     assert ended.status == 0, ended
-    written = json.loads((client.home / ".claude.json").read_text(encoding="utf-8"))["mcpServers"][product.key]
+    written = json.loads((client.home / ".claude.json").read_text(encoding="utf-8"))["mcpServers"][product.package]
     assert written == {"type": "stdio", **expected(product, "...")}
 
 
@@ -60,7 +60,7 @@ def test_codex_takes_the_table(client: Client, product: Product) -> None:
     assert ended.status == 0, ended
     (listed,) = json.loads(ended.out)
     wanted = expected(product, "")
-    assert listed["name"] == product.key
+    assert listed["name"] == product.package
     assert (listed["transport"]["command"], listed["transport"]["args"]) == (wanted["command"], wanted["args"])
     assert listed["transport"]["env_vars"] == list(wanted["env"])
     assert not listed["transport"]["env"], "no value of a secret stands in the file"
@@ -75,7 +75,7 @@ def test_opencode_takes_the_entry(client: Client, product: Product) -> None:
     ended = client.run([opencode_program(), "debug", "config", "--pure"])
     assert ended.status == 0, ended
     wanted = entry(product, lambda asked: asked.example)
-    taken = json.loads(ended.out)["mcp"][product.key]
+    taken = json.loads(ended.out)["mcp"][product.package]
     assert (taken["type"], taken["enabled"]) == ("local", True)
     assert taken["command"] == [wanted["command"], *wanted["args"]]
     # Names alone: it masks what it takes for a secret.

@@ -114,7 +114,7 @@ def test_cursors_link_holds_the_entry_and_no_secret(product: Product) -> None:
     link = urlsplit(cursor_link(product))
     assert (link.scheme, link.netloc, link.path) == ("https", "cursor.com", "/en/install-mcp")
     asked = parse_qs(link.query, strict_parsing=True)
-    assert asked["name"] == [product.key]
+    assert asked["name"] == [product.package]
     entry = json.loads(base64.b64decode(asked["config"][0], validate=True))
     held(product, entry, "${env:")
 
@@ -125,7 +125,9 @@ def test_cursors_link_is_what_the_command_for_links_gives(product: Product) -> N
     command = [str(Path(sys.executable).parent / "gatelodge"), "link", "cursor", product.key, "--portable", *folder]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    (theirs,) = parse_qs(urlsplit(done.stdout.strip()).query)["config"]
+    asked = parse_qs(urlsplit(done.stdout.strip()).query)
+    assert asked["name"] == [product.package]
+    (theirs,) = asked["config"]
     (ours,) = parse_qs(urlsplit(cursor_link(product)).query)["config"]
     assert {"env": {}, **json.loads(base64.b64decode(theirs))} == json.loads(base64.b64decode(ours))
 
@@ -135,7 +137,7 @@ def test_vs_codes_link_holds_the_entry_and_asks_for_what_is_secret(product: Prod
     link = urlsplit(vscode_link(product))
     assert (link.scheme, link.netloc, link.path) == ("https", "insiders.vscode.dev", "/redirect/mcp/install")
     asked = parse_qs(link.query, strict_parsing=True)
-    assert asked["name"] == [product.key]
+    assert asked["name"] == [product.package]
     entry = json.loads(asked["config"][0])
     held(product, entry, "${input:")
     inputs = {one["id"]: one for one in json.loads(asked.get("inputs", ["[]"])[0])}
