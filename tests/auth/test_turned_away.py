@@ -93,7 +93,7 @@ def test_a_foreign_host_or_origin_leaves_a_trace_with_and_without_a_door(tmp_pat
 @pytest.mark.anyio
 async def test_who_comes_past_the_proxy_is_told_of() -> None:
     told: list[tuple[str, str, int]] = []
-    turned = TurnedAway(lambda reason, address, count: told.append((reason, address, count)))
+    turned = TurnedAway(lambda reason, address, count, _: told.append((reason, address, count)))
     statuses: list[int] = []
 
     async def inside(_: Scope, __: Receive, ___: Send) -> None:
@@ -134,7 +134,7 @@ class Told:
         self.records: list[tuple[str, str, int]] = []
         self.second = anyio.Event()
 
-    def __call__(self, reason: str, address: str, count: int) -> None:
+    def __call__(self, reason: str, address: str, count: int, _: object) -> None:
         self.records.append((reason, address, count))
         if len(self.records) == 2:
             self.second.set()

@@ -226,3 +226,55 @@ def test_defaults_are_bounded() -> None:
         value > 0 for value in (limits.per_second, limits.burst, limits.concurrent, limits.queued, limits.seconds)
     )
     assert replace(limits, burst=1).burst == 1
+
+
+def test_what_would_be_refused_as_the_one_before_is_known_without_taking_anything() -> None:
+    now = 0.0
+
+    async def main() -> None:
+        nonlocal now
+        step = LimitStep(Limits(per_second=1, burst=2), clock=lambda: now)
+        alice = call().principal
+        assert step.standing(alice) is None
+        for _ in range(2):
+            await step(call(), quick)
+        # Over, but none was refused yet: the first is the guard's, with a record of its own.
+        assert step.standing(alice) is None
+        with pytest.raises(LimitError):
+            await step(call(), quick)
+        for _ in range(1000):
+            over = step.standing(alice)
+            assert over is not None
+            assert over.wait == pytest.approx(1.0)
+        assert step.standing(call("b").principal) is None
+        now += 0.5
+        over = step.standing(alice)
+        assert over is not None
+        assert over.wait == pytest.approx(0.5)
+        now += 0.5
+        assert step.standing(alice) is None
+        await step(call(), quick)
+
+    anyio.run(main)
+
+
+def test_a_full_queue_is_known_for_as_long_as_it_is_full() -> None:
+    async def main() -> None:
+        step = LimitStep(Limits(concurrent=1, queued=1))
+        alice, go = call().principal, anyio.Event()
+
+        async def slow(_: Call) -> Outcome:
+            await go.wait()
+            return Outcome({"content": []})
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(step, call(), slow)
+            group.start_soon(step, call(), slow)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(LimitError, match="2 calls run or wait"):
+                await step(call(), quick)
+            assert step.standing(alice) is not None
+            go.set()
+        assert step.standing(alice) is None
+
+    anyio.run(main)

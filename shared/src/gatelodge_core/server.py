@@ -40,6 +40,7 @@ from pydantic import AnyUrl
 from gatelodge_core.apps.offering import Views
 from gatelodge_core.auth.model import Revoked
 from gatelodge_core.auth.principal import Principal
+from gatelodge_core.auth.turned import Record
 from gatelodge_core.declare import ANY_TYPE, Content, Declarations, PromptDeclaration, ResourceDeclaration
 from gatelodge_core.effects import PUBLIC, Label, Nature
 from gatelodge_core.errors import CallError
@@ -173,7 +174,7 @@ class Lodge(Generic[D]):
     life: Callable[[], AbstractAsyncContextManager[None]] | None = None
     watch: Watch | None = None
     lists: Lists | None = None
-    turned_away: Callable[[str, str, int], None] | None = None
+    turned_away: Record | None = None
     cleanser: Cleanser | None = None
     selector_loop: bool = False
     result_bytes: int = 8_388_608

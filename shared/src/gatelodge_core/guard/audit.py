@@ -143,16 +143,19 @@ class Auditor:
                 # From here on the journal refuses by itself.
                 logger.error("the journal can't be written: %s", error)  # noqa: TRY400 - a traceback may quote what was called
 
-    def turned_away(self, reason: str, address: str, count: int) -> None:
-        """Record requests that the door turned away, so that no call is known of them.
+    def turned_away(self, reason: str, address: str, count: int, principal: Principal | None = None) -> None:
+        """Record requests that were refused at the door, so that no call is known of them.
 
         Args:
             reason: Why.
             address: From where.
             count: How many.
+            principal: Who, if that is known.
         """
+        who = _identity(principal) if principal is not None else {}
+        where = f"http {address}".strip()
         try:
-            entry = Intent("door", kind="door", transport=f"http {address}".strip(), decision="deny", count=count)
+            entry = Intent("door", kind="door", principal=who, transport=where, decision="deny", count=count)
             self._journal.refusal(Refusal(entry, f"turned_away ({reason})"), wait=False)
             self._wake()
         except JournalError as error:

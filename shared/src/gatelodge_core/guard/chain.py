@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 RETRY_AFTER = "gatelodge.retry_after"
 """Key in an ASGI scope: seconds after which a refused call may go through."""
 
-_KINDS: dict[str, tuple[Kind, str]] = {
+KINDS: dict[str, tuple[Kind, str]] = {
     "tools/call": ("tool", "name"),
     "resources/read": ("resource", "uri"),
     # Whoever may not read a resource isn't told of its changes either.
@@ -127,7 +127,7 @@ class Guard:
             ) from None
 
     def _is_call(self, method: str) -> bool:
-        return method in _KINDS or (method == LIST and self._directory.list_varies)
+        return method in KINDS or (method == LIST and self._directory.list_varies)
 
     async def _walk(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> Outcome:
         channel = MessageChannel(ctx)
@@ -223,7 +223,7 @@ class Guard:
             kind, name = "list", LIST
             arguments: Mapping[str, Any] = {"cursor": params["cursor"]} if params.get("cursor") else {}
         else:
-            kind, key = _KINDS[ctx.method]
+            kind, key = KINDS[ctx.method]
             name, arguments = _subject(kind, params.get(key), params)
         nature = Nature(READ)
         if kind == "tool":

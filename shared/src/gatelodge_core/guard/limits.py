@@ -17,6 +17,7 @@ from typing import Any, cast
 import anyio
 from mcp.shared.exceptions import MCPError
 
+from gatelodge_core.auth.principal import Principal
 from gatelodge_core.guard.call import CLEAN, FORM, Call, Next, Outcome
 from gatelodge_core.store.errors import StoreError
 from gatelodge_core.store.rates import Rate, SharedRates
@@ -29,6 +30,8 @@ BARRED_SECONDS = 1.0
 """For how long, at most, replicas' refusal is taken for the next one without asking again."""
 STORE_SECONDS = 2.0
 """After which time a caller is told to try again while a shared store does not answer."""
+SHED_SECONDS = 1.0
+"""For how long after a refusal the door may give the next ones itself, as long as they would be given here too."""
 MAX_KEYS = 4096
 """Callers and tools whose use is remembered; the longest idle is forgotten first."""
 
@@ -116,6 +119,8 @@ class _Use:
     """For a principal with a number of calls a minute of its own."""
     barred: tuple[float, str] = (0.0, "")
     """Until when replicas together have no call for it, and by which limit."""
+    refused: float = -math.inf
+    """When a call of its was last refused here."""
 
 
 class LimitStep:
@@ -145,14 +150,15 @@ class LimitStep:
         """
         limits = self._limits
         use = self._use(str(call.principal))
-        self._take(use, call.principal.per_minute)
+        if over := self._over(use, call.principal.per_minute):
+            use.refused = self._clock()
+            raise over
+        self._turn(use, call.principal.per_minute, -1)
         tool = use.tools.get(call.target)
         if tool is None:
             if len(use.tools) >= MAX_KEYS:
                 use.tools.clear()  # only names of tools that exist get here, so this never happens in practice
             tool = use.tools[call.target] = anyio.Semaphore(limits.concurrent_per_tool, fast_acquire=True)
-        if use.inside >= limits.concurrent + limits.queued:
-            raise LimitError(f"{use.inside} calls run or wait", 1.0)
         use.inside += 1
         try:
             if self._shared is not None:
@@ -198,20 +204,34 @@ class LimitStep:
         self._uses.move_to_end(principal)
         return found
 
-    def _take(self, use: _Use, per_minute: int) -> None:
-        """Take a token, of both buckets or of none."""
+    def standing(self, principal: Principal) -> LimitError | None:
+        """Why a call would be refused as the one just before it was; None otherwise. Nothing is taken."""
+        use = self._uses.get(str(principal))
+        if use is None or self._clock() - use.refused > SHED_SECONDS:
+            return None
+        return self._over(use, principal.per_minute)
+
+    def _over(self, use: _Use, per_minute: int) -> LimitError | None:
         now = self._clock()
-        limits, bucket = self._limits, use.bucket
+        limits = self._limits
         if (wait := use.barred[0] - now) > 0:
-            raise LimitError(use.barred[1], wait)
-        if wait := bucket.missing(now, limits.per_second, limits.burst):
-            raise LimitError("too many calls", wait)
+            return LimitError(use.barred[1], wait)
+        if use.inside >= limits.concurrent + limits.queued:
+            return LimitError(f"{use.inside} calls run or wait", 1.0)
+        if wait := use.bucket.missing(now, limits.per_second, limits.burst):
+            return LimitError("too many calls", wait)
         if per_minute:
             quota = use.quota = use.quota or _Bucket(per_minute, now)
             if wait := quota.missing(now, per_minute / 60, per_minute):
-                raise LimitError(f"this caller has {per_minute} calls a minute", wait)
-            quota.level -= 1
-        bucket.level -= 1
+                return LimitError(f"this caller has {per_minute} calls a minute", wait)
+        return None
+
+    @staticmethod
+    def _turn(use: _Use, per_minute: int, tokens: int) -> None:
+        """Take a token of both buckets, or give it back."""
+        use.bucket.level += tokens
+        if per_minute and use.quota is not None:
+            use.quota.level += tokens
 
     async def _take_shared(self, shared: SharedRates, use: _Use, call: Call) -> None:
         """Take a token of all replicas' buckets. What has been taken here is given back if there is none."""
@@ -222,21 +242,17 @@ class LimitStep:
         try:
             refusal = await shared.take(str(call.principal), rates)
         except StoreError as error:
-            self._give_back(use)
+            self._turn(use, per_minute, 1)
             call.notes["refusal"] = "store_unavailable"
             raise UnavailableError(str(error)) from None
         if refusal is None:
             return
-        self._give_back(use)
+        self._turn(use, per_minute, 1)
         what = f"this caller has {per_minute} calls a minute" if refusal.which else "too many calls"
         # Until then a flood ends here, and never reaches the store.
-        use.barred = (self._clock() + min(refusal.wait, BARRED_SECONDS), what)
+        use.refused = self._clock()
+        use.barred = (use.refused + min(refusal.wait, BARRED_SECONDS), what)
         raise LimitError(what, refusal.wait)
-
-    def _give_back(self, use: _Use) -> None:
-        use.bucket.level += 1
-        if use.quota is not None:
-            use.quota.level += 1
 
 
 def size_of(value: object, enough: float = math.inf) -> int:

@@ -89,13 +89,21 @@ class Meter:
             self.in_flight -= 1
             self._count(call, ended, time.perf_counter() - began)
 
+    def shed(self, kind: str, name: str, code: str) -> None:
+        """Count a call that was refused before it was walked."""
+        self._add(kind, name, "refused", "none", 0.0, code)
+
     def _count(self, call: Call, ended: str, seconds: float) -> None:
-        name = call.target if call.target in self._names else OTHER
         decision = str(call.notes.get("decision", "none"))
-        self.calls[Ended(call.kind, name, ended, decision if decision in _DECISIONS else "none")] += 1
-        if ended == "refused":
-            self.refusals[self._code(str(call.notes["refusal"]))] += 1
-        key = (call.kind, name)
+        refusal = str(call.notes["refusal"]) if ended == "refused" else ""
+        self._add(call.kind, call.target, ended, decision if decision in _DECISIONS else "none", seconds, refusal)
+
+    def _add(self, kind: str, target: str, ended: str, decision: str, seconds: float, refusal: str) -> None:
+        name = target if target in self._names else OTHER
+        self.calls[Ended(kind, name, ended, decision)] += 1
+        if refusal:
+            self.refusals[self._code(refusal)] += 1
+        key = (kind, name)
         counts = self.latencies.setdefault(key, [0] * (len(BOUNDS) + 1))
         counts[next((place for place, bound in enumerate(BOUNDS) if seconds <= bound), -1)] += 1
         self.seconds[key] += seconds  # pyright: ignore[reportArgumentType] - a Counter adds floats as well

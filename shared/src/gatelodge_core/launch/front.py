@@ -155,6 +155,7 @@ class Front:
         """Close what the door has open, and have written down who was turned away since it last was."""
         if self.door is not None:
             await self.door.aclose()
+        self._routes.settle()
         if self._turned is not None:
             self._turned.settle()
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from gatelodge_core.auth.door import Door
 from gatelodge_core.auth.turned import TurnedAway
 from gatelodge_core.errors import SettingsError
+from gatelodge_core.guard.shedding import Shedding
 from gatelodge_core.launch.aside import Aside, metrics_address
 from gatelodge_core.launch.exposure import LOOPBACK_NAMES, Tls, split_address
 from gatelodge_core.launch.front import Doors, Front
@@ -64,6 +65,7 @@ class HttpOptions:
         old: Whether the transport of 2024-11-05 is served too.
         prefix: What a proxy puts before our paths.
         turned: Told of requests that are turned away before it is known who calls.
+        shedding: Refuses what is over a limit anyway.
     """
 
     address: str
@@ -85,6 +87,7 @@ class HttpOptions:
     old: bool = False
     prefix: str = ""
     turned: TurnedAway | None = None
+    shedding: Shedding | None = None
 
 
 def application(server: Server[Any], options: HttpOptions, host: str, ready: Callable[[], list[str]]) -> Front:
@@ -119,6 +122,7 @@ def application(server: Server[Any], options: HttpOptions, host: str, ready: Cal
         metrics=None if options.metrics_address else metrics,
         old=old,
         most=min(options.max_connections * 3 // 4, options.max_open),
+        shedding=options.shedding,
     )
     return Front(endpoint, doors, ready, routes, options.door, metrics, options.turned)
 

@@ -9,8 +9,10 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatelodge_core.answering import say
-from gatelodge_core.auth.model import PRINCIPAL
+from gatelodge_core.auth.model import PRINCIPAL, peer
+from gatelodge_core.auth.principal import Principal
 from gatelodge_core.guard.chain import RETRY_AFTER
+from gatelodge_core.guard.shedding import Shedding
 from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES, WireError, decode_message
 from gatelodge_core.launch.metrics import METRICS_PATH, Exposition
 from gatelodge_core.launch.sse import MESSAGES_PATH, SSE_PATH, OldTransport
@@ -29,6 +31,7 @@ class Routes:
         metrics: What is shown at /metrics; None to show nothing.
         old: The transport of 2024-11-05, if it is served.
         most: The most requests of one known caller that are answered at once.
+        shedding: Refuses what is over a limit anyway.
     """
 
     def __init__(
@@ -39,7 +42,9 @@ class Routes:
         metrics: Exposition | None = None,
         old: OldTransport | None = None,
         most: int = 384,
+        shedding: Shedding | None = None,
     ) -> None:
+        self._shedding = shedding
         self._app = app
         self._cap, self._metrics, self._old, self._most = cap, metrics, old, most
         self._open: Counter[str] = Counter()
@@ -54,14 +59,21 @@ class Routes:
         if self._old is not None:
             self._old.drain()
 
+    def settle(self) -> None:
+        """Have written down who was refused since that last was."""
+        if self._shedding is not None:
+            self._shedding.settle()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; see the ASGI specification."""
-        known: object = scope.get(PRINCIPAL)
+        known = _principal(scope)
         if known is None:
             await self._routed(scope, receive, send)
             return
         caller = str(known)
         if self._open[caller] >= self._most:
+            if self._shedding is not None:
+                self._shedding.unread(known, peer(scope))
             await say(send, 429, {"error": f"{self._most} requests of this caller are open"}, [(b"retry-after", b"1")])
             return
         self._open[caller] += 1
@@ -123,9 +135,13 @@ class Routes:
             await say(send, 413, {"error": f"a message may have {self._cap} bytes at most"})
             return
         try:
-            decode_message(body)
+            message = decode_message(body)
         except WireError as error:
             await say(send, 400, error.response())
+            return
+        if self._shedding and (over := self._shedding.refusal(_principal(scope), message, peer(scope))):
+            said = {"jsonrpc": "2.0", "id": message["id"], "error": over.error.model_dump(exclude_none=True)}
+            await say(send, 429, said, [_retry_after(over.wait)])
             return
         given = False
 
@@ -145,11 +161,20 @@ def _with_retry_after(scope: Scope, send: Send) -> Send:
     async def wrapped(message: Message) -> None:
         wait = scope.get(RETRY_AFTER)
         if message["type"] == "http.response.start" and wait is not None and message["status"] == 200:
-            retry = (b"retry-after", str(math.ceil(float(wait))).encode())
-            message = {**message, "status": 429, "headers": [*message.get("headers", []), retry]}
+            message = {**message, "status": 429, "headers": [*message.get("headers", []), _retry_after(float(wait))]}
         await send(message)
 
     return wrapped
+
+
+def _principal(scope: Scope) -> Principal | None:
+    """Who calls, if there is a door that knows."""
+    found: object = scope.get(PRINCIPAL)
+    return found if isinstance(found, Principal) else None
+
+
+def _retry_after(seconds: float) -> tuple[bytes, bytes]:
+    return b"retry-after", str(math.ceil(seconds)).encode()
 
 
 async def _body(receive: Receive, cap: int) -> bytes | None:

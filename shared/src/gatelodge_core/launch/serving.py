@@ -11,6 +11,8 @@ from gatelodge_core.auth.building import judges
 from gatelodge_core.auth.door import Door
 from gatelodge_core.auth.turned import TurnedAway
 from gatelodge_core.errors import SettingsError
+from gatelodge_core.guard.limits import LimitStep
+from gatelodge_core.guard.shedding import Shedding
 from gatelodge_core.launch.aside import ON, metrics_address
 from gatelodge_core.launch.exposure import judged
 from gatelodge_core.launch.http import HttpOptions
@@ -41,6 +43,9 @@ def options(settings: LodgeSettings, lodge: Lodge[object]) -> HttpOptions:
         )
     host = f"[{exposure.host}]" if ":" in exposure.host else exposure.host
     turned = TurnedAway(lodge.turned_away) if lodge.turned_away is not None else None
+    limits = next((step for step in lodge.steps if isinstance(step, LimitStep)), None)
+    # Apart from strangers', whose kinds are bounded together.
+    over = TurnedAway(lodge.turned_away) if lodge.turned_away is not None else None
     usual = HttpOptions(
         f"{host}:{exposure.port}",
         stateless=settings.stateless,
@@ -59,6 +64,7 @@ def options(settings: LodgeSettings, lodge: Lodge[object]) -> HttpOptions:
         old=settings.legacy_sse,
         prefix=urlsplit(exposure.resource).path.removesuffix(MCP_PATH) if exposure.resource else "",
         turned=turned,
+        shedding=Shedding(limits, lodge.meter, over) if limits is not None else None,
     )
     if exposure.auth == "none":
         return usual
