@@ -261,3 +261,18 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     os.close(reader)
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, b"")
+
+
+def test_refusals_that_were_counted_are_shown_as_so_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Journal.open(str(tmp_path / "journal"), server="filesystem", version="0") as journal:
+        journal.refusal(Refusal(Intent("door", kind="door", decision="deny", count=299), "turned_away (invalid_token)"))
+        journal.refusal(Refusal(Intent("door", kind="door", decision="deny"), "turned_away (invalid_token)"))
+    many, one = found(tmp_path / "journal")
+    assert [export(call, "ocsf")["count"] for call in (many, one)] == [299, 1]
+    attributes = [export(call, "otel")["attributes"] for call in (many, one)]
+    assert [isinstance(each, dict) and each.get("gatelodge.count") for each in attributes] == [299, None]
+    assert run(["show", "--directory", str(tmp_path / "journal")]) == OK
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split("deny")[1].strip() for line in lines] == ["refused x299", "refused"]
+    assert run(["tail", "--directory", str(tmp_path / "journal")]) == OK
+    assert "count=299" in capsys.readouterr().out

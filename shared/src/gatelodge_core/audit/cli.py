@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from gatelodge_core.audit import query
 from gatelodge_core.audit.errors import JournalError
-from gatelodge_core.audit.export import Format, export, status_of
+from gatelodge_core.audit.export import Format, alike_of, export, status_of
 from gatelodge_core.audit.progress import Progress
 from gatelodge_core.audit.prune import prune
 from gatelodge_core.audit.texts import clean
@@ -161,7 +161,7 @@ def _line(entry: query.Entry) -> str:
     kind = entry.text("type")
     shown = {
         "intent": ("seq", "kind", "name", "decision", "rule"),
-        "refusal": ("seq", "kind", "name", "decision", "reason"),
+        "refusal": ("seq", "kind", "name", "decision", "reason", "count"),
         "outcome": ("intent", "status", "ms", "result_bytes", "error"),
     }.get(kind, ("reason", "next", "records", "to", "refused", "version", "sandbox", "file"))
     facts = " ".join(f"{key}={entry.text(key)}" for key in shown if entry.text(key))
@@ -180,7 +180,7 @@ def _show(options: argparse.Namespace) -> int:
                 entry.text("name"),
                 ":".join(map(str, entry.table("principal").values())),
                 entry.text("decision"),
-                status_of(call),
+                status_of(call) + (f" x{alike}" if (alike := alike_of(call)) > 1 else ""),
                 outcome.text("ms") if outcome else "",
                 entry.text("args").removeprefix("sha256:")[:12],
             )

@@ -89,6 +89,7 @@ def ocsf(call: Called) -> dict[str, object]:
             **({"version": entry.text("protocol")} if entry.text("protocol") else {}),
         },
         "src_endpoint": {"name": entry.text("transport") or "unknown"},
+        "count": alike_of(call),
         "unmapped": unmapped,
     }
     if outcome is not None:
@@ -125,6 +126,7 @@ def otel(call: Called) -> dict[str, object]:
         "gatelodge.server": entry.server,
         "gatelodge.decision": entry.text("decision"),
         "gatelodge.rule": entry.text("rule"),
+        **({"gatelodge.count": alike} if (alike := alike_of(call)) > 1 else {}),
         "gatelodge.args.digest": entry.text("args"),
     }
     if entry.text("kind") == "tool":
@@ -158,6 +160,11 @@ def status_of(call: Called) -> str:
     if call.outcome is not None:
         return call.outcome.text("status")
     return "refused" if call.entry.text("type") == "refusal" else "unfinished"
+
+
+def alike_of(call: Called) -> int:
+    """How many calls the record stands for: more than one where refusals were counted (`auth.turned`)."""
+    return max(1, int(_float(call.entry.fields.get("count"))))
 
 
 def nanoseconds(time: str) -> int:
