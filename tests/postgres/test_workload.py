@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
+import psycopg
 import pytest
 from gatelodge_postgres.dba.workload import MAX_LOOKS
 
@@ -23,7 +24,7 @@ TABLE = "CREATE TABLE shop.t AS SELECT g AS id, 'n' || g AS note FROM generate_s
 
 @pytest.fixture
 def db(system_bed: Bed) -> Generator[str]:
-    # Texts of all databases are read together, and another test's may be in an encoding that none can be turned into.
+    # Texts of all databases are read together, and another test's may be in an encoding that can't be turned into ours.
     with database(system_bed, "CREATE EXTENSION pg_stat_statements; SELECT pg_stat_statements_reset()", TABLE) as name:
         yield name
 
@@ -157,3 +158,22 @@ async def test_without_its_library_the_answer_says_what_to_do(unloaded_bed: Bed,
             text = await called.text("recommend_indexes")
             assert "the workload can't be had" in text
             assert "shared_preload_libraries" in text
+
+
+async def test_where_a_text_is_in_no_known_encoding_the_numbers_are_still_told(
+    called: Called, system_bed: Bed, db: str
+) -> None:
+    name = system_bed.create("dba_bytes", "template0", "SQL_ASCII")
+    try:
+        ran(system_bed, db, "SELECT count(*) FROM shop.t WHERE id < 77", times=3)
+        with psycopg.connect(system_bed.url(name), client_encoding="SQL_ASCII", autocommit=True) as other:
+            other.execute(b'SELECT 1 AS "caf\xe9"')
+        text = await called.text("list_top_queries", by="calls")
+        assert "no text can be read: some statement in the cluster" in text
+        assert "3 calls, mean " in text
+        assert re.search(r"^   text unknown, queryid -?\d+$", text, re.MULTILINE)
+        # The transaction went on, and so does the token.
+        assert "in the " in await called.text("list_top_queries", since=token(text))
+    finally:
+        system_bed.drop(name)
+        ran(system_bed, db, "SELECT pg_stat_statements_reset()")

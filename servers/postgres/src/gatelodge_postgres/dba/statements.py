@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, LiteralString, cast
 
 from gatelodge_core.errors import CallError
-from psycopg.errors import ObjectNotInPrerequisiteState
+from psycopg.errors import CharacterNotInRepertoire, ObjectNotInPrerequisiteState, UntranslatableCharacter
 
 from gatelodge_postgres.connect.privileges import quoted
 from gatelodge_postgres.connect.session import Session
+from gatelodge_postgres.dba.plans import attempt
 
 FIELDS = ("calls", "ms", "rows", "hit", "read", "written", "temp", "wal", "io_ms")
 """What is counted: calls, milliseconds, rows, blocks, bytes of WAL, milliseconds of input and output."""
@@ -18,6 +19,8 @@ Counts = tuple[float, ...]
 """One number for each of `FIELDS`."""
 MAX_STATEMENTS = 20_000
 MAX_TEXT = 20_000
+UNREADABLE = "text unknown"
+"""In place of all texts, where PostgreSQL can't turn one of them into this database's encoding."""
 
 _FIND: LiteralString = """
 SELECT n.nspname::text, e.extversion, has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
@@ -113,14 +116,21 @@ class Statements:
         return Usage(made, hidden, hidden_ms, reset or "", evicted or 0)
 
     async def texts(self, session: Session, keys: Sequence[str]) -> dict[str, Text]:
-        """The texts of statements.
+        """The texts of statements; `UNREADABLE` with its id for each, if the texts can't be had.
 
         Raises:
             CallError: As `usage`.
         """
-        sql = f"""SELECT {self._key()}, left(query, {MAX_TEXT + 1}), coalesce(r.rolname, userid::text)
+        sql = f"""SELECT {self._key()}, left(query, {MAX_TEXT + 1}), coalesce(r.rolname, userid::text), queryid::text
             FROM s LEFT JOIN pg_roles r ON r.oid = userid WHERE {self._key()} = ANY ($1::text[])"""  # noqa: S608
-        return {key: Text(text or "", role) for key, text, role in await self._rows(session, sql, [list(keys)])}
+        try:
+            async with attempt(session):
+                rows = await self._rows(session, sql, [list(keys)])
+        except (CharacterNotInRepertoire, UntranslatableCharacter):
+            # It reads those of the whole cluster, and another database's encoding may be one that says nothing.
+            rows = await self._rows(session, sql, [list(keys)], texts=False)
+            return {key: Text(f"{UNREADABLE}, queryid {number}", role) for key, _, role, number in rows}
+        return {key: Text(text or "", role) for key, text, role, _ in rows}
 
     async def _rows(self, session: Session, sql: str, values: list[object], *, texts: bool = True) -> list[Any]:
         head = f"""WITH s AS MATERIALIZED (SELECT * FROM {self._name}.pg_stat_statements({texts})

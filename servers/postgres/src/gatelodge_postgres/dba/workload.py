@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from gatelodge_core.errors import CallError
 
 from gatelodge_postgres.connect.session import Session
-from gatelodge_postgres.dba.statements import FIELDS, MAX_TEXT, Counts, Statements, Text, Usage
+from gatelodge_postgres.dba.statements import FIELDS, MAX_TEXT, UNREADABLE, Counts, Statements, Text, Usage
 
 Order = Literal["total", "mean", "io", "wal", "temp", "calls"]
 MAX_LOOKS = 8
@@ -59,6 +59,7 @@ class Top:
         seconds: Between the two looks; 0 if all is counted.
         every: Whether the role may see the statements of other roles.
         token: For a later look.
+        readable: Whether the texts could be read.
     """
 
     lines: list[Line]
@@ -68,6 +69,7 @@ class Top:
     seconds: float
     every: bool
     token: str
+    readable: bool
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ async def top(session: Session, by: Order, limit: int, earlier: Looks, since: st
         if key in texts and not BOOKKEEPING.match(texts[key].sql) and _OURS not in texts[key].sql
     ]
     seconds = time.monotonic() - before.at if before else 0
-    return Top(lines[:limit], len(counts), ms, usage, seconds, extension.every, earlier.keep(usage))
+    readable = not any(text.sql.startswith(UNREADABLE) for text in texts.values())
+    return Top(lines[:limit], len(counts), ms, usage, seconds, extension.every, earlier.keep(usage), readable)
 
 
 async def selects(session: Session, limit: int) -> list[tuple[str, float]]:

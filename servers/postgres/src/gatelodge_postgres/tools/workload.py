@@ -62,6 +62,11 @@ def _head(found: Top, by: Order) -> list[str]:
     if found.usage.hidden:
         text = f"{found.usage.hidden} statements of other roles ({milliseconds(found.usage.hidden_ms)}) can't be seen"
         head.append(f"{text}; GRANT pg_read_all_stats to the role shows them")
+    if not found.readable:
+        head.append(
+            "no text can be read: some statement in the cluster can't be turned into this database's encoding;"
+            " SELECT pg_stat_statements_reset() by a superuser forgets it"
+        )
     if found.usage.evicted:
         head.append(f"counters were dropped {found.usage.evicted} times; raise pg_stat_statements.max")
     return head
