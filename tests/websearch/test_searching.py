@@ -402,7 +402,7 @@ def test_two_hundred_searches_with_a_dead_engine_end_in_time_and_do_not_storm(tm
             done: list[int] = []
 
             async def one(number: int) -> None:
-                found = await called.web.desk.search(Ask(f"q{number}"), [], [], seconds=20)
+                found = await called.web.desk.search(Ask(f"q{number}"), [], [], seconds=8)
                 done.append(len(found.results))
 
             with anyio.fail_after(60):
@@ -410,7 +410,7 @@ def test_two_hundred_searches_with_a_dead_engine_end_in_time_and_do_not_storm(tm
                     for number in range(200):
                         group.start_soon(one, number)
             assert done == [1] * 200
-            assert (await called.web.desk.search(Ask("later"), [], [], seconds=20)).reports[0].status == "open"
+            assert (await called.web.desk.search(Ask("later"), [], [], seconds=8)).reports[0].status == "open"
             assert dead.asked <= 200
 
     anyio.run(main)
