@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import random
 import secrets
 import statistics
 import sys
@@ -83,13 +84,16 @@ async def load(
     async def client(place: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         data = requests[place % len(requests)]
+        if pause:
+            await asyncio.sleep(pause * random.random())
         while time.perf_counter() < until:
             began = time.perf_counter()
             status, _ = await exchange(reader, writer, data)
             run.statuses[status] += 1
             run.times.setdefault(status, []).append(time.perf_counter() - began)
             if pause:
-                await asyncio.sleep(pause)
+                # Not all at the same moment, as clients that know nothing of each other.
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
         writer.close()
         await writer.wait_closed()
 
