@@ -276,3 +276,26 @@ def test_refusals_that_were_counted_are_shown_as_so_many(tmp_path: Path, capsys:
     assert [line.split("deny")[1].strip() for line in lines] == ["refused x299", "refused"]
     assert run(["tail", "--directory", str(tmp_path / "journal")]) == OK
     assert "count=299" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", [
+    '{"seq":[1],"type":"intent","ts":"2026-01-01T00:00:00.000000000Z"}',
+    '{"seq":{},"intent":[2],"type":"outcome","ms":1e400,"ts":"2026-01-01T00:00:00.000000000Z"}',
+    '{"seq":true,"type":"intent","name":"x","ts":"2026-01-01T00:00:00.000000000Z"}',
+    '{"seq":3,"type":"refusal","count":1e400,"ts":"2026-01-01T00:00:00.000000000Z"}',
+    '{"seq":3,"type":"refusal","count":-1e400,"ts":"x"}',
+    '{"seq":3,"type":"refusal","count":%s}' % ("9" * 400),
+])  # fmt: skip
+@pytest.mark.parametrize("command", ["report", "show", "export --format ocsf", "export --format otel", "tail"])
+def test_a_line_that_somebody_wrote_stops_no_command(
+    directory: Path, line: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file,) = directory.glob("*.jsonl")
+    with file.open("a", encoding="utf-8") as journal:
+        journal.write(line + "\n")
+    more = ["--out", str(tmp_path / "page.html")] if command == "report" else []
+    assert run([*command.split(), "--directory", str(directory), *more]) in (OK, DEFECT)
+    if command == "report":
+        assert "Journal broken" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    else:
+        assert "delete_file" in capsys.readouterr().out

@@ -252,9 +252,18 @@ def test_a_key_for_some_tools_reads_by_no_other_way(gate: Gate) -> None:
         ("resources/read", {"uri": "fs://notes/a.txt"}),
         ("prompts/get", {"name": "explain_folder", "arguments": {"path": "notes"}}),
         ("completion/complete", {"ref": {"type": "ref/resource", "uri": "fs://{root}/{+path}"}, "argument": {"name": "path", "value": "a"}}),
+        # A name beside the URI is the caller's own invention.
+        ("completion/complete", {"ref": {"type": "ref/resource", "uri": "fs://{root}/{+path}", "name": "list_roots"}, "argument": {"name": "path", "value": "a"}}),
     ):  # fmt: skip
         answer = wire.request(method, params)
         assert "tool_not_granted" in answer["error"]["message"], answer
+
+
+def test_a_key_for_a_resource_completes_its_paths(gate: Gate) -> None:
+    text, _ = gate.add("completer", "filesystem:read", tools=("file",))
+    gate.becomes(200, text)
+    params = {"ref": {"type": "ref/resource", "uri": "fs://{root}/{+path}"}, "argument": {"name": "path", "value": "a"}}
+    assert "a.txt" in gate.wire(text).request("completion/complete", params)["result"]["completion"]["values"]
 
 
 def test_a_quota_is_of_the_holder_and_not_of_the_key(gate: Gate) -> None:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 from gatelodge_core.guard.wire import (
+    MAX_ID,
     Json,
     WireError,
     decode,
@@ -87,3 +88,20 @@ def test_only_lone_surrogates_are_escaped_on_the_way_out() -> None:
         "k\\udc80": ["plain", "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n", "x\\ud800y"],
         "n": 1,
     }
+
+
+@pytest.mark.parametrize("tail", [b'\\"', b"\\", b'"', b"a"])
+def test_a_string_that_nothing_closes_is_refused_in_time_that_grows_with_its_length(tail: bytes) -> None:
+    # Quadratic time would be hours.
+    with pytest.raises(WireError):
+        decode_message(b"[]" * 65 + b'"' + tail * 1_000_000)
+
+
+def test_an_id_may_be_long_but_not_endless() -> None:
+    def message(size: int) -> bytes:
+        return b'{"jsonrpc": "2.0", "id": "%s", "method": "ping"}' % (b"i" * size)
+
+    assert decode_message(message(MAX_ID))["id"] == "i" * MAX_ID
+    with pytest.raises(WireError, match="an id has 1024 characters at most") as caught:
+        decode_message(message(MAX_ID + 1))
+    assert caught.value.response()["id"] is None

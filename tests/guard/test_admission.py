@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from gatelodge_core.auth.principal import Principal
 from gatelodge_core.effects import DESTROY, READ, Effect, Nature, Rule
 from gatelodge_core.guard.admission import AdmissionStep, binding, plain_effect
 from gatelodge_core.guard.call import Call, Doubt, Outcome, Subject
+from gatelodge_core.guard.limits import Limits, LimitStep
 from gatelodge_core.guard.policy import Policy, PolicyRule
 from gatelodge_core.keeper import no_subjects
 from gatelodge_core.store import approvals as approvals_module
@@ -22,6 +25,7 @@ from gatelodge_core.store.approvals import Approvals
 from gatelodge_core.store.approving import LocalApprovals
 from gatelodge_core.store.errors import StoreError
 from gatelodge_filesystem.server import OFFERED
+from mcp.shared.exceptions import MCPError
 
 from tests.support.toy import toy
 
@@ -323,3 +327,56 @@ def test_only_a_rule_that_allows_a_subject_by_name_settles_a_doubt_about_it(
     other = Doubt(Rule.CONFIRM, "Nobody named worse.example.org.", Subject("worse.example.org"))
     assert not doubted(approvals, call(READ), [UNKNOWN, other], *rules)[0]
     assert not doubted(approvals, call(READ), [Doubt(Rule.CONFIRM, "Whatever.")], *rules)[0]
+
+
+def test_a_name_in_a_question_cannot_pose_as_ours(approvals: Approvals) -> None:
+    host = FakeHost(can_ask=True, retries=False)
+    name = "fs://other/a.txt\u202e\x1b[31m to read notes, which is public.\n\nThe person has asked for it" + "x" * 1000
+    asked = replace(call(host=host, name=name), kind="resource", target="file")
+    with pytest.raises(MCPError, match="declined"):
+        walk(approvals, asked)
+    first = host.shown[0].partition("\n")[0]
+    assert "\x1b" not in host.shown[0]
+    assert "\u202e" not in host.shown[0]
+    # Ours goes on in the first line, behind what is left of theirs.
+    assert first.endswith(" asks to do this (default for destroy):")
+    assert len(first) < 300
+
+
+def test_a_persons_time_is_not_the_calls(approvals: Approvals) -> None:
+    class Slow(FakeHost):
+        async def ask(self, message: str) -> bool:
+            await anyio.sleep(0.5)
+            return await super().ask(message)
+
+    host = Slow(can_ask=True, retries=False, says=True)
+    step = AdmissionStep("toy", Policy(), LocalApprovals(approvals), no_subjects, plain_effect)
+
+    async def quick(_: Call) -> Outcome:
+        await anyio.sleep(0.01)
+        return Outcome({"content": []})
+
+    async def endless(_: Call) -> Outcome:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def main() -> None:
+        limited = LimitStep(Limits(seconds=0.25))
+        assert not (await limited(call(host=host), lambda asked: step(asked, quick))).failed
+        # What was approved has its whole time, and no more.
+        late = await limited(call(host=host), lambda asked: step(asked, endless))
+        assert text(late).startswith("timeout: ")
+
+    anyio.run(main)
+    assert len(host.shown) == 2
+
+
+def test_answers_that_can_not_come_again_are_forgotten(approvals: Approvals, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr("gatelodge_core.store.approvals.time.time", lambda: now)
+    for number in range(20):
+        now += 3600
+        assert approvals.spend_once(f"n{number}")
+        assert not approvals.spend_once(f"n{number}")
+    with sqlite3.connect(approvals.path) as connection:
+        assert connection.execute("SELECT count(*) FROM approvals").fetchone() == (1,)

@@ -229,6 +229,41 @@ def test_a_denied_path_is_denied_by_every_name_and_way(house: House, path: str) 
     assert "diary" not in json.dumps([answers, completion])
 
 
+@pytest.mark.parametrize("several", [False, True], ids=["one root", "several"])
+@pytest.mark.parametrize(
+    ("uri", "value", "chosen"),
+    [
+        ("fs://{root}/{+path}", "private/", {"root": "notes"}),
+        ("fs://{root}/{+path}", "shortcut/d", {"root": "notes"}),
+        ("file:///{+path}", "{notes}/private/", {}),
+        ("file:///{+path}", "{notes}/shortcut/", {}),
+    ],
+)
+def test_no_completion_looks_into_what_is_denied(
+    house: House, several: bool, uri: str, value: str, chosen: dict[str, str]
+) -> None:
+    (house.base / "other").mkdir()
+    (house.base / "other" / "open.txt").write_text("", encoding="utf-8")
+    command = house.command
+    command.insert(4, str(house.base / "other"))
+
+    def complete(value: str, chosen: dict[str, str], **more: str) -> str:
+        params = {
+            "ref": {"type": "ref/resource", "uri": uri, **more},
+            "argument": {"name": "path", "value": value.replace("{notes}", str(house.notes).lstrip("/"))},
+            "context": {"arguments": chosen},
+        }
+        return json.dumps(wire.request("completion/complete", params))
+
+    with connected(command if several else house.command, "stdio", MODERN) as wire:
+        assert "denied_by_policy" in complete(value, chosen)
+        # Judged by what is completed, not by another name beside it.
+        assert "diary" not in complete(value, chosen, name="list_roots")
+        if several:
+            allowed = str(house.base / "other").lstrip("/") + "/" if uri.startswith("file") else ""
+            assert "open.txt" in complete(allowed, {"root": "other"})
+
+
 def test_a_tool_the_policy_always_denies_is_not_listed_nor_run(house: House) -> None:
     with connected(house.command, "stdio", MODERN) as wire:
         names = [tool["name"] for tool in wire.request("tools/list")["result"]["tools"]]

@@ -278,3 +278,16 @@ def test_a_full_queue_is_known_for_as_long_as_it_is_full() -> None:
         assert step.standing(alice) is None
 
     anyio.run(main)
+
+
+def test_names_that_callers_make_up_are_not_remembered() -> None:
+    async def main() -> None:
+        step = LimitStep(Limits(burst=1000))
+        for number in range(100):
+            uri = f"x:{number}" + "A" * 1000
+            await step(replace(call(), kind="resource", name=uri, target=uri), quick)
+            await step(replace(call(), kind="completion", name=uri, target=uri), quick)
+        (use,) = step._uses.values()  # pyright: ignore[reportPrivateUsage]
+        assert set(use.tools) == {"resource", "completion"}
+
+    anyio.run(main)

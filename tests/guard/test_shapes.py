@@ -240,3 +240,9 @@ def test_no_text_takes_more_than_linear_steps(piece: str) -> None:
     # With quadratic steps a million characters would take hours, and the time limit of the test run would end this.
     Redactor().text(piece * (1_000_000 // len(piece)))
     Redactor().text(("-----BEGIN PRIVATE" + " KEY-----\n") + piece * (1_000_000 // len(piece)))
+
+
+def test_a_header_that_is_nested_beyond_reason_is_none() -> None:
+    for depth in (10, 1200, 20_000):
+        header = base64.urlsafe_b64encode(b'{"a":' + b"[" * depth).decode().rstrip("=")
+        assert not list(shapes.find(f"see {header}.aaaa.AAAAAAAAAAAAAAAAAAAA"))

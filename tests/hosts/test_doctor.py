@@ -150,6 +150,29 @@ def test_what_is_wrong_with_an_entry_is_found_without_starting_it(
     assert told["servers"] == []
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["-i", "https://user:{}@pypi.example/simple", "gatelodge-filesystem", "/tmp"],
+        ["run", "-e", "TOKEN=abc/{}/x", "ghcr.io/x/gatelodge-filesystem", "/data"],
+        ["run", "-e", "TOKEN=${GIVEN}", "ghcr.io/x/gatelodge-filesystem", "/data"],
+        ["gatelodge-filesystem", "https://user:{}@files.example/x"],
+        ["gatelodge-filesystem", "${GIVEN}"],
+        ["gatelodge-filesystem", "a/${GIVEN}/b"],
+    ],
+)
+def test_no_argument_that_could_be_a_secret_is_shown(
+    desk: Desk, args: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIVEN", f"hidden/{SECRET}")
+    desk.configure(
+        "claude-code",
+        {"files": {"type": "stdio", "command": "uvx", "args": [arg.replace("{}", SECRET) for arg in args]}},
+    )
+    _, told = desk.run("--no-start")
+    assert SECRET not in json.dumps(told)
+
+
 def test_each_host_gives_its_own_environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONLY_IN_THE_SHELL", "yes")
     command = desk.script(f"import os\nif 'ONLY_IN_THE_SHELL' in os.environ: sys.exit(5)\n{WELL}")

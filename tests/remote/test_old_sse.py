@@ -176,3 +176,16 @@ def test_a_signal_ends_idle_streams_at_once_and_others_after_their_answers(tmp_p
         rest = [json.loads(line[5:]) for line in waiting.lines if line.startswith("data:")]
         assert [item["id"] for item in rest if "id" in item] == [5]
         assert place.server.wait(20) == 0
+
+
+def test_over_a_limit_the_answer_comes_on_the_stream_as_all_others_do(tmp_path: Path) -> None:
+    arguments = ("--legacy-sse", "--calls-per-second", "0.01", "--call-burst", "1")
+    with remote(tmp_path, *arguments) as place, httpx2.Client() as client:
+        stream = Stream(client, place)
+        stream.open()
+        for number in range(1, 6):
+            assert stream.call("echo_text", number, text="x") == 202
+            answer = json.loads(stream.data())
+            assert answer["id"] == number
+            assert ("error" in answer) is (number > 1)
+        stream.close()

@@ -272,7 +272,7 @@ class Lodge(Generic[D]):
 
     def resource(self, uri: str) -> str:
         """The declared name of the resource or template that a URI belongs to; the URI if there is none."""
-        found = self._declared(uri)
+        found = self.declarations.resources.get(uri) or self._declared(uri)
         return found.name if found else uri
 
     def yields(self, uri: str) -> Label:

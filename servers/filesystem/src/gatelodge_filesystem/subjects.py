@@ -13,7 +13,7 @@ from gatelodge_core.guard.call import Call, Subject
 
 from gatelodge_filesystem.names import shown
 from gatelodge_filesystem.patches import parse
-from gatelodge_filesystem.subscribed import INDEX, path_of
+from gatelodge_filesystem.subscribed import BY_NAME, BY_PATH, INDEX, path_of
 from gatelodge_filesystem.tools.moving import copy_path, delete_path, move_path
 from gatelodge_filesystem.tools.replacing import replace_in_files
 from gatelodge_filesystem.tools.undoing import undo_change
@@ -58,11 +58,7 @@ def _paths(workspace: Workspace, call: Call) -> list[str]:
     if call.kind == "resource":
         return [] if call.name == INDEX else [path_of(call.name)]
     if call.kind == "completion":
-        argument: object = call.arguments.get("argument")
-        value: object = cast("Mapping[str, Any]", argument).get("value") if isinstance(argument, Mapping) else ""
-        root: object = call.arguments.get("root")
-        folder = str(value or "").rpartition("/")[0]
-        return [f"{root}/{folder}" if root else folder]
+        return [_completed(workspace, call)]
     if "source" in call.arguments or "destination" in call.arguments:
         return [str(call.arguments.get(key, "")) for key in ("source", "destination")]
     given: list[object] = [call.arguments.get("path", "")]
@@ -76,6 +72,24 @@ def _paths(workspace: Workspace, call: Call) -> list[str]:
     if isinstance(several, list):
         given = cast("list[object]", several)
     return [str(item) for item in given]
+
+
+def _completed(workspace: Workspace, call: Call) -> str:
+    """The folder that a completion looks into: as the completers of `resources` find it."""
+    argument, context = _table(call.arguments.get("argument")), _table(call.arguments.get("context"))
+    folder = str(argument.get("value") or "").rpartition("/")[0]
+    if call.name == BY_PATH:
+        return f"/{folder}"
+    if call.name == BY_NAME and argument.get("name") != "root":
+        root = str(_table(context.get("arguments")).get("root") or "") or (
+            workspace.roots[0].name if workspace.roots else ""
+        )
+        return f"{root}/{folder}"
+    return folder
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
 def _patched(call: Call) -> list[str]:

@@ -14,6 +14,8 @@ from gatelodge_core.audit.query import Called
 
 Format = Literal["jsonl", "ocsf", "otel"]
 
+MOST = 10**12
+"""The largest number that is believed of a duration in milliseconds or of a count."""
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _METHODS = {
     "tool": "tools/call",
@@ -177,4 +179,5 @@ def nanoseconds(time: str) -> int:
 
 
 def _float(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    # What somebody wrote into the journal can be any number, also one that is none.
+    return float(min(max(value, 0), MOST)) if isinstance(value, (int, float)) and value == value else 0.0  # noqa: PLR0124 - NaN

@@ -50,6 +50,11 @@ class Entry(NamedTuple):
         value = self.fields.get(key)
         return "" if value is None else str(value)
 
+    def number(self, key: str) -> int | None:
+        """A field that is a whole number; None if it isn't, as in a line that somebody wrote."""
+        value = self.fields.get(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
     def table(self, key: str) -> dict[str, object]:
         """A field that is an object; empty if it isn't there."""
         value = self.fields.get(key)
@@ -132,19 +137,20 @@ def calls(source: Iterable[Entry], wanted: Filter | None = None) -> Iterator[Cal
         wanted: Which calls.
     """
     wanted = wanted or Filter()
-    running: dict[tuple[str, object], Entry] = {}
+    running: dict[tuple[str, int | None], Entry] = {}
     for entry in source:
         kind = entry.text("type")
         if kind == "intent":
-            if wanted.wants(entry):
-                running[entry.chain, entry.fields.get("seq")] = entry
+            number = entry.number("seq")
+            if number is not None and wanted.wants(entry):
+                running[entry.chain, number] = entry
                 if len(running) > MAX_OPEN:
                     yield Called(running.pop(next(iter(running))), None)
         elif kind == "refusal":
             if wanted.wants(entry):
                 yield Called(entry, None)
         elif kind == "outcome":
-            asked = running.pop((entry.chain, entry.fields.get("intent")), None)
+            asked = running.pop((entry.chain, entry.number("intent")), None)
             if asked is not None:
                 yield Called(asked, entry)
     for entry in running.values():
@@ -179,12 +185,12 @@ def tail(
         for name, size in offsets.items():
             offsets[name] = _last_line_end(folder, name, size)
         yield from reversed(begin)
-        seen = {(entry.file, entry.fields.get("seq")) for entry in begin}
+        seen = {(entry.file, entry.number("seq")) for entry in begin}
         while True:
             fresh: list[Entry] = []
             for name in [name for name in folder.names() if parse_name(name)]:
                 batch, offsets[name] = _read_from(folder, name, offsets.get(name, 0), max_batch)
-                fresh += [entry for entry in batch if (entry.file, entry.fields.get("seq")) not in seen]
+                fresh += [entry for entry in batch if (entry.file, entry.number("seq")) not in seen]
             yield from sorted(fresh, key=lambda entry: entry.text("ts"))
             if not fresh and not (wait or _pause)():
                 return

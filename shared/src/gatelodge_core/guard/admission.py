@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 
 import anyio.to_thread
 from mcp.shared.exceptions import MCPError
@@ -20,6 +21,7 @@ from gatelodge_core.effects import Effect, Reach, Rule
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import MISSING_SCOPE, Call, Doubt, Next, Outcome, Subject
 from gatelodge_core.guard.cleansing import LARGE
+from gatelodge_core.guard.limits import TIME, CallTime
 from gatelodge_core.guard.policy import Policy, Verdict, stricter
 from gatelodge_core.store.approvals import MAX_EFFECT, TTL_SECONDS
 from gatelodge_core.store.approving import ApprovalBook
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 MAX_SHOWN = 4000
 """Characters of an effect that a host's dialog shows; the rest is named by its digest."""
 
+MAX_NAMED = 200
+"""Characters of a name in a question."""
 _RAISED = ", raised by the server"
 
 
@@ -151,7 +155,10 @@ class AdmissionStep:
                     return self._refuse(call, "already_answered", "this confirmation was used before.", "replay")
                 state = "approved" if yes else "declined"
             elif channel.can_ask:
-                state = "approved" if await channel.ask(await self._message(call, verdict)) else "declined"
+                message = await self._message(call, verdict)
+                time: CallTime | None = call.notes.get(TIME)
+                with time.still() if time is not None else nullcontext():
+                    state = "approved" if await channel.ask(message) else "declined"
             else:
                 state = await self._approvals.spend(binding(call, self._server))
         except StoreError as error:
@@ -197,7 +204,9 @@ class AdmissionStep:
         effect = await self._full_effect(call)
         if len(effect) > MAX_SHOWN:
             effect = f"{effect[:MAX_SHOWN]}\n... cut; the whole is {len(effect)} characters, {digest(effect)}"
-        return f"Gatelodge {self._server}: {call.name} asks to do this ({verdict.reason or verdict.why}):\n\n{effect}"
+        # The name of a resource is its caller's own text, and could go on as if it were ours.
+        name = " ".join(_printable(self._clean(call.name[: 2 * MAX_NAMED])).split())[:MAX_NAMED]
+        return f"Gatelodge {self._server}: {name} asks to do this ({verdict.reason or verdict.why}):\n\n{effect}"
 
     async def _full_effect(self, call: Call) -> str:
         try:
@@ -205,8 +214,7 @@ class AdmissionStep:
         except CallError as error:
             text = f"(what it would do can't be shown: {error})"
         text = await anyio.to_thread.run_sync(self._clean, text) if len(text) > LARGE else self._clean(text)
-        # Control characters that are left could still forge what the person reads.
-        return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
+        return _printable(text)
 
     def _refuse(self, call: Call, code: str, text: str, why: str) -> Outcome:
         call.notes.setdefault("decision", "refused")
@@ -214,6 +222,11 @@ class AdmissionStep:
         if call.kind == "tool":
             return Outcome(call.channel.refusal(f"{code}: {text} Nothing was done."), failed=True)
         raise MCPError(INVALID_REQUEST, f"{code}: {text}")
+
+
+def _printable(text: str) -> str:
+    """Without control characters, which could still forge what the person reads."""
+    return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
 
 
 async def plain_effect(call: Call) -> str:

@@ -8,7 +8,6 @@ nor a tool waits for another's sync.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 
 import anyio
@@ -24,7 +23,7 @@ from gatelodge_core.effects import READ
 from gatelodge_core.guard.call import CLEAN, FORM, LABEL, Call, Next
 from gatelodge_core.guard.call import Outcome as Walked
 from gatelodge_core.guard.cleansing import REDACTIONS
-from gatelodge_core.guard.limits import DEADLINE, LimitError
+from gatelodge_core.guard.limits import TIME, CallTime, LimitError
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +34,9 @@ SYNC_THREADS = 4
 """Threads that wait for the disk; one sync serves all records written before it, so more would gain nothing."""
 
 _DECISIONS: dict[str, Decision] = {"allow": "allow", "confirm": "confirm"}
+
+UNREADABLE = "[unreadable]"
+"""In place of a text that could not be cleaned."""
 
 
 class Auditor:
@@ -48,7 +50,7 @@ class Auditor:
     def __init__(self, *, lenient_reads: bool = False, clean: Callable[[str], str] = str) -> None:
         self._opened: Journal | None = None
         self._lenient_reads = lenient_reads
-        self._clean = clean
+        self._cleaner = clean
         self._threads: anyio.CapacityLimiter | None = None
         self._waiting: anyio.Event | None = None
 
@@ -61,6 +63,13 @@ class Auditor:
         if self._opened is None:
             raise JournalError("The journal is not open, so the call was not allowed.")
         return self._opened
+
+    def _clean(self, text: str) -> str:
+        """A text fit for the journal. A record is written whatever the text does to what looks into it."""
+        try:
+            return self._cleaner(text)
+        except (RecursionError, ValueError):
+            return UNREADABLE
 
     async def outer(self, call: Call, way: Next) -> Walked:
         """Walk on; if that ends without an intent, the call was refused, and that is recorded.
@@ -118,7 +127,8 @@ class Auditor:
             error = f"json-rpc {failure.error.code}"
             raise
         except anyio.get_cancelled_exc_class():
-            late = time.monotonic() >= call.notes.get(DEADLINE, float("inf"))
+            time: CallTime | None = call.notes.get(TIME)
+            late = time is not None and time.over
             status, error = ("timeout" if late else "cancelled"), ""
             raise
         finally:

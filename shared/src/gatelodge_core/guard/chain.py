@@ -46,6 +46,8 @@ _LABELLED = frozenset({"tools/call", "resources/read", "prompts/get"})
 LIST = "resources/list"
 """A call where the list varies: its backend is asked, and what it names was written by others."""
 
+MAX_NAME = 8192
+"""Characters of what is called; the journal keeps the beginning alone."""
 MAX_LISTENED = 65
 """Resources of one listen request that are judged: one more than a stream may watch, so that too many are told of."""
 
@@ -225,6 +227,8 @@ class Guard:
         else:
             kind, key = KINDS[ctx.method]
             name, arguments = _subject(kind, params.get(key), params)
+        if len(name) > MAX_NAME:
+            raise MCPError(INVALID_PARAMS, f"A name or URI has {MAX_NAME} characters at most")
         nature = Nature(READ)
         if kind == "tool":
             declared = self._directory.tool(name)
@@ -249,7 +253,8 @@ class Guard:
             request_id=ctx.request_id,
             claims=_claims(ctx),
             channel=channel,
-            target=self._directory.resource(name) if kind == "resource" else name,
+            # A completion's is what it completes: the declared name of a resource, or a prompt's own.
+            target=self._directory.resource(name) if kind in ("resource", "completion") else name,
         )
 
     def _principal(self, ctx: ServerRequestContext[Any, Any]) -> Principal:
@@ -282,7 +287,9 @@ def _subject(kind: Kind, value: object, params: Mapping[str, Any]) -> tuple[str,
     """The name and arguments of a call; the SDK rejects wrong shapes later, so here they only must not crash."""
     if kind == "completion":
         ref: Mapping[str, Any] = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
-        return str(ref.get("name") or ref.get("uri") or ""), {"argument": params.get("argument")}
+        # By the type alone, as the SDK chooses: a caller must not be judged by another name than the one it completes.
+        key = "name" if ref.get("type") == "ref/prompt" else "uri"
+        return str(ref.get(key) or ""), {"argument": params.get("argument"), "context": params.get("context")}
     arguments: object = params.get("arguments")
     return str(value or ""), cast("Mapping[str, Any]", arguments) if isinstance(arguments, Mapping) else {}
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -24,8 +25,8 @@ from gatelodge_core.store.rates import Rate, SharedRates
 
 OVER_LIMIT = -32029
 """JSON-RPC code of a refused call; from the range that JSON-RPC leaves to servers."""
-DEADLINE = "deadline"
-"""Note on a call: the monotonic time at which it is stopped."""
+TIME = "time"
+"""Note on a call: its `CallTime`."""
 BARRED_SECONDS = 1.0
 """For how long, at most, replicas' refusal is taken for the next one without asking again."""
 STORE_SECONDS = 2.0
@@ -57,6 +58,32 @@ class Limits:
     queued: int = 256
     seconds: float = 60
     result_bytes: int = 8 * 1024 * 1024
+
+
+class CallTime:
+    """The time that a call has. A person's is not the call's: while one is asked, it stands still.
+
+    Args:
+        scope: Ends the call.
+        seconds: The longest it may run.
+    """
+
+    def __init__(self, scope: anyio.CancelScope, seconds: float) -> None:
+        self._scope, self._seconds = scope, seconds
+
+    @property
+    def over(self) -> bool:
+        """Whether it is."""
+        return anyio.current_time() >= self._scope.deadline
+
+    @contextmanager
+    def still(self) -> Generator[None]:
+        """Stand still, and begin anew afterwards: what was asked about has not begun before the answer."""
+        self._scope.deadline = math.inf
+        try:
+            yield
+        finally:
+            self._scope.deadline = anyio.current_time() + self._seconds
 
 
 class LimitError(MCPError):
@@ -154,11 +181,11 @@ class LimitStep:
             use.refused = self._clock()
             raise over
         self._turn(use, call.principal.per_minute, -1)
-        tool = use.tools.get(call.target)
+        # What is no declared name is the caller's own text, of which there is no end.
+        key = call.target if call.kind in ("tool", "prompt") else call.kind
+        tool = use.tools.get(key)
         if tool is None:
-            if len(use.tools) >= MAX_KEYS:
-                use.tools.clear()  # only names of tools that exist get here, so this never happens in practice
-            tool = use.tools[call.target] = anyio.Semaphore(limits.concurrent_per_tool, fast_acquire=True)
+            tool = use.tools[key] = anyio.Semaphore(limits.concurrent_per_tool, fast_acquire=True)
         use.inside += 1
         try:
             if self._shared is not None:
@@ -170,8 +197,8 @@ class LimitStep:
 
     async def _timed(self, call: Call, way: Next) -> Outcome:
         try:
-            call.notes[DEADLINE] = time.monotonic() + self._limits.seconds
-            with anyio.fail_after(self._limits.seconds):
+            with anyio.fail_after(self._limits.seconds) as scope:
+                call.notes[TIME] = CallTime(scope, self._limits.seconds)
                 return await way(call)
         except TimeoutError:
             call.notes["refusal"] = "timeout"

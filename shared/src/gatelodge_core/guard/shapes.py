@@ -64,7 +64,8 @@ def _signed(rest: str) -> bool:
     """Whether what follows `eyJ` is the header of a JWS or JWE (RFC 7515 section 4.1.1: `alg` must be there)."""
     try:
         header: Any = json.loads(_unpadded("eyJ" + rest.partition(".")[0]))
-    except ValueError:
+    except (ValueError, RecursionError):
+        # A header is flat; what is nested deeper than the decoder goes is none.
         return False
     return isinstance(header, dict) and "alg" in header
 

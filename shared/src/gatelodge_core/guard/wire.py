@@ -20,6 +20,8 @@ INVALID_REQUEST = -32600
 MAX_DEPTH = 64
 MAX_INTEGER = 2**53 - 1
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_ID = 1024
+"""Characters of a message's id: it comes back in the answer, and stands in the journal."""
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -78,7 +80,8 @@ _DECODER = json.JSONDecoder(
     parse_float=_float,
 )
 
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+"""A string that nothing closes is one too: looking for its end from each of its quotes would take quadratic time."""
 
 
 def _check_depth(data: bytes) -> None:
@@ -149,6 +152,8 @@ def decode_message(data: bytes) -> dict[str, Json]:
         if isinstance(found, bool) or not isinstance(found, (str, int)):
             if not ("error" in value and found is None):
                 raise WireError(INVALID_REQUEST, "Invalid request: the id must be a string or an integer")
+        elif isinstance(found, str) and len(found) > MAX_ID:
+            raise WireError(INVALID_REQUEST, f"Invalid request: an id has {MAX_ID} characters at most")
         else:
             request_id = found
     if value.get("jsonrpc") != "2.0":

@@ -139,7 +139,12 @@ class Routes:
         except WireError as error:
             await say(send, 400, error.response())
             return
-        if self._shedding and (over := self._shedding.refusal(_principal(scope), message, peer(scope))):
+        # The old transport answers on its stream alone: a client takes a refused POST for the end of its connection.
+        if (
+            app is self._app
+            and self._shedding
+            and (over := self._shedding.refusal(_principal(scope), message, peer(scope)))
+        ):
             said = {"jsonrpc": "2.0", "id": message["id"], "error": over.error.model_dump(exclude_none=True)}
             await say(send, 429, said, [_retry_after(over.wait)])
             return

@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS approvals (
     effect TEXT NOT NULL, state TEXT NOT NULL, created REAL NOT NULL, expires REAL NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS approvals_binding ON approvals (binding, state);
+CREATE INDEX IF NOT EXISTS approvals_expires ON approvals (expires);
 """
 
 
@@ -158,7 +159,10 @@ class Approvals:
         now = time.time()
         row = (f"nonce:{nonce}", "", "", "", "", "", "used", now, now + 2 * TTL_SECONDS)
         with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DELETE FROM approvals WHERE expires < ?", (now,))
             done = connection.execute("INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            connection.execute("COMMIT")
             return done.rowcount == 1
 
     def parked(self) -> list[Approval]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from gatelodge_core.cli.checks.findings import Finding
-from gatelodge_core.cli.checks.written import at
+from gatelodge_core.cli.checks.written import PLACEHOLDER, at
 from gatelodge_core.cli.hosts.entries import Entry
 from gatelodge_core.cli.hosts.environment import launched, replaced
 from gatelodge_core.cli.hosts.machine import Machine
@@ -159,6 +160,10 @@ def _said(entry: Entry, found: Probe, environment: Mapping[str, str]) -> str:
         return ""
     text = lines[-1]
     given = {*entry.env.values(), *entry.headers.values(), *entry.args, *(environment[name] for name in entry.env)}
+    # And what the host puts in place of a name.
+    references = " ".join(reference for arg in entry.args for reference in PLACEHOLDER.findall(arg))
+    names = [*entry.passed, *re.findall(r"\w+", references)]
+    given |= {environment[name] for name in names if name in environment}
     given -= {arg for arg in given if os.path.isabs(arg) or arg.startswith("-")}
     for value in sorted(given, key=len, reverse=True):
         if len(value) >= _HIDDEN:

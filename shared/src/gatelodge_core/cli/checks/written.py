@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from gatelodge_core.cli.checks.findings import Finding, Level
 from gatelodge_core.cli.hosts.entries import Entry
@@ -15,7 +16,7 @@ from gatelodge_core.cli.servers import secret_in, server_of
 
 _ALONE = ("--read-only", "--allow-broad-roots", "--require-sandbox")
 """Flags that take no value; what comes after any other one is its own."""
-_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|\$[A-Z_][A-Z0-9_]*|%[A-Z_][A-Z0-9_]*%")
+PLACEHOLDER = re.compile(r"\$\{[^}]*\}|\$[A-Z_][A-Z0-9_]*|%[A-Z_][A-Z0-9_]*%")
 
 
 def look(entry: Entry, machine: Machine) -> list[Finding]:
@@ -62,7 +63,7 @@ def _program(entry: Entry, machine: Machine) -> Iterator[Finding]:
 def _texts(entry: Entry, machine: Machine) -> Iterator[Finding]:
     host = HOSTS[entry.host]
     for name, text in [("command", entry.command), *(("an argument", arg) for arg in entry.args), *entry.env.items()]:
-        left = _PLACEHOLDER.search(replaced(host, text, machine))
+        left = PLACEHOLDER.search(replaced(host, text, machine))
         # The text around it may be a secret.
         if left and (left.group().startswith("${") or left.group() == text):
             reason = (
@@ -88,20 +89,27 @@ def _texts(entry: Entry, machine: Machine) -> Iterator[Finding]:
 def _folders(entry: Entry, machine: Machine) -> Iterator[Finding]:
     if server_of(entry) != "filesystem":
         return
-    for before, arg in zip(("", *entry.args), entry.args, strict=False):
+    named = [
+        place for place, arg in enumerate((entry.command, *entry.args)) if server_of(Entry("", "", "", command=arg))
+    ]
+    # What stands before is for whatever starts the server, such as uvx or docker.
+    own = (entry.command, *entry.args)[named[0] :]
+    for before, arg in pairwise(own):
         if before.startswith("--") and "=" not in before and before not in _ALONE:
             continue
         root = replaced(HOSTS[entry.host], arg, machine)
         root = re.sub(r":(?:ro|rw)$", "", root)
-        if root.startswith("-") or server_of(Entry("", "", "", command=root)) or _PLACEHOLDER.search(root):
+        if root.startswith("-") or "://" in root or "=" in root or PLACEHOLDER.search(root) or secret_in(arg):
             continue
+        # As it is written: what it stands for could be a secret.
+        shown = re.sub(r":(?:ro|rw)$", "", arg)
         if root.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", root):
             folder = os.path.join(machine.home, root[2:]) if root.startswith("~/") else root
             if machine.platform != "win32" and root.startswith(("/", "~/")) and not os.path.isdir(folder):
-                yield at(entry, "missing_root", "fail", f"{root} is no folder", f"mkdir -p {root}")
+                yield at(entry, "missing_root", "fail", f"{shown} is no folder", f"mkdir -p {shown}")
         elif "/" in root:
             yield at(
-                entry, "relative_root", "fail", f"{root} is relative, and hosts start servers anywhere", _again(entry)
+                entry, "relative_root", "fail", f"{shown} is relative, and hosts start servers anywhere", _again(entry)
             )
 
 
