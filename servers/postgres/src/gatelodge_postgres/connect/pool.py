@@ -11,11 +11,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from time import monotonic
 from typing import Any
 
 import psycopg
 from gatelodge_core.errors import CallError
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool.base import AttemptWithBackoff
 
 from gatelodge_postgres.connect.session import Connection
 from gatelodge_postgres.connect.target import Target
@@ -77,13 +79,15 @@ class Pool:
         """Why the newest attempt failed; None after one that didn't."""
         self._failed = asyncio.Event()
         """Set when an attempt has failed, and cleared by who waits for it."""
-        self._pool = AsyncConnectionPool[Connection](
+        self._waiting = 0
+        """Calls that wait for a connection. The pool's own count holds those that have given up, too, for as long as
+        nothing comes free."""
+        self._pool = _Pool(
             connection_class=_connecting(self._connect),
             min_size=0,
             max_size=size,
             open=False,
             timeout=seconds,
-            max_waiting=MAX_WAITING,
             max_lifetime=LIFETIME,
             max_idle=IDLE,
             # One attempt, and no more behind anybody's back.
@@ -114,11 +118,9 @@ class Pool:
         try:
             if self._stat("pool_available"):
                 return await self._pool.getconn(self.seconds)
+            if self._waiting >= MAX_WAITING:
+                raise CallError("busy", f"{MAX_WAITING} calls wait for database {self.target.name}.", "Try later.")
             return await self._waited()
-        except TooManyRequests:
-            raise CallError(
-                "busy", f"{MAX_WAITING} calls wait for database {self.target.name}.", "Try later."
-            ) from None
         except PoolTimeout:
             text = f"all connections to database {self.target.name} were busy for {self.seconds:g} s."
             raise self._reason or CallError("busy", text, "Try again later, or raise pool_size.") from None
@@ -132,7 +134,10 @@ class Pool:
     async def _waited(self) -> Connection:
         """What comes free, or is made; an error as soon as neither can be."""
         self._failed.clear()
+        self._waiting += 1
         getting = asyncio.create_task(self._pool.getconn(self.seconds))
+        failing: asyncio.Task[bool] | None = None
+        taken = False
         try:
             while not getting.done():
                 failing = asyncio.create_task(self._failed.wait())
@@ -143,13 +148,19 @@ class Pool:
                         raise self._reason
                     # The server may be full, and then ours that others use are the only ones to be had.
                     self._failed.clear()
-            return getting.result()
+            found = getting.result()
+            taken = True
+            return found
         finally:
+            self._waiting -= 1
+            if failing is not None:
+                failing.cancel()
             if not getting.done():
                 getting.cancel()
                 await asyncio.wait({getting})
-                if not getting.cancelled() and getting.exception() is None:
-                    await self.give_back(getting.result())
+            # Who is cancelled may have been given one a moment before, and does not know of it.
+            if not taken and not getting.cancelled() and getting.exception() is None:
+                await self.give_back(getting.result())
 
     def _stat(self, name: str) -> int:
         return self._pool.get_stats().get(name, 0)
@@ -192,6 +203,19 @@ class Pool:
 
     def _give_up(self, _: AsyncConnectionPool[Connection]) -> None:
         self._failed.set()
+
+
+class _Pool(AsyncConnectionPool[Connection]):
+    """The pool, with one attempt for each connection.
+
+    With no time to repeat one, it would still make a second before it gives up: a wrong password would count twice.
+    """
+
+    async def _add_connection(self, attempt: AttemptWithBackoff | None, growing: bool = False) -> None:
+        if attempt is None:
+            attempt = AttemptWithBackoff(timeout=self.reconnect_timeout)
+            attempt.update_delay(monotonic())
+        await super()._add_connection(attempt, growing)
 
 
 def _connecting(through: Callable[[Callable[..., Awaitable[Connection]]], Awaitable[Connection]]) -> type[Connection]:
