@@ -244,6 +244,9 @@ class Slow:
         self.let.wait(seconds)
         return token()
 
+    def current(self) -> str:
+        return ""
+
     def refused(self, token: str) -> None:
         """Nothing."""
 

@@ -118,9 +118,9 @@ def _secrets(hub: Hub, call: Call, known: list[str]) -> list[str]:
     """Where secrets are, and what they look like; in a worker thread."""
     try:
         credential: Credential = hub.desk(call.principal).api.credential
-        known = [*known, *([] if credential.app else filter(None, [credential.token(0)]))]
+        known = [*known, *filter(None, [credential.current()])]
     except CallError:
-        # Without a token there is none that could leave.
+        # Without a credential there is none that could leave.
         pass
     return [f"{item.path}: {item.kind}" for item in secrets_in(call.arguments, known)[:5]]
 

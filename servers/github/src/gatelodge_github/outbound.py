@@ -54,6 +54,10 @@ _SIGNS = (
     "://", "assword=", "ASSWORD=", "wd=", "WD=", "AccessKey", "ccess_key", "ACCESS_KEY", "aws_secret_key", "AccountKey",
 )  # fmt: skip
 """What stands beside a secret that has no look of its own."""
+_MARKED = re.compile(
+    r"(?<=\w)(?=(?:gh[oprsu]_|github_pat_|glk_|glpat-|npm_|pypi-AgE|sk-ant-|sk-proj-|xox[abprs]-|xapp-|[rs]k_live_|dckr_pat_)\w)"
+)
+"""Where a token begins that nothing else looks like, though it does so within a word: `x` before one must not hide it."""
 _NOT_WORDS = bytes(byte for byte in range(128) if chr(byte) not in string.ascii_letters + string.digits)
 _SIMPLE_KEY = re.compile(r"[a-z_]{1,20}")
 _FILLED = re.compile(r"(\w)\1{7}", re.ASCII)
@@ -131,7 +135,8 @@ def secrets_in(values: Mapping[str, object], known: Sequence[str] = ()) -> list[
     deep = _gather(values, "", "", parts, 0)
     found = [*_alone(parts, search), *(Finding(path, TOO_DEEP) for path in deep)]
     for row in _rows(parts):
-        found += _across(row, search, {(finding.path, finding.kind) for finding in found})
+        known_places = {(path, finding.kind) for finding in found for path in finding.path.split(" + ")}
+        found += _across(row, search, known_places)
     return list(dict.fromkeys(Finding(search.harmless(finding.path), finding.kind) for finding in found))
 
 
@@ -272,7 +277,7 @@ class _Search:
 
     def _open(self, text: str, words: list[bytes]) -> set[str]:
         """What stands in a text as it is."""
-        place = _likely(text, words)
+        place = _MARKED.sub(" ", _likely(text, words))
         found = {kind for start, end, kind in shapes.find(place) if not _dummy(place, start, end, kind)}
         return found | self.held(text)
 

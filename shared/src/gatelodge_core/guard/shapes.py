@@ -143,8 +143,9 @@ def _shape(name: str, literals: str, body: str, **more: Any) -> Shape:
 
 
 SHAPES: tuple[Shape, ...] = (
-    _shape("github token", "ghp_ gho_ ghu_ ghs_ ghr_", _ALNUM + "{36,255}+" + _END),
-    _shape("github token", "github_pat_", _ALNUM + "{22}_" + _ALNUM + "{59}" + _END),
+    # Whatever is glued to its end, as `_x`: no other text looks like this.
+    _shape("github token", "ghp_ gho_ ghu_ ghs_ ghr_", _ALNUM + "{36,255}+"),
+    _shape("github token", "github_pat_", _ALNUM + "{22}_" + _ALNUM + "{59,255}+"),
     _shape("github token", "ghs_", r"\d{1,20}_eyJ[\w-]{8,2048}+\.[\w-]{2,4096}+\.[\w-]{16,2048}+"),
     _shape("gatelodge key", "glk_", r"[a-z0-9]{10}_[\w-]{43}(?![\w-])"),
     _shape(

@@ -155,6 +155,11 @@ class AppCredential(Guarded):
                 if not self._changed.wait_for(self._landed, limit - time.monotonic()):
                     raise CallError("timeout", "GitHub did not give the App a token in time.", "Try again.")
 
+    def current(self) -> str:
+        """The token that was made last; empty before the first."""
+        with self._changed:
+            return self._made.token.reveal() if self._made else ""
+
     def refused(self, token: str) -> None:
         """Make a new token at the next call; if GitHub refuses that one too within 5 s, only after a pause."""
         with self._changed:

@@ -145,6 +145,10 @@ class FileCredential(Guarded):
             self._renew(min(max(seconds, 0.0), _LONGEST_WAIT))
         return self._held.token.reveal()
 
+    def current(self) -> str:
+        """The token that was read last."""
+        return self._held.token.reveal()
+
     def refused(self, token: str) -> None:
         """Read the file again at the next call, even if it looks unchanged."""
         if self._held.token.reveal() == token:

@@ -40,6 +40,10 @@ class Credential(Protocol):
         """
         ...
 
+    def current(self) -> str:
+        """The token there is now, without asking anybody for one; empty for none."""
+        ...
+
     def refused(self, token: str) -> None:
         """GitHub answered 401 to a token: where there is a way to a newer one, the next call takes it."""
         ...
@@ -83,6 +87,10 @@ class StaticCredential(Guarded):
         del seconds
         return self._token.reveal()
 
+    def current(self) -> str:
+        """The token."""
+        return self._token.reveal()
+
     def refused(self, token: str) -> None:
         """Nothing: there is no other one."""
 
@@ -100,6 +108,10 @@ class NoCredential(Guarded):
     def token(self, seconds: float) -> str:
         """Empty."""
         del seconds
+        return ""
+
+    def current(self) -> str:
+        """Empty."""
         return ""
 
     def refused(self, token: str) -> None:
