@@ -354,3 +354,22 @@ def test_what_was_deleted_is_not_open_in_the_trash_of_its_root(tmp_path: Path) -
                 said = json.dumps(wire.request("tools/call", {"name": tool, "arguments": arguments}))
                 assert CANARY not in said
             assert opened(wire, [home]) == []
+
+
+def test_a_change_of_what_was_allowed_is_not_told_once_it_is_allowed_no_more(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    furnish(home)
+    arguments = [str(home), "--state-dir", str(tmp_path / "state")]
+    allowed = [*arguments, "--allow-credentials", ".env"]
+    with connected(python_module("gatelodge_filesystem", *allowed), "stdio", MODERN) as wire:
+        said = wire.text("edit_file", path=".env", edits=[{"old": CANARY, "new": "another"}])
+        wire.text("edit_file", path=".env", edits=[{"old": "another", "new": "a third"}])
+        uri = f"fs-journal://{said.split('change=')[1].split(',')[0].split()[0]}"
+        assert CANARY in json.dumps(wire.request("resources/read", {"uri": uri}))
+    with connected(python_module("gatelodge_filesystem", *arguments), "stdio", MODERN) as wire:
+        answer = wire.request("resources/read", {"uri": uri})
+        assert CANARY not in json.dumps(answer)
+        assert "another" not in json.dumps(answer)
+        assert "home/.env" in json.dumps(answer)
+        assert "conflict" in wire.error("undo_change", change=uri.removeprefix("fs-journal://"), since=True)
+    assert (home / ".env").read_text() == "a third .env\n"
