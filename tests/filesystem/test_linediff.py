@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -36,7 +36,7 @@ class Counting(list[str]):
 
     def __getitem__(self, key: Any) -> Any:
         self.looks += 1
-        return super().__getitem__(key)
+        return cast("Any", super().__getitem__(key))
 
 
 def rebuilt(first: list[str], second: list[str]) -> list[str]:
