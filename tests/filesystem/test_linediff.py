@@ -13,9 +13,10 @@ from typing import Any, cast
 import anyio
 import pytest
 from gatelodge_core.apps.showing import showing
-from gatelodge_filesystem import linediff
+from gatelodge_filesystem import linediff, nearest
 from gatelodge_filesystem.encoding import Encoding
-from gatelodge_filesystem.linediff import MAX_EDITS, blocks, grouped, opcodes
+from gatelodge_filesystem.linediff import MAX_EDITS, Block, blocks, grouped, opcodes
+from gatelodge_filesystem.nearest import alike
 from gatelodge_filesystem.roots import RootSpec, pin
 from gatelodge_filesystem.tools.several import diff_files
 from gatelodge_filesystem.tools.writing import edit_file
@@ -111,6 +112,30 @@ def test_the_work_is_bounded_for_the_most_lines_that_are_compared(name: str) -> 
     before, after = ("".join(f"{line}\n" for line in lines).encode() for lines in (first, second))
     diff = unified(before, after, "f", Encoding("utf-8"), budget=10_000_000)
     assert patched(first, diff.text) == second
+
+
+def test_alike_are_texts_with_runs_in_common() -> None:
+    assert alike("def foo_bar(x):", "def foo_baz(x):") > 0.9
+    assert alike("def foo_bar(x):", "return 7  # never") < 0.3
+    assert alike("same", "same") == 1
+    assert alike("", "") == 0
+
+
+@pytest.mark.parametrize("tail", ["?", "\n", " x"])
+def test_a_text_that_is_nowhere_is_explained_in_bounded_work(tail: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def counted(one: str, other: str) -> list[Block]:
+        first, second = Counting(one), Counting(other)
+        found = blocks(first, second)
+        looks.append(first.looks + second.looks)
+        return found
+
+    monkeypatch.setattr(nearest, "blocks", counted)
+    text = "\n".join(["w x" * 660 + tail] * 300)
+    error = nearest.explain_no_match("w y" * 660 + "!", "new", text, 1)
+    assert "line 1:" in error.hint
+    assert 0 < sum(looks) < 12 * 8 * MAX_EDITS * 4000
 
 
 def test_every_second_of_equal_lines_is_told_as_that(bench: Workspace) -> None:

@@ -152,7 +152,8 @@ async def _replace(
         diff = unified(before, after, str(spot), found, budget=workspace.budget - 2000)
         return written, diff, {"base": etag(before), **shown_hunks(before, after, found)} if viewed else {}
 
-    written, diff, hunks = await workspace.change(work)
+    # What changes nothing is left alone where nobody waits any more.
+    written, diff, hunks = await (workspace.read(lambda _: work()) if dry_run else workspace.change(work))
     if viewed:
         show(
             {
