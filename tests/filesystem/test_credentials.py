@@ -15,7 +15,7 @@ from gatelodge_core.errors import NotFound, Protected
 from gatelodge_core.sandbox.credentials import allowing, is_credential
 from gatelodge_core.sandbox.jail import Jail
 
-from tests.support.wire import MODERN, Revision, Transport, Wire, connected, python_module
+from tests.support.wire import MODERN, Revision, StdioWire, Transport, Wire, connected, python_module
 
 CANARY = "canary-of-a-credential"
 
@@ -162,6 +162,38 @@ def test_a_search_passes_credentials_over(served: tuple[Wire, Path]) -> None:
     assert CANARY not in text
     assert "plain.txt" in text
     assert "credential files not searched" in text
+
+
+def test_replacing_passes_credentials_over(one: tuple[Wire, Path]) -> None:
+    wire, home = one
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file() and path.name != "plain.txt"}
+    wide = {"pattern": "canary-of-(a|nothin)", "regex": True, "hidden": True, "gitignore": False}
+    for path in ("", "app", "tls", "deep"):
+        (home / path).mkdir(exist_ok=True)
+        text = wire.text("replace_in_files", path=path, replacement=r"\1", **wide)
+        assert CANARY not in text
+        assert "credential files not searched" in text or path == "deep"
+    assert "would replace 1 occurrences in 1 files" in wire.text("replace_in_files", replacement="x", **wide)
+    assert "nothing to replace, 1 credential files not searched" in wire.text(
+        "replace_in_files", path="tls", replacement="x", dry_run=False, **wide
+    )
+    for path in (".env", "tls/server.pem", "innocent.txt", ".ssh", "chain", "folder/config"):
+        assert "protected" in wire.error("replace_in_files", path=path, replacement="x", **wide)
+    wire.text("replace_in_files", replacement="canary-of-nothing", dry_run=False, expected_count=1, **wide)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_replacing_keeps_no_descriptor(one: tuple[Wire, Path]) -> None:
+    wire, _ = one
+    assert isinstance(wire, StdioWire)
+    descriptors = Path(f"/proc/{wire.server.process.pid}/fd")
+    if not descriptors.is_dir():
+        pytest.skip("this system does not tell what a process has open")
+    wire.text("replace_in_files", pattern="nowhere", replacement="x")
+    before = len(list(descriptors.iterdir()))
+    for _ in range(20):
+        wire.text("replace_in_files", pattern="nowhere", replacement="x")
+    assert len(list(descriptors.iterdir())) < before + 10
 
 
 def test_a_scouted_search_does_not_tell_whether_a_credential_matches(tmp_path: Path) -> None:
@@ -322,3 +354,22 @@ def test_what_was_deleted_is_not_open_in_the_trash_of_its_root(tmp_path: Path) -
                 said = json.dumps(wire.request("tools/call", {"name": tool, "arguments": arguments}))
                 assert CANARY not in said
             assert opened(wire, [home]) == []
+
+
+def test_a_change_of_what_was_allowed_is_not_told_once_it_is_allowed_no_more(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    furnish(home)
+    arguments = [str(home), "--state-dir", str(tmp_path / "state")]
+    allowed = [*arguments, "--allow-credentials", ".env"]
+    with connected(python_module("gatelodge_filesystem", *allowed), "stdio", MODERN) as wire:
+        said = wire.text("edit_file", path=".env", edits=[{"old": CANARY, "new": "another"}])
+        wire.text("edit_file", path=".env", edits=[{"old": "another", "new": "a third"}])
+        uri = f"fs-journal://{said.split('change=')[1].split(',')[0].split()[0]}"
+        assert CANARY in json.dumps(wire.request("resources/read", {"uri": uri}))
+    with connected(python_module("gatelodge_filesystem", *arguments), "stdio", MODERN) as wire:
+        answer = wire.request("resources/read", {"uri": uri})
+        assert CANARY not in json.dumps(answer)
+        assert "another" not in json.dumps(answer)
+        assert "home/.env" in json.dumps(answer)
+        assert "conflict" in wire.error("undo_change", change=uri.removeprefix("fs-journal://"), since=True)
+    assert (home / ".env").read_text() == "a third .env\n"

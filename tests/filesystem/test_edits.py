@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from gatelodge_core.errors import CallError
-from gatelodge_filesystem.edits import Edit, apply
+from gatelodge_filesystem.edits import MAX_MATCHES, Edit, apply
 from gatelodge_filesystem.encoding import Encoding, detect, split_lines
 from gatelodge_filesystem.unified import unified
 from hypothesis import given, settings
@@ -84,6 +84,57 @@ def test_small_cases(before: bytes, edit: Edit, after: bytes) -> None:
 
 def test_the_replacement_of_a_line_end_in_mixed_files_takes_the_commonest() -> None:
     assert apply(b"a\r\nb\r\nc\nd", [Edit("d", "d\ne")], Encoding("utf-8")).data == b"a\r\nb\r\nc\nd\r\ne"
+
+
+MANY = 150_000
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16-le"])
+def test_every_occurrence_is_replaced_however_many(codec: str) -> None:
+    data = ("\u00e4, \r\n" * MANY).encode(codec)
+    made = apply(data, [Edit(",", ";;", replace_all=True)], Encoding(codec))
+    assert made.data == ("\u00e4;; \r\n" * MANY).encode(codec)
+    assert made.counts == (MANY,)
+    assert apply(data, [Edit(",", ";;", expected_count=MANY)], Encoding(codec)).counts == (MANY,)
+    for other in (MANY - 1, 100_000, MANY + 1):
+        said = str(failure(data, Edit(",", ";", expected_count=other), codec=codec))
+        assert f"old occurs {MANY} times" in said
+
+
+def test_more_than_can_be_replaced_are_refused_and_not_passed_over() -> None:
+    data = b"a\n" * (MAX_MATCHES + 1)
+    for edit in (
+        Edit("a", "b", replace_all=True),
+        Edit("a", "b", expected_count=MAX_MATCHES),
+        Edit("a", "b", near_line=7),
+    ):
+        assert failure(data, edit).code == "too_many_matches"
+    half = b"a\n" * (MAX_MATCHES // 2 + 1) + b"b\n" * (MAX_MATCHES // 2 + 1)
+    edits = Edit("a", "A", replace_all=True), Edit("b", "B", replace_all=True)
+    assert failure(half, *edits).code == "too_many_matches"
+    assert apply(data[:-2], edits[:1], Encoding("utf-8")).counts == (MAX_MATCHES,)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_occurrence_nearest_to_a_line_is_taken_of_very_many(end: str) -> None:
+    data = f"x,{end}".encode() * MANY
+    line = MANY - 7
+    made = apply(data, [Edit("x,", "y;", near_line=line)], Encoding("utf-8")).data
+    assert made.splitlines()[line - 1] == b"y;"
+    assert made.count(b"x,") == MANY - 1
+
+
+@pytest.mark.parametrize("line", [1, 2, 16_383, 16_384, 16_385, 32_769, 49_999, 50_000, 50_001])
+def test_lines_far_down_are_found_by_their_number(line: int) -> None:
+    lines = [f"{number % 1000:03}" for number in range(1, 50_001)]
+    data = "\n".join(lines).encode() + b"\n"
+    if line > len(lines):
+        inserted = apply(data, [Edit("", "new", start_line=line, end_line=line - 1)], Encoding("utf-8")).data
+        assert inserted == data + b"new"
+        assert failure(data, Edit("x", "new", start_line=line + 1)).code == "bad_edit"
+        return
+    made = apply(data, [Edit(lines[line - 1], "new", start_line=line)], Encoding("utf-8")).data
+    assert made.decode().split("\n") == [*lines[: line - 1], "new", *lines[line:], ""]
 
 
 def failure(data: bytes, *edits: Edit, codec: str = "utf-8") -> CallError:

@@ -75,16 +75,21 @@ def test_no_tool_changes_moves_or_removes_it(served: tuple[Wire, Path]) -> None:
         wire.error("move_path", source="own/state", destination="elsewhere"),
         wire.error("move_path", source="own", destination="elsewhere"),
         wire.error("move_path", source="free.txt", destination="own/state/free.txt"),
-        wire.error("move_path", source="free.txt", destination="own/rules/policy.toml", replace=True),
-        wire.error("delete_path", path="own/state"),
-        wire.error("delete_path", path="own", recursive=True),
-        wire.error("copy_path", source="free.txt", destination="own/rules/policy.toml", replace=True),
+        wire.error("move_path", source="free.txt", destination="own/rules/policy.toml", overwrite=True),
+        wire.error("delete_path", paths=["own/state"], permanent=True, recursive=True),
+        wire.error("delete_path", paths=["own"], recursive=True),
+        wire.error("copy_path", source="free.txt", destination="own/rules/policy.toml", overwrite=True),
     ]
-    assert all("protected" in said or "unknown argument" in said for said in refused), refused
+    assert all("protected" in said or "approval_required" in said for said in refused), refused
     wire.request("tools/call", {"name": "extract_archive", "arguments": {"path": "evil.tar", "folder": "own"}})
-    wire.request(
-        "tools/call", {"name": "replace_in_files", "arguments": {"path": "", "old": "delete_path", "new": "*"}}
-    )
+    wide = {"pattern": "delete_path", "replacement": "*", "hidden": True, "gitignore": False}
+    for dry_run in (True, False):
+        said = wire.text("replace_in_files", path="own", dry_run=dry_run, **wide)
+        assert "credential files not searched" in said
+        assert "canary" not in said
+        assert "policy.toml" not in said
+    for path in ("own/rules/policy.toml", "own/state", "way"):
+        assert "protected" in wire.error("replace_in_files", path=path, dry_run=False, **wide)
     assert (root / "own" / "rules" / "policy.toml").read_bytes() == before
     assert (root / "own" / "state").stat().st_ino == inode
     assert not (root / "own" / "state" / "new.txt").exists()

@@ -66,6 +66,7 @@ def test_no_tool_opens_or_changes_what_the_server_keeps(served: tuple[Wire, Path
             ("create_directory", {"path": f"{path}/new"}),
             ("list_directory", {"path": path}),
             ("search_text", {"path": path, "pattern": "a"}),
+            ("replace_in_files", {"path": path, "pattern": "a", "replacement": "x", "dry_run": False}),
             ("find_files", {"path": path}),
             ("move_path", {"source": "deep/er/notes.txt", "destination": f"{path}/notes.txt"}),
             ("copy_path", {"source": path.replace("shortcut", "deep/er/state"), "destination": "brought-out"}),
@@ -104,6 +105,10 @@ def test_it_is_neither_found_nor_searched_nor_packed(served: tuple[Wire, Path]) 
     assert "deep/er/state" not in text
     assert "etc/plain.txt" in text
     assert "config.toml" not in text
+    text = wire.text("replace_in_files", pattern=CANARY, replacement="x", hidden=True, gitignore=False)
+    assert "deep/er/state" not in text
+    assert "config.toml" not in text
+    assert "credential files not searched" in text
     found = wire.record("find_files", globs=["**/*"], hidden=True, gitignore=False)["paths"]
     assert not any(path.startswith("deep/er/state/") for path in found)
     wire.text("create_archive", path="packed.zip", folder="deep")

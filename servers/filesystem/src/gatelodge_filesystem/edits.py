@@ -7,11 +7,12 @@ model writes ``\n`` whatever the file has. Replacements are literal: ``$1`` and 
 
 from __future__ import annotations
 
+import codecs
 import itertools
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import AnyStr, Generic, cast
+from typing import AnyStr, Generic, TypeVar, cast
 
 from gatelodge_core.errors import CallError
 
@@ -20,7 +21,10 @@ from gatelodge_filesystem.linewise import Placed, by_lines
 from gatelodge_filesystem.linewise import flexible as find_flexible
 from gatelodge_filesystem.nearest import explain_no_match
 
-MAX_MATCHES = 100_000
+T = TypeVar("T")
+
+MAX_MATCHES = 500_000
+"""Places of one text that are looked at; more are refused, never passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ def apply(data: bytes, edits: Sequence[Edit], encoding: Encoding, *, flexible: b
 
     Raises:
         CallError: `no_match` with the nearest candidates, `ambiguous_edit` with the line numbers, `overlapping_edits`,
-            `not_representable`, or `bad_edit`.
+            `too_many_matches`, `not_representable`, or `bad_edit`.
     """
     if not edits:
         raise CallError(
@@ -103,24 +107,21 @@ def apply(data: bytes, edits: Sequence[Edit], encoding: Encoding, *, flexible: b
     eol = dominant_eol(line_ends(body, encoding))
     if encoding.by_bytes:
         hay = prepare(body, b"\r\n", b"\r", b"\n")
-        found = [
+        found = _within(
             _spans(hay, _encoded(edit, encoding, eol), number, body, encoding, flexible=flexible)
             for number, edit in enumerate(edits, 1)
-        ]
+        )
         spans = [(begin, end, new) for group in found for begin, end, new in group]
     else:
         text = _round_trip(body, encoding)
         characters = prepare(text, "\r\n", "\r", "\n")
-        groups = [
+        groups = _within(
             _spans(characters, _texts(edit, eol), number, body, encoding, flexible=flexible)
             for number, edit in enumerate(edits, 1)
-        ]
+        )
         found = groups
-        spans = [
-            (_width(text, begin, encoding), _width(text, end, encoding), _encode(new, encoding))
-            for group in groups
-            for begin, end, new in group
-        ]
+        widths = _widths(text, [at for group in groups for span in group for at in span[:2]], encoding)
+        spans = [(widths[begin], widths[end], _encode(new, encoding)) for group in groups for begin, end, new in group]
     spans.sort(key=lambda span: span[:2])
     for before, after in itertools.pairwise(spans):
         if after[0] < before[1] or after[:2] == before[:2]:
@@ -203,11 +204,37 @@ def prepare(whole: AnyStr, crlf: AnyStr, cr: AnyStr, lf: AnyStr) -> Hay[AnyStr]:
     return Hay(whole, whole.replace(crlf, lf).replace(cr, lf), lf, tuple(shorter))
 
 
-def _occurrences(hay: AnyStr, needle: AnyStr) -> list[int]:
-    """Where `needle` begins, overlapping occurrences included."""
+def _within(groups: Iterable[list[T]]) -> list[list[T]]:
+    """The replacements of all edits, as long as they are not too many together."""
+    found: list[list[T]] = []
+    total = 0
+    for number, group in enumerate(groups, 1):
+        total += len(group)
+        if total > MAX_MATCHES:
+            raise _too_many(f"the first {number} edits replace")
+        found.append(group)
+    return found
+
+
+def _too_many(what: str) -> CallError:
+    return CallError(
+        "too_many_matches",
+        f"{what} more than {MAX_MATCHES:,} times.",
+        "Nothing was changed. Include more of the text around it, or give start_line.",
+    )
+
+
+def _occurrences(hay: AnyStr, needle: AnyStr, number: int) -> list[int]:
+    """Where `needle` begins, overlapping occurrences included.
+
+    Raises:
+        CallError: `too_many_matches`.
+    """
     found: list[int] = []
     at = hay.find(needle)
-    while at >= 0 and len(found) < MAX_MATCHES:
+    while at >= 0:
+        if len(found) >= MAX_MATCHES:
+            raise _too_many(f"edit {number}: old occurs")
         found.append(at)
         at = hay.find(needle, at + 1)
     return found
@@ -218,11 +245,11 @@ def _spans(
 ) -> list[tuple[int, int, AnyStr]]:
     """The spans of `hay.whole` that an edit replaces, and with what."""
     if wanted.edit.start_line:
-        return [_by_lines(hay, wanted, number)]
-    starts = _occurrences(hay.plain, wanted.plain)
+        return _by_lines(hay, wanted, number)
+    starts = _occurrences(hay.plain, wanted.plain, number)
     # Text that has a \r of its own is looked for as it is written first.
     if len(starts) > 1 and wanted.old != wanted.plain:
-        exact = set(_occurrences(hay.whole, wanted.old))
+        exact = set(_occurrences(hay.whole, wanted.old, number))
         starts = [start for start in starts if hay.back(start) in exact] or starts
     edit = wanted.edit
     if not starts and flexible:
@@ -230,7 +257,7 @@ def _spans(
         if len(found) > 1:
             raise _ambiguous(hay, [start for start, _ in found], number, "flexible text must be unique")
         if found:
-            return [_span(hay, found[0][1], found[0][0])]
+            return _placed(hay, found[0][1], [found[0][0]])
     if not starts:
         raise explain_no_match(edit.old, edit.new, encoding.decode(body), number)
     if edit.replace_all or edit.expected_count:
@@ -242,16 +269,16 @@ def _spans(
         if chosen is None:
             raise _ambiguous(hay, starts, number, "old must be unique")
         starts = [chosen]
-    return [_span(hay, wanted, start) for start in starts]
+    return _placed(hay, wanted, starts)
 
 
-def _by_lines(hay: Hay[AnyStr], wanted: _Wanted[AnyStr], number: int) -> tuple[int, int, AnyStr]:
+def _by_lines(hay: Hay[AnyStr], wanted: _Wanted[AnyStr], number: int) -> list[tuple[int, int, AnyStr]]:
     edit = wanted.edit
     last = edit.start_line if edit.end_line < 0 else edit.end_line
     placed = by_lines(
         _characters(hay.plain), edit.start_line, last, _characters(wanted.plain), _characters(wanted.new), number
     )
-    return _span(hay, _adjusted(hay, wanted, placed), placed.start)
+    return _placed(hay, _adjusted(hay, wanted, placed), [placed.start])
 
 
 def _flexible(hay: Hay[AnyStr], wanted: _Wanted[AnyStr]) -> list[tuple[int, _Wanted[AnyStr]]]:
@@ -272,8 +299,8 @@ def _back(text: str, like: AnyStr) -> AnyStr:
     return cast("AnyStr", text if isinstance(like, str) else text.encode("latin-1"))
 
 
-def _span(hay: Hay[AnyStr], wanted: _Wanted[AnyStr], start: int) -> tuple[int, int, AnyStr]:
-    """One replacement, narrowed to what differs, so that line ends inside the common part stay as they are."""
+def _placed(hay: Hay[AnyStr], wanted: _Wanted[AnyStr], starts: Sequence[int]) -> list[tuple[int, int, AnyStr]]:
+    """The replacements, narrowed to what differs, so that line ends inside the common part stay as they are."""
     old, new = wanted.plain, wanted.new
     limit = min(len(old), len(new))
     head = 0
@@ -282,9 +309,9 @@ def _span(hay: Hay[AnyStr], wanted: _Wanted[AnyStr], start: int) -> tuple[int, i
     tail = 0
     while tail < limit - head and old[len(old) - 1 - tail] == new[len(new) - 1 - tail]:
         tail += 1
-    begin, end = hay.back(start + head), hay.back(start + len(old) - tail)
-    middle = new[head : len(new) - tail]
-    return begin, end, middle.replace(hay.newline, wanted.eol)
+    middle = new[head : len(new) - tail].replace(hay.newline, wanted.eol)
+    last = len(old) - tail
+    return [(hay.back(start + head), hay.back(start + last), middle) for start in starts]
 
 
 def _apart(starts: list[int], length: int) -> list[int]:
@@ -300,25 +327,39 @@ def _nearest(hay: Hay[AnyStr], starts: list[int], near_line: int) -> int | None:
     """The occurrence strictly nearest to a line, if there is one."""
     if not near_line:
         return None
-    ranked = sorted((abs(_line_in(hay, start) - near_line), start) for start in starts)
+    ranked = sorted((abs(line - near_line), start) for start, line in zip(starts, _lines_in(hay, starts), strict=True))
     return ranked[0][1] if ranked[0][0] < ranked[1][0] else None
 
 
-def _line_in(hay: Hay[AnyStr], offset: int) -> int:
-    return hay.plain[:offset].count(hay.newline) + 1
+def _lines_in(hay: Hay[AnyStr], offsets: Sequence[int]) -> list[int]:
+    """The lines of offsets that ascend, from 1; the text is counted through once."""
+    lines: list[int] = []
+    line, done = 1, 0
+    for offset in offsets:
+        line += hay.plain.count(hay.newline, done, offset)
+        done = offset
+        lines.append(line)
+    return lines
 
 
 def _line(body: bytes, offset: int, encoding: Encoding) -> int:
     return len(LINE_END.findall(encoding.decode(body[:offset]))) + 1
 
 
-def _width(text: str, characters: int, encoding: Encoding) -> int:
-    """The bytes that the first characters of a text take."""
-    return len(text[:characters].encode(encoding.codec))
+def _widths(text: str, places: Sequence[int], encoding: Encoding) -> dict[int, int]:
+    """The bytes before places in a text; it is encoded through once."""
+    encoder = codecs.getincrementalencoder(encoding.codec)()
+    widths: dict[int, int] = {}
+    width = done = 0
+    for place in sorted(set(places)):
+        width += len(encoder.encode(text[done:place]))
+        done = place
+        widths[place] = width
+    return widths
 
 
 def _ambiguous(hay: Hay[AnyStr], starts: list[int], number: int, why: str) -> CallError:
-    lines = ", ".join(str(_line_in(hay, start)) for start in starts[:20]) + (", ..." if len(starts) > 20 else "")
+    lines = ", ".join(str(line) for line in _lines_in(hay, starts[:20])) + (", ..." if len(starts) > 20 else "")
     return CallError(
         "ambiguous_edit",
         f"edit {number}: old occurs {len(starts)} times, at lines {lines}; {why}.",

@@ -14,7 +14,8 @@ from gatelodge_core.errors import CallError
 
 from gatelodge_filesystem.edits import Edit, apply
 from gatelodge_filesystem.encoding import LINE_END, Encoding
-from gatelodge_filesystem.unified import Compared, Opcode, compared
+from gatelodge_filesystem.linediff import Opcode
+from gatelodge_filesystem.unified import Compared, compared
 
 MAX_HUNKS = 200
 MAX_EDITS = 200

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gatelodge_core.errors import CallError
 
 _BLANK = " \t"
+_BLOCK = 65_536
 _TAB_WIDTH = 4
 
 
@@ -45,19 +46,15 @@ def by_lines(text: str, first: int, last: int, old: str, new: str, number: int) 
     Raises:
         CallError: `bad_edit` for lines that aren't there, `no_match` with the text that is.
     """
-    starts = [0]
-    at = text.find("\n")
-    while at >= 0 and len(starts) <= max(first, last):
-        starts.append(at + 1)
-        at = text.find("\n", at + 1)
-    if first > len(starts) or last > len(starts) or last < first - 1:
+    begin = _start_of(text, first)
+    if begin is None or last < first - 1 or (last and _start_of(text, last) is None):
         raise CallError(
             "bad_edit",
             f"edit {number}: there are no lines {first} to {last}; the file has {text.count(chr(10)) + 1}.",
             "Call read_file with line_numbers=true. Nothing was changed.",
         )
-    begin = starts[first - 1]
-    end = begin if last < first else starts[last] if last < len(starts) else len(text)
+    after = _start_of(text, last + 1)
+    end = begin if last < first else len(text) if after is None else after
     there = text[begin:end]
     if last < first:
         if old:
@@ -75,6 +72,23 @@ def by_lines(text: str, first: int, last: int, old: str, new: str, number: int) 
     elif not there.endswith("\n") and not old.endswith("\n"):
         new = new.removesuffix("\n") if new != "\n" else new
     return Placed(begin, there, new)
+
+
+def _start_of(text: str, line: int) -> int | None:
+    """Where a line begins, from 1; None if there are fewer."""
+    at, left = 0, line - 1
+    while left:
+        # Whole blocks are counted, then the lines of the one that has the wanted end.
+        ends = text.count("\n", at, at + _BLOCK)
+        if ends >= left:
+            for _ in range(left):
+                at = text.find("\n", at) + 1
+            return at
+        left -= ends
+        at += _BLOCK
+        if at >= len(text):
+            return None
+    return at
 
 
 def flexible(text: str, old: str, new: str) -> list[Placed]:

@@ -1,17 +1,17 @@
 """Why a text to be replaced isn't there, and where something like it is.
 
-The work is bounded whatever the file: lines are compared by their words first, and only the best few by difflib.
+The work is bounded whatever the file: lines are compared by their words first, and only the best few letter by letter.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 
 from gatelodge_core.errors import CallError
 
 from gatelodge_filesystem.encoding import LINE_END
+from gatelodge_filesystem.linediff import blocks
 
 MAX_LINES = 200_000
 MAX_OLD_LINES = 40
@@ -53,6 +53,12 @@ def explain_no_match(old: str, new: str, text: str, number: int) -> CallError:
     )
 
 
+def alike(one: str, other: str) -> float:
+    """How much two texts have in common, from 0 to 1; single letters are common to any two, and don't count."""
+    common = sum(length for _, _, length in blocks(one, other) if length > 1)
+    return 2 * common / max(len(one) + len(other), 1)
+
+
 def _reason(old: str, new: str, text: str) -> str:
     """The likely cause, as a clause."""
     if new and len(new) > 3 and new in text:
@@ -89,7 +95,7 @@ def _candidates(old: str, lines: list[str]) -> list[tuple[int, str]]:
     for score, at in ranked[:12]:
         block = "\n".join(lines[at : at + height])[:2000]
         if score:
-            compared.append((difflib.SequenceMatcher(None, goal, block, autojunk=False).ratio(), at, block))
+            compared.append((alike(goal, block), at, block))
     compared.sort(key=lambda item: (-item[0], item[1]))
     best: list[tuple[int, str]] = []
     for ratio, at, block in compared:

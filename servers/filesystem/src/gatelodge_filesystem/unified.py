@@ -1,15 +1,14 @@
-"""Unified diffs made from the spans that changed, so that a line changed in a large file costs next to nothing."""
+"""Unified diffs of the part that changed, so that a line changed in a large file costs next to nothing."""
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from gatelodge_filesystem.encoding import Encoding, count_ends, split_lines
+from gatelodge_filesystem.linediff import Opcode, grouped, opcodes
 
 CONTEXT = 3
 MAX_COMPARED_LINES = 4000
-Opcode = tuple[str, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +53,7 @@ def compared(old: bytes, new: bytes, encoding: Encoding) -> Compared | tuple[int
     second = split_lines(encoding.decode(new[begin : ends[1]]))
     if max(len(first), len(second)) > MAX_COMPARED_LINES:
         return len(first), len(second)
-    matcher = difflib.SequenceMatcher(None, first, second, autojunk=False)
-    groups = [list(group) for group in matcher.get_grouped_opcodes(CONTEXT)]
+    groups = grouped(opcodes(first, second), CONTEXT)
     return Compared(first, second, count_ends(old[:begin], encoding), groups)
 
 

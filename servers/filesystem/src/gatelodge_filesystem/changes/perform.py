@@ -72,6 +72,11 @@ class Performer:
         root = self._roots.get(where.base)
         return where.base == STATE or (root is not None and root.writable)
 
+    def refuses(self, where: Where) -> bool:
+        """Whether a place is in a root of this server, and may not be opened."""
+        root = self._roots.get(where.base)
+        return root is not None and not where.in_trash and root.jail.refuses(where.rel)
+
     def name(self, where: Where) -> str:
         """A place as it is shown."""
         root = self._roots.get(where.base)

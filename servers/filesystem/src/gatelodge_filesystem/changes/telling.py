@@ -70,6 +70,8 @@ def diff(journal: Journal, operation: Operation, budget: int) -> str:
 def _bytes(journal: Journal, operation: Operation, step: Step, budget: int) -> str:
     if step.action != "swap" and not (step.fresh and step.before.kind == "file"):
         return ""
+    if journal.performer.refuses(step.target):
+        return "(it holds credentials, or is this server's own: not shown)\n"
     after = journal.version(operation, step)
     if after is None:
         return "(the version it left is not kept)\n"

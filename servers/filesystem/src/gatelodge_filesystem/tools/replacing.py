@@ -42,6 +42,24 @@ class Matched:
     found: list[Occurrence]
 
 
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What a scan found.
+
+    Args:
+        files: Those with matches.
+        refused: How many may not be opened, and were not.
+    """
+
+    files: list[Matched]
+    refused: int = 0
+
+    @property
+    def note(self) -> str:
+        """What the answer says of those."""
+        return f", {self.refused} credential files not searched" if self.refused else ""
+
+
 @replacing.tool(effect=WRITE, yields=PRIVATE)
 async def replace_in_files(
     workspace: Workspace,
@@ -64,7 +82,8 @@ async def replace_in_files(
     spot = workspace.spot(path)
     wanted = _pattern(pattern, replacement, regex=regex, ignore_case=ignore_case, word=word)
     query = Query(tuple(globs), tuple(exclude), order="path", use_ignore=gitignore, hidden=hidden, limit=1_000_000)
-    files = await workspace.read(lambda stop: _scan(workspace, spot, query, wanted, stop))
+    scanned = await workspace.read(lambda stop: _scan(workspace, spot, query, wanted, stop))
+    files = scanned.files
     plan = _plan(files)
     if if_match and if_match != plan:
         raise CallError("stale_etag", "the files have changed since the dry run.", "Nothing was changed. Repeat it.")
@@ -73,13 +92,13 @@ async def replace_in_files(
     if expected_count and total != expected_count:
         raise CallError(
             "unexpected_count",
-            f"there are {total} occurrences, not {expected_count}.",
+            f"there are {total} occurrences, not {expected_count}{scanned.note}.",
             "Nothing was changed. Look at the dry run.",
         )
     if dry_run:
-        return _listed(spot, chosen, plan, workspace.budget - 1000)
+        return _listed(spot, chosen, plan, workspace.budget - 1000, scanned.note)
     if not total:
-        return f"[{spot}] nothing to replace"
+        return f"[{spot}] nothing to replace{scanned.note}"
     if len(chosen) > MAX_FILES:
         raise CallError(
             "too_many_files",
@@ -97,14 +116,14 @@ async def replace_in_files(
         ) from None
     names = ", ".join(str(file.spot) for file in chosen[:50]) + (", ..." if len(chosen) > 50 else "")
     change = f", change={made.id}" if made else ", which changed no byte"
-    return f"[{spot}] replaced {total} occurrences in {len(chosen)} files{change}\n{names}"
+    return f"[{spot}] replaced {total} occurrences in {len(chosen)} files{change}{scanned.note}\n{names}"
 
 
 def _pattern(text: str, replacement: str, *, regex: bool, ignore_case: bool, word: bool) -> Pattern:
     return pattern(text, replacement, expression=regex, sensitive=not ignore_case, word=word)
 
 
-def _scan(workspace: Workspace, spot: Spot, query: Query, wanted: Pattern, stop: threading.Event) -> list[Matched]:
+def _scan(workspace: Workspace, spot: Spot, query: Query, wanted: Pattern, stop: threading.Event) -> Scanned:
     """The files with matches, below a folder; or the file itself."""
     budget = Budget(stop)
     rel, above = rules_for(workspace, spot, use=query.use_ignore)
@@ -114,12 +133,19 @@ def _scan(workspace: Workspace, spot: Spot, query: Query, wanted: Pattern, stop:
         if error.code != "not_a_directory":
             raise
         return _one_file(workspace, spot, wanted)
+    prefix = f"{rel}/" if rel else ""
+    refuses = spot.root.jail.refuses
     files: list[Matched] = []
     left = MAX_OCCURRENCES
+    refused = 0
     try:
-        found = find(os.dup(fd), query, budget, prefix=f"{rel}/" if rel else "", above=above)
+        found = find(fd, query, budget, prefix=prefix, above=above, refuses=refuses)
         for path in found.paths:
             budget.spend(0)
+            # Before it is opened: a folder that may not be entered is not among them, a file of its own is.
+            if refuses(prefix + path):
+                refused += 1
+                continue
             data = _bytes(fd, path)
             matches = occurrences(data, str(spot.child(path)), wanted, left)
             left -= len(matches)
@@ -127,17 +153,17 @@ def _scan(workspace: Workspace, spot: Spot, query: Query, wanted: Pattern, stop:
                 files.append(Matched(spot.child(path), etag(data), matches))
     finally:
         os.close(fd)
-    return files
+    return Scanned(files, refused)
 
 
-def _one_file(workspace: Workspace, spot: Spot, wanted: Pattern) -> list[Matched]:
+def _one_file(workspace: Workspace, spot: Spot, wanted: Pattern) -> Scanned:
     fd = workspace.open_file(spot)
     try:
         data = read_all(fd, MAX_FILE_BYTES)
     finally:
         os.close(fd)
     matches = occurrences(data, str(spot), wanted, MAX_OCCURRENCES)
-    return [Matched(spot, etag(data), matches)] if matches else []
+    return Scanned([Matched(spot, etag(data), matches)] if matches else [])
 
 
 def _bytes(fd: int, path: str) -> bytes:
@@ -175,7 +201,7 @@ def _chosen(files: list[Matched], ids: list[str]) -> list[Matched]:
     return [file for file in kept if file.found]
 
 
-def _listed(spot: Spot, files: list[Matched], plan: str, room: int) -> str:
+def _listed(spot: Spot, files: list[Matched], plan: str, room: int, note: str) -> str:
     total = sum(len(file.found) for file in files)
     lines: list[str] = []
     shown = 0
@@ -193,5 +219,5 @@ def _listed(spot: Spot, files: list[Matched], plan: str, room: int) -> str:
         if room < 0:
             break
     cut = f", {total - shown} not shown: narrow path or globs to see them" if shown < total else ""
-    head = f"[{spot}] would replace {total} occurrences in {len(files)} files, if_match={plan}{cut}"
+    head = f"[{spot}] would replace {total} occurrences in {len(files)} files, if_match={plan}{note}{cut}"
     return "\n".join([head, *lines])

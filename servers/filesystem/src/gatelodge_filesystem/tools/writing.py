@@ -18,7 +18,7 @@ from gatelodge_filesystem.edits import Edit, apply
 from gatelodge_filesystem.encoding import UTF8, Encoding, detect, dominant_eol, etag, line_ends
 from gatelodge_filesystem.hunks import shown_hunks
 from gatelodge_filesystem.tools.reading import Path
-from gatelodge_filesystem.unified import unified
+from gatelodge_filesystem.unified import Diff, unified
 from gatelodge_filesystem.workspace import Spot, Workspace
 
 writing = Declarations[Workspace]()
@@ -125,41 +125,47 @@ async def _replace(
     tool: str,
 ) -> str:
     """Replace a file, or show what that would do; the answer tells the new etag and the diff."""
-    versions: list[tuple[bytes, bytes]] = []
+    viewed = wanted()
 
-    def noted(current: Current) -> bytes:
-        versions[:] = [(current.data, change(current))]
-        return versions[0][1]
+    def changed() -> tuple[Written, bytes, bytes]:
+        versions: list[tuple[bytes, bytes]] = []
 
-    def work() -> Written:
+        def noted(current: Current) -> bytes:
+            versions[:] = [(current.data, change(current))]
+            return versions[0][1]
+
         if not dry_run:
-            return workspace.replace(spot, noted, if_match, tool=tool)
+            return workspace.replace(spot, noted, if_match, tool=tool), *versions[0]
         current = workspace.current(spot)
         if if_match and if_match != current.etag:
             raise StaleError(current.data)
         data = noted(current)
-        return Written(etag(data), len(data), created=False)
+        return Written(etag(data), len(data), created=False), current.data, data
 
-    try:
-        written = await workspace.change(work)
-    except StaleError as error:
-        raise _stale(workspace, spot, error) from None
-    before, after = versions[0]
-    found = detect(after[:65536], whole=len(after) <= 65536)
-    diff = unified(before, after, str(spot), found, budget=workspace.budget - 2000)
-    if wanted():
+    def work() -> tuple[Written, Diff, dict[str, object]]:
+        try:
+            written, before, after = changed()
+        except StaleError as error:
+            raise _stale(workspace, spot, error) from None
+        # Here, as the loop has others to serve; and behind the file's lock.
+        found = detect(after[:65536], whole=len(after) <= 65536)
+        diff = unified(before, after, str(spot), found, budget=workspace.budget - 2000)
+        return written, diff, {"base": etag(before), **shown_hunks(before, after, found)} if viewed else {}
+
+    # What changes nothing is left alone where nobody waits any more.
+    written, diff, hunks = await (workspace.read(lambda _: work()) if dry_run else workspace.change(work))
+    if viewed:
         show(
             {
                 "kind": "diff",
                 "path": str(spot),
                 "done": not dry_run,
-                "base": etag(before),
                 "etag": written.etag,
                 "change": written.change,
                 "added": diff.added,
                 "removed": diff.removed,
                 "notes": list(written.notes),
-                **shown_hunks(before, after, found),
+                **hunks,
             }
         )
     notes = "".join(f", NOTE: {note}" for note in written.notes)
