@@ -284,6 +284,14 @@ def test_a_walk_is_bounded_by_entries(fd: int) -> None:
         ("./x", ["x", "y/x"], ["xx"]),
         ("a+b(c).txt", ["a+b(c).txt"], ["aab(c).txt"]),
         ("*", ["a", "x/y"], []),
+        ("x/[!a]", ["x/b"], ["x/a", "x//"]),
+        ("x[!a]y", ["xby"], ["x/y", "xay"]),
+        ("[]a].txt", ["].txt", "a.txt"], ["b.txt"]),
+        ("[a-]", ["-", "a"], ["b"]),
+        ("[a&&~~|b]", ["&", "~", "|"], ["c"]),
+        ("[", ["["], ["a"]),
+        ("**/a/**/b/**/c", ["a/b/c", "a/a/b/a/x/c", "x/a/b/b/c"], ["a/c", "b/a/c"]),
+        ("a/**/b/**", ["a/b/c", "a/x/b/y"], ["a/b", "a/x"]),
     ],
 )
 def test_globs_mean_what_people_expect(pattern: str, yes: list[str], no: list[str]) -> None:
@@ -309,7 +317,18 @@ def test_a_glob_that_would_backtrack_takes_no_time() -> None:
     assert time.monotonic() - begin < 2
 
 
-@pytest.mark.parametrize("pattern", ["", "x" * 501, "{a,b}" * 7, "**/" * 5 + "x", "a\0"])
+@given(
+    st.text(st.sampled_from("ab[]!^-\\&~|*?zé"), min_size=1, max_size=8), st.text(st.sampled_from("ab-]"), max_size=3)
+)
+@settings(max_examples=500)
+def test_any_glob_is_either_refused_or_can_be_matched(pattern: str, name: str) -> None:
+    with contextlib.suppress(CallError):
+        Globs([pattern, "x"], empty_matches=True).matches(name)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "x" * 501, "{a,b}" * 7, "**/" * 5 + "x", "a\0", "[z-a].txt", "[a-\\]", "x/[!z-a]*"]
+)
 def test_a_bad_glob_is_refused(pattern: str) -> None:
     with pytest.raises(CallError, match="bad_glob"):
         Globs([pattern], empty_matches=True)

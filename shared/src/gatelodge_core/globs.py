@@ -62,14 +62,19 @@ def _translate(pattern: str) -> str:
     parts = [part for part in pattern.split("/") if part]
     if parts.count("**") > MAX_DEEP:
         raise CallError("bad_glob", f"a glob has at most {MAX_DEEP} parts that are **.", 'For example "src/**/*.py".')
-    out = ""
+    out, deep = "", False
+    steps = ""
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
-        if part == "**":
-            out += ".*" if last else "(?:[^/]+/)*"
+        if part != "**":
+            steps += _name(part) + ("" if last else "/")
+        elif last:
+            steps += ".*"
         else:
-            out += _name(part) + ("" if last else "/")
-    return out
+            # The first place where the names between two ** fit is always as good as a later one.
+            out += f"(?>(?:[^/]+/)*?{steps})" if deep else steps
+            deep, steps = True, ""
+    return out + (f"(?:[^/]+/)*{steps}" if deep else steps)
 
 
 def _name(part: str) -> str:
@@ -89,9 +94,7 @@ def _name(part: str) -> str:
             if end < 0:
                 chunks[-1] += r"\["
                 continue
-            inside = part[at:end].replace("\\", r"\\").replace("[", r"\[").replace("&&", "&").replace("~~", "~")
-            negated = inside[0] in "!^"
-            chunks[-1] += f"[{'^' if negated else ''}{inside[1:] if negated else inside}]"
+            chunks[-1] += _set(part[at:end])
             at = end + 1
         else:
             chunks[-1] += re.escape(char)
@@ -99,3 +102,25 @@ def _name(part: str) -> str:
         return chunks[0]
     middle = "".join(f"(?>[^/]*?{chunk})" for chunk in chunks[1:-1] if chunk)
     return f"{chunks[0]}{middle}[^/]*{chunks[-1]}"
+
+
+def _set(inside: str) -> str:
+    """What stands between brackets, as a set of characters that never has a slash.
+
+    Raises:
+        CallError: `bad_glob`: a range in it runs backwards.
+    """
+    negated = inside[0] in "!^"
+    text = inside[1:] if negated else inside
+    out = ""
+    at = 0
+    while at < len(text):
+        low = high = text[at]
+        if text[at + 1 : at + 2] == "-" and at + 2 < len(text):
+            high = text[at + 2]
+            at += 2
+        if low > high:
+            raise CallError("bad_glob", f"the range {low}-{high} runs backwards.", f"Write {high}-{low}.")
+        out += re.escape(low) if low == high else f"{re.escape(low)}-{re.escape(high)}"
+        at += 1
+    return f"(?!/)[{'^' if negated else ''}{out}]"

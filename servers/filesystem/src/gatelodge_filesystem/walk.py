@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from gatelodge_core.errors import CallError
 from gatelodge_core.sandbox.credentials import Check
 
-from gatelodge_filesystem.ignore import Rules, rules_of
+from gatelodge_filesystem.ignore import LEFT_OUT, Rules, rules_of
 
 MAX_DEPTH = 100
 MAX_ENTRIES = 2_000_000
@@ -142,7 +142,9 @@ class Walk:
             rules = rules_of(fd, names, self._prefix + rel, above)
             at = self._prefix + rel
             folder.shut = frozenset(
-                name for name in folders if name == ".git" or (rules is not None and rules.ignored(f"{at}{name}/"))
+                name
+                for name in folders
+                if name == ".git" or (rules is not None and self._ignored(rules, f"{at}{name}/"))
             )
         if not self.hidden:
             for group in (folder.files, folder.folders, folder.links, folder.others):
@@ -177,11 +179,14 @@ class Walk:
             folder.folders.remove(".git")
         if rules is not None:
             at = self._prefix + folder.rel
-            ignored = rules.ignored
-            folder.files[:] = [name for name in folder.files if not ignored(at + name)]
-            folder.links[:] = [name for name in folder.links if not ignored(at + name)]
-            folder.folders[:] = [name for name in folder.folders if not ignored(f"{at}{name}/")]
+            folder.files[:] = [name for name in folder.files if not self._ignored(rules, at + name)]
+            folder.links[:] = [name for name in folder.links if not self._ignored(rules, at + name)]
+            folder.folders[:] = [name for name in folder.folders if not self._ignored(rules, f"{at}{name}/")]
         folder.ignored = before - len(folder.files) - len(folder.folders) - len(folder.links)
+
+    def _ignored(self, rules: Rules, path: str) -> bool:
+        self.budget.spend(0)  # somebody else's rules: each match is bounded, not how many there are
+        return rules.ignored(path)
 
 
 @contextlib.contextmanager
@@ -218,4 +223,6 @@ def rules_above(open_directory: Callable[[str], int], rel: str) -> Rules | None:
         finally:
             os.close(fd)
         at += f"{part}/"
+        if rules is not None and rules.ignored(at):
+            return LEFT_OUT
     return rules
