@@ -6,17 +6,17 @@ import hashlib
 import html as entities
 import time
 from dataclasses import replace
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
 from gatelodge_core.errors import CallError
-from gatelodge_core.guard.cleansing import Cleanser
 from gatelodge_core.sandbox.egress import Egress, EgressError, Fetched, Policy
 from gatelodge_core.sandbox.egress.names import parse
 
 from gatelodge_websearch.charset import decode
 from gatelodge_websearch.html.extract import Extracted, extract
+from gatelodge_websearch.leaving import Leaving
 from gatelodge_websearch.naming import Naming
 from gatelodge_websearch.pages import Page
 from gatelodge_websearch.pdf.reading import PdfReader
@@ -56,7 +56,7 @@ class Reader:
         policy: Which URLs may be asked for, now.
         store: Where pages are kept.
         naming: Knows which domains may be read.
-        cleanser: Knows what may not leave.
+        leaving: Knows what may not leave.
         pdf: Reads PDF files.
         robots: Whether robots.txt is honoured.
         cache_seconds: How long a page is taken from the store without asking.
@@ -68,7 +68,7 @@ class Reader:
         policy: Policy,
         store: Store,
         naming: Naming,
-        cleanser: Cleanser,
+        leaving: Leaving,
         pdf: PdfReader,
         *,
         robots: bool,
@@ -76,7 +76,7 @@ class Reader:
     ) -> None:
         self._egress = egress
         self._store = store
-        self._cleanser = cleanser
+        self._leaving = leaving
         self._pdf = pdf
         self._naming = naming
         self._robots = Robots(egress, naming.check) if robots else None
@@ -84,20 +84,6 @@ class Reader:
         self.policy = policy
         self._working = anyio.CapacityLimiter(4)
         self._reading: dict[tuple[str, str, bool], anyio.Event] = {}
-
-    def check_text(self, text: str, what: str) -> None:
-        """Refuse to send what holds a secret, or characters that nobody sees.
-
-        Raises:
-            CallError: `secret_in_request`.
-        """
-        for form in {text, unquote(text), unquote(unquote(text))}:
-            if self._cleanser.text(form) != form:
-                raise CallError(
-                    "secret_in_request",
-                    f"The {what} holds what looks like a secret, or invisible characters; it was not sent.",
-                    "Leave that part out.",
-                )
 
     async def page(self, url: str, *, include_hidden: bool = False) -> Page:
         """Read a page, or take it from the store.
@@ -110,7 +96,7 @@ class Reader:
             CallError: It was refused, failed, or isn't text.
         """
         url = without_tracking(url)
-        self.check_text(url, "URL")
+        self._leaving.check(url, "URL")
         shelf = self._store.mine()
         # One fetch for calls of one caller that want the same page at the same time.
         key = (shelf.owner, url, include_hidden)
