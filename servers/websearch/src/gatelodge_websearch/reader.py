@@ -124,7 +124,7 @@ class Reader:
         found = await self._egress.get(url, headers=headers, types=TYPES, cut=True, check=self._naming.check)
         if found.status == 304 and kept is not None:
             made = replace(kept, fetched=time.time())
-            await anyio.to_thread.run_sync(lambda: shelf.keep(made, include_hidden=include_hidden))
+            await anyio.to_thread.run_sync(shelf.keep, made)
         else:
             _check_status(found)
             if _origin(found.url) != _origin(url):
@@ -134,7 +134,7 @@ class Reader:
 
             def read_and_keep() -> Page:
                 page = read(url, found, media, include_hidden=include_hidden, pdf=pdf)
-                shelf.keep(page, include_hidden=include_hidden)
+                shelf.keep(page)
                 return page
 
             # One way to a thread and back, not two.
@@ -268,6 +268,7 @@ def read(url: str, found: Fetched, media: str, *, include_hidden: bool, pdf: Ext
         etag=found.headers.get("etag", "")[:200],
         modified=found.headers.get("last-modified", "")[:60],
         links=tuple((link.text, link.url) for link in seen.links),
+        with_hidden=include_hidden,
     )
 
 

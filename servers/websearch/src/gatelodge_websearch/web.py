@@ -141,9 +141,9 @@ class Web:
                 return found
         return await self.reader.page(url, include_hidden=include_hidden)
 
-    def kept(self, sha: str) -> Page | None:
-        """A page that the caller read, or a file of a folder, by the beginning of its hash."""
-        return self.store.mine().by_sha(sha) or self.folders.by_sha(sha)
+    def kept(self, version: str) -> Page | None:
+        """A page that the caller read, or a file of a folder, by the beginning of its version."""
+        return self.store.mine().by_version(version) or self.folders.by_version(version)
 
 
 def _key(name: str, value: SecretStr) -> str:
