@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gatelodge_core.sandbox.egress import Fetched
 from gatelodge_websearch.charset import decode
 from gatelodge_websearch.html.extract import extract
+from gatelodge_websearch.reader import read
+from httpx2 import Headers
 
 from tests.sandbox.egress.corpus import REFUSED
 from tests.sandbox.egress.site import OTHER, PUBLIC
@@ -106,3 +109,14 @@ def test_a_text_that_was_cut_inside_a_character_keeps_its_charset(unit: str) -> 
 def test_the_time_for_a_page_is_in_line_with_its_size(page: str) -> None:
     # The square of its length would be minutes; the limit is the test's own.
     assert len(extract(page, "http://a.example.net/").markdown) < 4_000_000
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("text", ["`" * 1_150_000, "`a``" * 280_000, "```\n" * 280_000], ids=range(3))
+def test_a_text_of_ticks_is_fenced_by_more_of_them_in_time_with_its_size(text: str) -> None:
+    found = Fetched(200, "http://a.example.net/", Headers({"Content-Type": "application/json"}), text.encode())
+    written = read(found.url, found, "application/json", include_hidden=False).markdown
+    fence = written.partition("json\n")[0]
+    assert set(fence) == {"`"}
+    assert fence not in text
+    assert written == f"{fence}json\n{text}\n{fence}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html as entities
+import re
 import time
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -278,7 +279,5 @@ def _plain(text: str, media: str) -> str:
     kind = media.rpartition("/")[2].rpartition("+")[2]
     if kind == "xml" and "&" in text and "<rss" in text[:2000]:
         text = entities.unescape(text) if text.count("&lt;") < 5 else text
-    fence = "```"
-    while fence in text:
-        fence += "`"
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}{kind}\n{text}\n{fence}"
