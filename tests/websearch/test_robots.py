@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import anyio
 import pytest
 from gatelodge_websearch import robots
 from gatelodge_websearch.robots import MAX_RULES, Rules, parse
 
-from tests.sandbox.egress.site import Asked, Writer, reply, serving
+from tests.sandbox.egress.site import Answerer, Asked, Writer, reply, serving
 from tests.websearch.support import server
 
 pytestmark = pytest.mark.anyio
@@ -87,3 +88,69 @@ async def test_a_large_file_is_parsed_and_looked_through_beside_the_event_loop(
         assert "robots_disallowed" in await called.error("read_page", pages=["http://a.example.net/private/x"])
     assert len(threads) == 3
     assert threading.get_ident() not in threads
+
+
+def disallowing(**redirects: str) -> Answerer:
+    """A site that redirects by path, and whose robots.txt disallows `/private`."""
+
+    async def answer(asked: Asked, writer: Writer) -> None:
+        to = redirects.get(asked.path.strip("/").partition("?")[0])
+        if asked.path == "/robots.txt":
+            given = reply(200, b"User-agent: *\nDisallow: /private\n", PLAIN)
+        else:
+            given = reply(302, b"", {"Location": to}) if to else reply(200, PAGE, HTML)
+        await given(asked, writer)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/private/x",
+        "/%70rivate/x",
+        "/on",
+        "http://b.example.net/private/x",
+        "http://b.example.net/on",
+        "/a/../private/",
+    ],
+)
+async def test_a_redirect_to_what_robots_txt_disallows_is_not_followed(tmp_path: Path, path: str) -> None:
+    async with (
+        serving(disallowing(go=path, on="/private/y")) as site,
+        server(tmp_path, site, robots="on") as called,
+    ):
+        refused = await called.error("read_page", pages=["http://a.example.net/go"])
+        assert "robots_disallowed" in refused
+        assert [asked.path for asked in site.asked if "rivate" in asked.path] == []
+
+
+async def test_a_redirect_to_what_robots_txt_allows_is_followed_and_it_is_asked_for_once(tmp_path: Path) -> None:
+    async with (
+        serving(disallowing(go="/on", on="http://b.example.net/open", open="/end")) as site,
+        server(tmp_path, site, robots="on") as called,
+    ):
+        assert "fox" in await called.text("read_page", pages=["http://a.example.net/go"])
+        asked = [(asked.headers["host"][0], asked.path) for asked in site.asked]
+        assert asked == [
+            *(("a", "/robots.txt"), ("a", "/go"), ("a", "/on")),
+            *(("b", "/robots.txt"), ("b", "/open"), ("b", "/end")),
+        ]
+
+
+async def test_many_pages_that_redirect_at_once_do_not_wait_for_each_others_connections(tmp_path: Path) -> None:
+    async with (
+        serving(disallowing(go="http://b.example.net/open")) as site,
+        server(tmp_path, site, robots="on") as called,
+    ):
+
+        async def one(number: int) -> None:
+            assert "fox" in (await called.web.read(f"http://a.example.net/go?{number}")).markdown
+
+        async def two(number: int) -> None:
+            with anyio.fail_after(30):
+                await one(number)
+
+        async with anyio.create_task_group() as group:
+            for number in range(150):
+                group.start_soon(two, number)

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 from gatelodge_core.errors import CallError
 from gatelodge_core.sandbox.egress import Egress, EgressError, Fetched, Policy
-from gatelodge_core.sandbox.egress.names import parse
+from gatelodge_core.sandbox.egress.names import Target, parse
 
 from gatelodge_websearch.charset import decode
 from gatelodge_websearch.html.extract import Extracted, extract
@@ -122,14 +122,12 @@ class Reader:
         if kept is not None:
             headers |= {"If-None-Match": kept.etag} if kept.etag else {}
             headers |= {"If-Modified-Since": kept.modified} if kept.modified else {}
-        found = await self._egress.get(url, headers=headers, types=TYPES, cut=True, check=self._naming.check)
+        found = await self._egress.get(url, headers=headers, types=TYPES, cut=True, check=self._check_hop)
         if found.status == 304 and kept is not None:
             made = replace(kept, fetched=time.time())
             await anyio.to_thread.run_sync(shelf.keep, made)
         else:
             _check_status(found)
-            if _origin(found.url) != _origin(url):
-                await self._ask_robots(found.url)
             media = _media(found)
             pdf = await self._pdf_of(found) if media == "application/pdf" else None
 
@@ -141,6 +139,11 @@ class Reader:
             # One way to a thread and back, not two.
             made = await anyio.to_thread.run_sync(read_and_keep, limiter=self._working)
         return made
+
+    async def _check_hop(self, target: Target) -> None:
+        """Refuse to follow a redirect to where a page would not be asked for."""
+        await self._naming.check(target)
+        await self._ask_robots(str(target.url))
 
     async def _pdf_of(self, found: Fetched) -> Extracted:
         if found.truncated:
@@ -175,11 +178,6 @@ def without_tracking(url: str) -> str:
         if part.partition("=")[0].lower() not in _TRACKING and not part.lower().startswith("utm_")
     ]
     return head + ("?" + "&".join(kept) if kept or not query else "") + hash_ + fragment
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc
 
 
 def _check_status(found: Fetched) -> None:
