@@ -100,6 +100,17 @@ def test_a_text_that_was_cut_inside_a_character_keeps_its_charset(unit: str) -> 
         + "</style>"
         + "<p class='a b'>x</p>" * 40_000,
         "<style>" + "a{" * 200_000 + "</style>x",
+        "<style>" + "a{" * 100_000 + "b{}" * 100_000 + "</style>x",
+        "<style>"
+        + "".join(f"a{n} b p{{display:none}}" for n in range(50))
+        + "</style>"
+        + "<div>" * 150
+        + "<p>x</p>" * 140_000,
+        "<style>"
+        + "".join(f".a .b{n} p{{display:none}}" for n in range(50))
+        + "</style><div class='a'>"
+        + f"<div class='{'b ' * 900}'>" * 100
+        + "<i><p>x</p></i>" * 50_000,
         "<p style='" + "height:0;overflow:" * 50_000 + "'>x",
         "<p " + "".join(f"a{n}=1 " for n in range(120_000)) + ">x",
         "<!--" * 200_000,
