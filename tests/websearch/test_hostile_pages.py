@@ -113,6 +113,8 @@ def test_a_text_that_was_cut_inside_a_character_keeps_its_charset(unit: str) -> 
         + "<i><p>x</p></i>" * 50_000,
         "<p style='" + "height:0;overflow:" * 50_000 + "'>x",
         "<p " + "".join(f"a{n}=1 " for n in range(120_000)) + ">x",
+        "<p>" + "<script></script>some text behind it" * 100_000,
+        "<p hidden>x</p>some text behind it" * 100_000,
         "<!--" * 200_000,
         "<script>" * 100_000,
     ],
