@@ -138,6 +138,24 @@ def test_light_text_with_a_background_from_elsewhere_has_no_mark() -> None:
     assert BEFORE not in extract(page(f"<p class=w>{CANARY}</p>", head), URL).markdown
 
 
+def test_a_page_does_not_use_up_the_work_for_its_styles_before_what_it_hides() -> None:
+    rules = "".join(f".x a{number} i{{color:red}}" for number in range(50))
+    spent = "<div>" * 150 + "<b><i>y</i></b>" * 60_000
+    found = extract(f"<style>{rules} .gone{{display:none}}</style><p>Foxes.</p>{spent}<p class=gone>{CANARY}", URL)
+    assert "Foxes." in found.markdown
+    assert CANARY not in found.markdown
+
+
+def test_text_before_between_and_behind_hidden_elements_stays_in_its_order() -> None:
+    gone = "<i hidden>no<b hidden>never</b></i>"
+    inner = f"a {gone}b {gone}<b>c</b> d {gone}{gone}e <b>{gone}f{gone} g</b>{gone} h<p>{gone}</p>{gone}i"
+    found = extract(page(f"<div>{inner}</div>"), URL)
+    assert "a b c d e f g h" in found.markdown
+    assert "\ni" in found.markdown
+    assert "no" not in found.markdown.replace("not", "").split()
+    assert found.hidden == 9 * len("nonever")
+
+
 def test_all_hidden_text_comes_when_it_is_asked_for() -> None:
     inner = "".join(f'<p style="{style}">{number} {CANARY}</p>' for number, style in enumerate(STYLES.values()))
     assert extract(page(inner), URL, include_hidden=True).markdown.count(CANARY) == len(STYLES)

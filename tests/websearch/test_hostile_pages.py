@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gatelodge_core.sandbox.egress import Fetched
 from gatelodge_websearch.charset import decode
 from gatelodge_websearch.html.extract import extract
+from gatelodge_websearch.reader import read
+from httpx2 import Headers
 
 from tests.sandbox.egress.corpus import REFUSED
 from tests.sandbox.egress.site import OTHER, PUBLIC
@@ -97,8 +100,21 @@ def test_a_text_that_was_cut_inside_a_character_keeps_its_charset(unit: str) -> 
         + "</style>"
         + "<p class='a b'>x</p>" * 40_000,
         "<style>" + "a{" * 200_000 + "</style>x",
+        "<style>" + "a{" * 100_000 + "b{}" * 100_000 + "</style>x",
+        "<style>"
+        + "".join(f"a{n} b p{{display:none}}" for n in range(50))
+        + "</style>"
+        + "<div>" * 150
+        + "<p>x</p>" * 140_000,
+        "<style>"
+        + "".join(f".a .b{n} p{{display:none}}" for n in range(50))
+        + "</style><div class='a'>"
+        + f"<div class='{'b ' * 900}'>" * 100
+        + "<i><p>x</p></i>" * 50_000,
         "<p style='" + "height:0;overflow:" * 50_000 + "'>x",
         "<p " + "".join(f"a{n}=1 " for n in range(120_000)) + ">x",
+        "<p>" + "<script></script>some text behind it" * 100_000,
+        "<p hidden>x</p>some text behind it" * 100_000,
         "<!--" * 200_000,
         "<script>" * 100_000,
     ],
@@ -106,3 +122,14 @@ def test_a_text_that_was_cut_inside_a_character_keeps_its_charset(unit: str) -> 
 def test_the_time_for_a_page_is_in_line_with_its_size(page: str) -> None:
     # The square of its length would be minutes; the limit is the test's own.
     assert len(extract(page, "http://a.example.net/").markdown) < 4_000_000
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("text", ["`" * 1_150_000, "`a``" * 280_000, "```\n" * 280_000], ids=range(3))
+def test_a_text_of_ticks_is_fenced_by_more_of_them_in_time_with_its_size(text: str) -> None:
+    found = Fetched(200, "http://a.example.net/", Headers({"Content-Type": "application/json"}), text.encode())
+    written = read(found.url, found, "application/json", include_hidden=False).markdown
+    fence = written.partition("json\n")[0]
+    assert set(fence) == {"`"}
+    assert fence not in text
+    assert written == f"{fence}json\n{text}\n{fence}"

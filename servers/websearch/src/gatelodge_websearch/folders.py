@@ -38,10 +38,11 @@ MAX_TOTAL = 256 * 1024 * 1024
 MAX_DEPTH = 40
 EVERY = 5.0
 """Seconds in which the folders are not looked through again."""
+_VERSION = 1
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (id INTEGER PRIMARY KEY, folder TEXT NOT NULL, rel TEXT NOT NULL, name TEXT NOT NULL, modified INTEGER NOT NULL, size INTEGER NOT NULL, sha TEXT NOT NULL, media TEXT NOT NULL, title TEXT NOT NULL, UNIQUE (folder, rel));
+CREATE TABLE IF NOT EXISTS files (id INTEGER PRIMARY KEY, folder TEXT NOT NULL, rel TEXT NOT NULL, name TEXT NOT NULL, modified INTEGER NOT NULL, size INTEGER NOT NULL, sha TEXT NOT NULL, version TEXT NOT NULL, media TEXT NOT NULL, title TEXT NOT NULL, UNIQUE (folder, rel));
 CREATE INDEX IF NOT EXISTS files_name ON files (name);
-CREATE INDEX IF NOT EXISTS files_sha ON files (sha);
+CREATE INDEX IF NOT EXISTS files_version ON files (version);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (title, body, tokenize = 'unicode61 remove_diacritics 2');
 """
 _COLUMNS = "files.folder, files.rel, files.modified, files.sha, files.media, files.title"
@@ -92,7 +93,11 @@ class Folders:
             os.chmod(index, 0o600)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.executescript(_SCHEMA)
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version != _VERSION:
+            # An index: what an older version made is made again.
+            self._db.executescript("DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS words;")
+        self._db.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
         gone = [number for number, folder in self._all("SELECT id, folder FROM files") if folder not in self._jails]
         self._forget(gone)
 
@@ -158,16 +163,18 @@ class Folders:
         found, data = read
         media = KINDS[os.path.splitext(rel)[1].lower()]
         title, text = _text(data, media, rel)
-        name = cite(f"{self._labels[folder]}/{rel}")
-        row = (folder, rel, name, found.st_mtime_ns, found.st_size, hashlib.sha256(data).hexdigest(), media, title)
+        sha = hashlib.sha256(data).hexdigest()
+        path = f"{self._labels[folder]}/{rel}"
+        made = _page(path, found.st_mtime_ns, sha, media, title, text)
+        row = (folder, rel, cite(path), found.st_mtime_ns, found.st_size, sha, made.version, media, title)
         with self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._drop(number)
-            made = self._db.execute(
-                "INSERT INTO files (folder, rel, name, modified, size, sha, media, title) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            place = self._db.execute(
+                "INSERT INTO files (folder, rel, name, modified, size, sha, version, media, title) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             ).lastrowid
-            self._db.execute("INSERT INTO words (rowid, title, body) VALUES (?, ?, ?)", (made, title, text))
+            self._db.execute("INSERT INTO words (rowid, title, body) VALUES (?, ?, ?)", (place, title, text))
 
     def _forget(self, numbers: Sequence[int]) -> None:
         with self._lock, self._db:
@@ -206,9 +213,9 @@ class Folders:
         """A file as a page, as it is in the index."""
         return self._one("files.name = ?", cite(path))
 
-    def by_sha(self, sha: str) -> Page | None:
-        """A file by the beginning of its hash, at least eight digits."""
-        return self._one("files.sha GLOB ?", f"{sha}*") if len(sha) >= 8 and sha.isalnum() else None
+    def by_version(self, version: str) -> Page | None:
+        """A file by the beginning of its version, at least eight digits."""
+        return self._one("files.version GLOB ?", f"{version}*") if len(version) >= 8 and version.isalnum() else None
 
     def _one(self, condition: str, value: str) -> Page | None:
         rows = self._all(
@@ -218,12 +225,15 @@ class Folders:
         if not rows:
             return None
         folder, rel, modified, sha, media, title, body = rows[0]
-        path = f"{self._labels[folder]}/{rel}"
-        return Page(path, path, (), title, body, media, sha, modified / 1e9, "folder")
+        return _page(f"{self._labels[folder]}/{rel}", modified, sha, media, title, body)
 
     def _all(self, question: str, *values: object) -> list[Any]:
         with self._lock:
             return self._db.execute(question, values).fetchall()
+
+
+def _page(path: str, modified: int, sha: str, media: str, title: str, text: str) -> Page:
+    return Page(path, path, (), title, text, media, sha, modified / 1e9, "folder")
 
 
 def _free(name: str, taken: Collection[str]) -> str:

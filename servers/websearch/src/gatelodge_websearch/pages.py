@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from dataclasses import dataclass, field
 
 
@@ -28,6 +29,9 @@ class Page:
         etag: For asking again.
         modified: For asking again.
         links: (text, URL) of its links.
+        with_hidden: Whether text that the page hides was kept in it.
+        version: Of what is shown: a digest, hexadecimal. Equal bytes are shown otherwise at another address, or with
+            hidden text.
     """
 
     url: str
@@ -46,6 +50,13 @@ class Page:
     etag: str = ""
     modified: str = ""
     links: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    with_hidden: bool = False
+    version: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find out the version."""
+        shown = json.dumps([self.url, self.final, self.with_hidden, self.title, self.markdown])
+        object.__setattr__(self, "version", hashlib.sha256(shown.encode("ascii")).hexdigest())
 
     @property
     def id(self) -> str:

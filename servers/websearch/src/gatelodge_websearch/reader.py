@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import html as entities
+import re
 import time
 from dataclasses import replace
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
 from gatelodge_core.errors import CallError
-from gatelodge_core.guard.cleansing import Cleanser
 from gatelodge_core.sandbox.egress import Egress, EgressError, Fetched, Policy
-from gatelodge_core.sandbox.egress.names import parse
+from gatelodge_core.sandbox.egress.names import Target, parse
 
 from gatelodge_websearch.charset import decode
 from gatelodge_websearch.html.extract import Extracted, extract
+from gatelodge_websearch.leaving import Leaving
 from gatelodge_websearch.naming import Naming
 from gatelodge_websearch.pages import Page
 from gatelodge_websearch.pdf.reading import PdfReader
@@ -56,7 +57,7 @@ class Reader:
         policy: Which URLs may be asked for, now.
         store: Where pages are kept.
         naming: Knows which domains may be read.
-        cleanser: Knows what may not leave.
+        leaving: Knows what may not leave.
         pdf: Reads PDF files.
         robots: Whether robots.txt is honoured.
         cache_seconds: How long a page is taken from the store without asking.
@@ -68,7 +69,7 @@ class Reader:
         policy: Policy,
         store: Store,
         naming: Naming,
-        cleanser: Cleanser,
+        leaving: Leaving,
         pdf: PdfReader,
         *,
         robots: bool,
@@ -76,7 +77,7 @@ class Reader:
     ) -> None:
         self._egress = egress
         self._store = store
-        self._cleanser = cleanser
+        self._leaving = leaving
         self._pdf = pdf
         self._naming = naming
         self._robots = Robots(egress, naming.check) if robots else None
@@ -84,20 +85,6 @@ class Reader:
         self.policy = policy
         self._working = anyio.CapacityLimiter(4)
         self._reading: dict[tuple[str, str, bool], anyio.Event] = {}
-
-    def check_text(self, text: str, what: str) -> None:
-        """Refuse to send what holds a secret, or characters that nobody sees.
-
-        Raises:
-            CallError: `secret_in_request`.
-        """
-        for form in {text, unquote(text), unquote(unquote(text))}:
-            if self._cleanser.text(form) != form:
-                raise CallError(
-                    "secret_in_request",
-                    f"The {what} holds what looks like a secret, or invisible characters; it was not sent.",
-                    "Leave that part out.",
-                )
 
     async def page(self, url: str, *, include_hidden: bool = False) -> Page:
         """Read a page, or take it from the store.
@@ -110,7 +97,7 @@ class Reader:
             CallError: It was refused, failed, or isn't text.
         """
         url = without_tracking(url)
-        self.check_text(url, "URL")
+        self._leaving.check(url, "URL")
         shelf = self._store.mine()
         # One fetch for calls of one caller that want the same page at the same time.
         key = (shelf.owner, url, include_hidden)
@@ -135,25 +122,28 @@ class Reader:
         if kept is not None:
             headers |= {"If-None-Match": kept.etag} if kept.etag else {}
             headers |= {"If-Modified-Since": kept.modified} if kept.modified else {}
-        found = await self._egress.get(url, headers=headers, types=TYPES, cut=True, check=self._naming.check)
+        found = await self._egress.get(url, headers=headers, types=TYPES, cut=True, check=self._check_hop)
         if found.status == 304 and kept is not None:
             made = replace(kept, fetched=time.time())
-            await anyio.to_thread.run_sync(lambda: shelf.keep(made, include_hidden=include_hidden))
+            await anyio.to_thread.run_sync(shelf.keep, made)
         else:
             _check_status(found)
-            if _origin(found.url) != _origin(url):
-                await self._ask_robots(found.url)
             media = _media(found)
             pdf = await self._pdf_of(found) if media == "application/pdf" else None
 
             def read_and_keep() -> Page:
                 page = read(url, found, media, include_hidden=include_hidden, pdf=pdf)
-                shelf.keep(page, include_hidden=include_hidden)
+                shelf.keep(page)
                 return page
 
             # One way to a thread and back, not two.
             made = await anyio.to_thread.run_sync(read_and_keep, limiter=self._working)
         return made
+
+    async def _check_hop(self, target: Target) -> None:
+        """Refuse to follow a redirect to where a page would not be asked for."""
+        await self._naming.check(target)
+        await self._ask_robots(str(target.url))
 
     async def _pdf_of(self, found: Fetched) -> Extracted:
         if found.truncated:
@@ -188,11 +178,6 @@ def without_tracking(url: str) -> str:
         if part.partition("=")[0].lower() not in _TRACKING and not part.lower().startswith("utm_")
     ]
     return head + ("?" + "&".join(kept) if kept or not query else "") + hash_ + fragment
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc
 
 
 def _check_status(found: Fetched) -> None:
@@ -282,6 +267,7 @@ def read(url: str, found: Fetched, media: str, *, include_hidden: bool, pdf: Ext
         etag=found.headers.get("etag", "")[:200],
         modified=found.headers.get("last-modified", "")[:60],
         links=tuple((link.text, link.url) for link in seen.links),
+        with_hidden=include_hidden,
     )
 
 
@@ -291,7 +277,5 @@ def _plain(text: str, media: str) -> str:
     kind = media.rpartition("/")[2].rpartition("+")[2]
     if kind == "xml" and "&" in text and "<rss" in text[:2000]:
         text = entities.unescape(text) if text.count("&lt;") < 5 else text
-    fence = "```"
-    while fence in text:
-        fence += "`"
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}{kind}\n{text}\n{fence}"

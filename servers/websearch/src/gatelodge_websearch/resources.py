@@ -20,7 +20,7 @@ async def page(web: Web, sha: str) -> str:
     """A page that was read, whole, as Markdown."""
     found = await anyio.to_thread.run_sync(web.kept, sha)
     if found is None:
-        raise CallError("not_found", "No page with that hash is kept.", "Read it with read_page.")
+        raise CallError("not_found", "That version of a page is not kept.", "Read it with read_page.")
     return f"{showing.header(found)}\n\n{found.markdown}"
 
 
@@ -52,9 +52,9 @@ async def policy(web: Web) -> str:
 
 @resources.completer("page", "sha")
 async def complete_sha(web: Web, value: str, chosen: dict[str, str]) -> list[str]:
-    """Hashes of kept pages, newest first."""
+    """Versions of kept pages, newest first."""
     del chosen
-    return await anyio.to_thread.run_sync(web.store.mine().shas, value)
+    return await anyio.to_thread.run_sync(web.store.mine().versions, value)
 
 
 @resources.completer("search", "id")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
 import anyio
+import anyio.to_thread
 from gatelodge_core.errors import CallError
 from gatelodge_core.sandbox.egress import Egress
 from gatelodge_core.sandbox.egress.client import Check
@@ -18,6 +19,12 @@ _KEPT_SECONDS = 3600.0
 _MAX_BYTES = 512 * 1024
 """The RFC asks for at least 500 KiB."""
 _ORIGINS = 512
+_MAX_KEPT, _EACH = 32 * 1024 * 1024, 150
+"""Bytes of all that is kept, and what a rule takes beside its pattern."""
+MAX_RULES = 10_000
+"""Of a host; the largest files of large sites have some thousand."""
+_FEW = 200
+"""Rules that are looked through at once; more are in a thread, since a hostile one can take a tenth of a second."""
 _LINE = re.compile(r"\s*([A-Za-z-]+)\s*:\s*([^#]*)")
 
 
@@ -42,9 +49,14 @@ NOTHING = Rules(((False, "/"),))
 
 
 def parse(text: str) -> Rules:
-    """The rules that hold for us: the groups of our name, else those for everyone."""
-    groups: dict[str, list[tuple[bool, str]]] = {}
-    agents: list[str] = []
+    """The rules that hold for us: the groups of our name, else those for everyone; the first `MAX_RULES` of each.
+
+    What it takes is in line with the text: rules for others are never kept, however many a group names.
+    """
+    own: list[tuple[bool, str]] = []
+    everyone: list[tuple[bool, str]] = []
+    named = False
+    takers: list[list[tuple[bool, str]]] = []
     fresh = True
     for line in text.lstrip("\ufeff").splitlines():
         found = _LINE.match(line)
@@ -52,19 +64,19 @@ def parse(text: str) -> Rules:
             continue
         key, value = found[1].lower(), found[2].strip()
         if key == "user-agent":
-            if not fresh:
-                agents = []
+            takers = takers if fresh else []
             fresh = True
-            agents.append(value.lower())
-            groups.setdefault(value.lower(), [])
+            taker = own if value.lower().partition("/")[0] == AGENT else everyone if value == "*" else None
+            named = named or taker is own
+            # A group has each rule once, however often it names us.
+            if taker is not None and not any(taker is other for other in takers):
+                takers.append(taker)
         elif key in ("allow", "disallow"):
             fresh = False
-            if value:
-                for agent in agents:
-                    groups[agent].append((key == "allow", _normal(value)))
-    own = [rule for agent, rules in groups.items() if agent.partition("/")[0] == AGENT for rule in rules]
-    named = any(agent.partition("/")[0] == AGENT for agent in groups)
-    return Rules(tuple(own if named else groups.get("*", [])))
+            for taker in takers if value else ():
+                if len(taker) < MAX_RULES:
+                    taker.append((key == "allow", _normal(value)))
+    return Rules(tuple(own if named else everyone))
 
 
 def _normal(path: str) -> str:
@@ -106,7 +118,7 @@ class Robots:
     def __init__(self, egress: Egress, check: Check | None = None) -> None:
         self._egress = egress
         self._check = check
-        self._kept: OrderedDict[str, tuple[float, Rules]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[float, Rules, int]] = OrderedDict()
 
     async def allows(self, url: str) -> bool:
         """Whether a page may be read."""
@@ -115,13 +127,16 @@ class Robots:
         kept = self._kept.get(origin)
         now = anyio.current_time()
         if kept is None or now - kept[0] > _KEPT_SECONDS:
-            kept = (now, await self._ask(origin))
+            rules = await self._ask(origin)
+            kept = (now, rules, sum(_EACH + len(pattern) for _, pattern in rules.rules))
             self._kept[origin] = kept
             self._kept.move_to_end(origin)
-            while len(self._kept) > _ORIGINS:
+            while len(self._kept) > _ORIGINS or sum(weight for _, _, weight in self._kept.values()) > _MAX_KEPT:
                 self._kept.popitem(last=False)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return kept[1].allows(path)
+        if len(kept[1].rules) <= _FEW:
+            return kept[1].allows(path)
+        return await anyio.to_thread.run_sync(kept[1].allows, path)
 
     async def _ask(self, origin: str) -> Rules:
         try:
@@ -133,4 +148,7 @@ class Robots:
             return NOTHING if error.code in ("too_slow", "bad_answer", "bad_encoding") else Rules()
         if found.status >= 500 or found.status == 429:
             return NOTHING
-        return parse(found.body.decode("utf-8", "replace")) if found.status == 200 else Rules()
+        if found.status != 200:
+            return Rules()
+        text = found.body.decode("utf-8", "replace")
+        return await anyio.to_thread.run_sync(parse, text)

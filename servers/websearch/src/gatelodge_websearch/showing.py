@@ -14,7 +14,7 @@ from gatelodge_websearch.passages import Passage, pieces, ranked
 _HEADING = re.compile(r"^(#{1,6}) (.+)$", re.MULTILINE)
 # Neither part may hold a bracket, as none does that we wrote: else hostile text takes the square of its length.
 _LINK = re.compile(r"\[([^\[\]\n]*)\]\(https?://[^()\[\]\s]+\)")
-_CURSOR = re.compile(r"([0-9a-f]{12})-(\d{1,9})")
+_CURSOR = re.compile(r"([0-9a-f]{12})-([0-9]{1,9})(u?)")
 
 
 def tokens(text: str) -> int:
@@ -109,13 +109,13 @@ def part(text: str, start: int, budget: int) -> tuple[str, int]:
     return window, start + max(1, size)
 
 
-def cursor(page: Page, at: int) -> str:
-    """Where to go on, bound to these bytes of the page."""
-    return f"{page.sha[:12]}-{at}"
+def cursor(page: Page, at: int, *, links: bool = True) -> str:
+    """Where to go on, bound to this version of the page; in its text without URLs the places are others."""
+    return f"{page.version[:12]}-{at}{'' if links else 'u'}"
 
 
-def parse_cursor(text: str) -> tuple[str, int]:
-    """The beginning of a page's hash, and the place in it.
+def parse_cursor(text: str) -> tuple[str, int, bool]:
+    """The beginning of a page's version, the place in it, and whether links are written with their URLs.
 
     Raises:
         CallError: `bad_cursor`.
@@ -123,7 +123,7 @@ def parse_cursor(text: str) -> tuple[str, int]:
     found = _CURSOR.fullmatch(text)
     if not found:
         raise CallError("bad_cursor", "That is no cursor of read_page.", "Repeat the one from the answer, or leave it.")
-    return found[1], int(found[2])
+    return found[1], int(found[2]), not found[3]
 
 
 def unlinked(markdown: str) -> str:
@@ -146,8 +146,9 @@ def header(page: Page) -> str:
     facts += [f"published {page.published}"] if page.published else []
     facts += [f"language {one_line(page.language, 20)}"] if page.language else []
     facts += [f"{page.hidden} hidden characters removed"] if page.hidden else []
+    facts += ["hidden text included"] if page.with_hidden else []
     facts += ["CUT at the byte limit"] if page.truncated else []
-    return "\n".join([*lines, ", ".join(facts), f"resource: web://page/{page.sha[:16]}"])
+    return "\n".join([*lines, ", ".join(facts), f"resource: web://page/{page.version[:16]}"])
 
 
 def one_line(text: str, size: int) -> str:

@@ -20,11 +20,11 @@ from gatelodge_core.auth.principal import CALLER, Principal
 
 from gatelodge_websearch.pages import Page, cite
 
-_VERSION = 2
+_VERSION = 3
 _TABLES = ("pages", "cited", "searches", "words", "hosts")
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS pages (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, key TEXT NOT NULL, sha TEXT NOT NULL, fetched REAL NOT NULL, size INTEGER NOT NULL, body TEXT NOT NULL, UNIQUE (owner, key));
-CREATE INDEX IF NOT EXISTS pages_sha ON pages (owner, sha);
+CREATE TABLE IF NOT EXISTS pages (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, key TEXT NOT NULL, version TEXT NOT NULL, fetched REAL NOT NULL, size INTEGER NOT NULL, body TEXT NOT NULL, UNIQUE (owner, key));
+CREATE INDEX IF NOT EXISTS pages_version ON pages (owner, version);
 CREATE INDEX IF NOT EXISTS pages_fetched ON pages (owner, fetched, size);
 CREATE TABLE IF NOT EXISTS cited (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, url TEXT NOT NULL, title TEXT NOT NULL, UNIQUE (owner, name));
 CREATE TABLE IF NOT EXISTS hosts (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, host TEXT NOT NULL, UNIQUE (owner, host));
@@ -108,24 +108,26 @@ class Shelf:
         """The page that was read last from a URL."""
         return self._one("SELECT body FROM pages WHERE owner = ? AND key = ?", self.owner, _key(url, include_hidden))
 
-    def by_sha(self, sha: str) -> Page | None:
-        """A page by the beginning of its hash, at least eight digits."""
-        if len(sha) < 8 or not sha.isalnum():
+    def by_version(self, version: str) -> Page | None:
+        """A page by the beginning of its version, at least eight digits."""
+        if len(version) < 8 or not version.isalnum():
             return None
         return self._one(
-            "SELECT body FROM pages WHERE owner = ? AND sha GLOB ? ORDER BY fetched DESC LIMIT 1",
+            "SELECT body FROM pages WHERE owner = ? AND version GLOB ? ORDER BY fetched DESC LIMIT 1",
             self.owner,
-            f"{sha}*",
+            f"{version}*",
         )
 
-    def shas(self, beginning: str, limit: int = 100) -> list[str]:
-        """Hashes of pages, newest first."""
-        rows = self._all("SELECT DISTINCT sha FROM pages WHERE owner = ? ORDER BY fetched DESC LIMIT 1000", self.owner)
+    def versions(self, beginning: str, limit: int = 100) -> list[str]:
+        """Versions of pages, newest first."""
+        rows = self._all(
+            "SELECT DISTINCT version FROM pages WHERE owner = ? ORDER BY fetched DESC LIMIT 1000", self.owner
+        )
         return [str(row[0]) for row in rows if str(row[0]).startswith(beginning)][:limit]
 
-    def keep(self, page: Page, *, include_hidden: bool = False) -> None:
+    def keep(self, page: Page) -> None:
         """Keep a page in place of the one before, and let the oldest go if there is no room."""
-        key = _key(page.url, include_hidden)
+        key = _key(page.url, page.with_hidden)
         body = json.dumps(asdict(page), ensure_ascii=False)
         db = self._store.db
         with self._store.lock, db:
@@ -133,8 +135,8 @@ class Shelf:
             for (old,) in db.execute("SELECT id FROM pages WHERE owner = ? AND key = ?", (self.owner, key)).fetchall():
                 self._forget(old)
             made = db.execute(
-                "INSERT INTO pages (owner, key, sha, fetched, size, body) VALUES (?, ?, ?, ?, ?, ?)",
-                (self.owner, key, page.sha, page.fetched, len(body), body),
+                "INSERT INTO pages (owner, key, version, fetched, size, body) VALUES (?, ?, ?, ?, ?, ?)",
+                (self.owner, key, page.version, page.fetched, len(body), body),
             ).lastrowid
             db.execute("INSERT INTO words (rowid, title, body) VALUES (?, ?, ?)", (made, page.title, page.markdown))
             self._cite([(page.url, page.title)])
@@ -288,4 +290,5 @@ def _page(body: str) -> Page:
     values = cast("dict[str, Any]", json.loads(body))
     links = cast("list[list[str]]", values.pop("links"))
     chain = cast("list[str]", values.pop("chain"))
+    del values["version"]
     return Page(**values, chain=tuple(chain), links=tuple((text, url) for text, url in links))

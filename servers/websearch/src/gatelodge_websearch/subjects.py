@@ -84,7 +84,7 @@ def _targets(web: Web, call: Call, shelf: Shelf) -> Iterator[tuple[str, Target]]
     for text in _texts(call, "page", "pages"):
         try:
             url = without_tracking(web.url(text, shelf))
-            web.reader.check_text(url, "URL")
+            web.leaving.check(url, "URL")
             yield url, parse(url, web.reader.policy)
         except CallError:
             continue

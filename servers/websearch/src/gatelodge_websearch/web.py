@@ -18,6 +18,7 @@ from gatelodge_websearch.engines.model import Engine
 from gatelodge_websearch.engines.scraped import Scraped
 from gatelodge_websearch.engines.services import Brave, Searxng, Tavily
 from gatelodge_websearch.folders import Folders
+from gatelodge_websearch.leaving import Leaving
 from gatelodge_websearch.naming import Naming
 from gatelodge_websearch.pages import Page
 from gatelodge_websearch.pdf.reading import PdfReader
@@ -45,7 +46,7 @@ class Web:
         self, settings: WebsearchSettings, *, pages: Egress | None = None, services: Egress | None = None
     ) -> None:
         self.settings = settings
-        self.cleanser = cleanser_of(settings)
+        self.leaving = Leaving(cleanser_of(settings))
         # Made before the process is confined: they read certificate authorities.
         self.egress = pages or Egress(page_egress(settings), context=_context(settings))
         self.services = services or Egress(service_egress(settings), context=_context(settings))
@@ -60,7 +61,7 @@ class Web:
             Policy.of(page_egress(settings)),
             self.store,
             self.naming,
-            self.cleanser,
+            self.leaving,
             self.pdf,
             robots=settings.robots == "on",
             cache_seconds=settings.cache_seconds,
@@ -69,6 +70,7 @@ class Web:
         self.desk = Desk(
             [Gate(engine) for engine in self._engines()],
             self.store,
+            self.leaving,
             combine=settings.combine == "all",
             cache_seconds=settings.cache_seconds,
             denied=words(settings.deny_domains),
@@ -139,9 +141,9 @@ class Web:
                 return found
         return await self.reader.page(url, include_hidden=include_hidden)
 
-    def kept(self, sha: str) -> Page | None:
-        """A page that the caller read, or a file of a folder, by the beginning of its hash."""
-        return self.store.mine().by_sha(sha) or self.folders.by_sha(sha)
+    def kept(self, version: str) -> Page | None:
+        """A page that the caller read, or a file of a folder, by the beginning of its version."""
+        return self.store.mine().by_version(version) or self.folders.by_version(version)
 
 
 def _key(name: str, value: SecretStr) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
 import anyio
@@ -18,6 +18,7 @@ from gatelodge_websearch.engines.fusion import Fused, fuse
 from gatelodge_websearch.engines.gate import Gate
 from gatelodge_websearch.engines.model import Ask, Hit, Report
 from gatelodge_websearch.engines.race import Race
+from gatelodge_websearch.leaving import Leaving
 from gatelodge_websearch.store import Store
 
 SECONDS = 20.0
@@ -47,6 +48,7 @@ class Desk:
     Args:
         gates: The engines, in the order of the settings.
         store: Where searches are kept.
+        leaving: Knows what may not leave.
         combine: Whether all engines are asked at once, rather than the next only if one fails.
         cache_seconds: How long a search is answered from the store.
         denied: Domains that are never shown.
@@ -57,6 +59,7 @@ class Desk:
         self,
         gates: Sequence[Gate],
         store: Store,
+        leaving: Leaving,
         *,
         combine: bool,
         cache_seconds: int,
@@ -66,6 +69,7 @@ class Desk:
         self._hedge = hedge
         self.gates = list(gates)
         self._store = store
+        self._leaving = leaving
         self._combine = combine
         self._seconds = cache_seconds
         self._denied = tuple(denied)
@@ -82,8 +86,12 @@ class Desk:
             seconds: At most.
 
         Raises:
-            CallError: `unknown_engine`, or `search_failed` if no engine gave an answer.
+            CallError: `unknown_engine`, `secret_in_request`, or `search_failed` if no engine gave an answer.
         """
+        asks = [ask, *(replace(ask, query=query) for query in more)]
+        for each in asks:
+            # With its domains joined to it, as engines are told them.
+            self._leaving.check((each, each.with_sites()), "search")
         gates = self._gates(engines)
         key = json.dumps([asdict(ask), list(more), [gate.engine.name for gate in gates]], sort_keys=True)
         name = "s" + hashlib.sha256(key.encode()).hexdigest()[:10]
@@ -98,7 +106,7 @@ class Desk:
             return _restored(name, kept[1], max(1, round(time.time() - kept[0])))
         event = self._running[mine] = anyio.Event()
         try:
-            found = await self._made(name, ask, more, gates, anyio.current_time() + seconds)
+            found = await self._made(name, asks, gates, anyio.current_time() + seconds)
             await anyio.to_thread.run_sync(shelf.keep_search, name, _kept(found, ask))
             # For those who wait; they look before anything else runs.
             self._done[mine] = found
@@ -120,8 +128,7 @@ class Desk:
                 )
         return [known[engine] for engine in engines] if engines else self.gates
 
-    async def _made(self, name: str, ask: Ask, more: Sequence[str], gates: Sequence[Gate], deadline: float) -> Found:
-        asks = [ask, *(_worded(ask, query) for query in more)]
+    async def _made(self, name: str, asks: Sequence[Ask], gates: Sequence[Gate], deadline: float) -> Found:
         rounds: list[list[Report]] = [[] for _ in asks]
         async with anyio.create_task_group() as group:
             for place, each in enumerate(asks):
@@ -129,7 +136,7 @@ class Desk:
         reports = [report for each in rounds for report in each]
         if not any(report.status in ("ok", "empty") for report in reports):
             raise _failure(reports)
-        return Found(name, fuse(rounds, ask, self._denied), reports)
+        return Found(name, fuse(rounds, asks[0], self._denied), reports)
 
     async def _round(self, ask: Ask, gates: Sequence[Gate], deadline: float, reports: list[Report]) -> None:
         if self._combine:
@@ -142,10 +149,6 @@ class Desk:
                     group.start_soon(one, gate)
             return
         reports += await Race(ask, gates, deadline, self._hedge).run()
-
-
-def _worded(ask: Ask, query: str) -> Ask:
-    return Ask(query, ask.kind, ask.page, ask.time, ask.region, ask.safe, ask.include, ask.exclude)
 
 
 def _failure(reports: Sequence[Report]) -> CallError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, cast
 
 
@@ -81,19 +81,34 @@ def parse(text: str) -> Node | None:
     return cast("Node", root)
 
 
-def drop(node: Node) -> None:
-    """Take an element out and leave the text behind it."""
-    parent = node.getparent()
-    if parent is None:
+def drop(nodes: Sequence[Node]) -> None:
+    """Take elements out and leave the texts behind them; none of them may be in another."""
+    gone = set(nodes)
+    parents = dict.fromkeys(parent for node in nodes if (parent := node.getparent()) is not None)
+    for parent in parents:
+        children = list(parent)
+        before: Node | None = None
+        # Joined at once: one by one, each would copy all texts before it.
+        texts: list[str] = []
+        for child in children:
+            if child in gone:
+                texts.append(child.tail or "")
+                child.tail = None
+                parent.remove(child)
+            else:
+                _append(parent, before, texts)
+                before, texts = child, []
+        _append(parent, before, texts)
+
+
+def _append(parent: Node, before: Node | None, texts: Sequence[str]) -> None:
+    """Put texts behind a child, or at the beginning of its parent."""
+    if not any(texts):
         return
-    if node.tail:
-        before = node.getprevious()
-        if before is not None:
-            before.tail = (before.tail or "") + node.tail
-        else:
-            parent.text = (parent.text or "") + node.tail
-    node.tail = None
-    parent.remove(node)
+    if before is not None:
+        before.tail = "".join([before.tail or "", *texts])
+    else:
+        parent.text = "".join([parent.text or "", *texts])
 
 
 def content(node: Node) -> str:

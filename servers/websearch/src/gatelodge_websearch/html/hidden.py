@@ -68,8 +68,7 @@ def strip(root: Node, *, include_hidden: bool = False) -> int:
         if above is not None and above.camouflaged and node.tail and node.tail.strip():
             node.tail = f"{BEFORE}{node.tail}{AFTER}"
         path.append((node, here))
-    for node in gone:
-        drop(node)
+    drop(gone)
     return removed
 
 

@@ -37,6 +37,10 @@ _MAX_SHEET = 500_000
 _MAX_RULES = 2000
 _MAX_SELECTOR = 300
 _MAX_DEPTH = 4
+_MAX_CLASSES = 2000
+_MAX_PARENTS = 1000
+_MAX_STEPS = 5_000_000
+"""Comparisons of elements with rules that a page is worth: some seconds. Large pages of documentation take a tenth."""
 
 
 def plain(style: str) -> str:
@@ -161,12 +165,13 @@ class _Compound:
     classes: frozenset[str]
     attributes: tuple[tuple[str, str | None], ...]
 
-    def fits(self, node: Node) -> bool:
+    def fits(self, node: Node, classes: frozenset[str] | None = None) -> bool:
+        """Whether an element has them; its classes may be given, so that they aren't taken apart again."""
         if self.tag and node.tag != self.tag:
             return False
         if self.ids and self.ids != frozenset((node.get("id", ""),)):
             return False
-        if self.classes and not self.classes <= set(node.get("class", "").split()):
+        if self.classes and not self.classes <= (_classes(node) if classes is None else classes):
             return False
         return all(
             (node.get(name, "\0") != "\0") if value is None else node.get(name, "\0") == value
@@ -174,25 +179,16 @@ class _Compound:
         )
 
 
-@dataclass(frozen=True, slots=True)
+def _classes(node: Node) -> frozenset[str]:
+    return frozenset(node.get("class", "")[:_MAX_CLASSES].split()[:50])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Rule:
     """The element itself, and what must be above it, innermost first, with whether that is its very parent."""
 
     own: _Compound
     above: tuple[tuple[bool, _Compound], ...]
-
-    def fits(self, node: Node) -> bool:
-        if not self.own.fits(node):
-            return False
-        place: Node | None = node
-        for direct, compound in self.above:
-            assert place is not None
-            place = place.getparent()
-            while place is not None and not compound.fits(place):
-                place = None if direct else place.getparent()
-            if place is None:
-                return False
-        return True
 
 
 class Sheet:
@@ -204,6 +200,9 @@ class Sheet:
 
     def __init__(self, css: str) -> None:
         self._by: dict[tuple[str, str], list[tuple[_Rule, Look]]] = {}
+        self._steps = _MAX_STEPS
+        # Of each parent, which rules what is above allows; elements side by side have one answer.
+        self._above: dict[Node, dict[_Rule, bool]] = {}
         count = 0
         for selectors, body in _rules(plain(css[:_MAX_SHEET])):
             look = Look(hides(body), *colours(body))
@@ -219,16 +218,44 @@ class Sheet:
         """What the rules say of an element; of two colours the later one."""
         if not self._by:
             return NOTHING
-        keys = [("", ""), ("tag", node.tag)]
-        keys += [("class", name) for name in node.get("class", "")[:2000].split()[:50]]
+        classes = _classes(node)
+        keys = [("", ""), ("tag", node.tag), *(("class", name) for name in classes)]
         if name := node.get("id", ""):
             keys.append(("id", name))
         hidden, ink, paper = NOTHING
         for key in keys:
             for rule, look in self._by.get(key, ())[:50]:
-                if rule.fits(node):
+                self._steps -= 1
+                if rule.own.fits(node, classes) and self._is_below(node, rule):
                     hidden, ink, paper = hidden or look.hidden, look.ink or ink, look.paper or paper
-        return Look(hidden, ink, paper)
+        # What can't be judged any more isn't shown: else a page would use the steps up before what it hides.
+        return Look(hidden or self._steps < 0, ink, paper)
+
+    def _is_below(self, node: Node, rule: _Rule) -> bool:
+        """Whether what a rule wants above an element is there."""
+        parent = node.getparent()
+        if not rule.above or parent is None or self._steps < 0:
+            return not rule.above
+        known = self._above.get(parent)
+        if known is None:
+            if len(self._above) >= _MAX_PARENTS:
+                self._above.clear()
+            known = self._above[parent] = {}
+        found = known.get(rule)
+        if found is None:
+            found = known[rule] = self._climbs(parent, rule)
+        return found
+
+    def _climbs(self, parent: Node, rule: _Rule) -> bool:
+        place: Node | None = parent
+        for direct, compound in rule.above:
+            while place is not None and not compound.fits(place):
+                self._steps -= 4 if compound.classes or compound.attributes else 1
+                place = None if direct or self._steps < 0 else place.getparent()
+            if place is None:
+                return False
+            place = place.getparent()
+        return True
 
 
 def _key(own: _Compound) -> tuple[str, str]:
@@ -242,18 +269,20 @@ def _key(own: _Compound) -> tuple[str, str]:
 def _rules(css: str) -> Iterator[tuple[str, str]]:
     """Selectors and declarations of the rules that always hold."""
     conditions: list[bool] = []
+    barred = 0
     selectors, at = "@", 0
     for found in re.finditer(r"[{}]", css):
         before, at = css[at : found.start()], found.end()
         if found[0] == "{":
             head = before.rpartition(";")[2].strip()
             conditions.append(not head.startswith("@") or _always(head))
+            barred += not conditions[-1]
             selectors = head
         else:
-            if conditions and all(conditions) and not selectors.startswith("@"):
+            if conditions and not barred and not selectors.startswith("@"):
                 yield selectors, before
             if conditions:
-                conditions.pop()
+                barred -= not conditions.pop()
             selectors = "@"
 
 

@@ -82,8 +82,7 @@ async def read_page(
             parts.append(f"url: {url}\nnot read: {page}")
             continue
         body = _body(page, query, cursor, section, format, budget, links=links)
-        label = ", hidden text included" if include_hidden else ""
-        parts.append(f"{showing.header(page)}{label}\n{body}")
+        parts.append(f"{showing.header(page)}\n{body}")
     if len(parts) == 1:
         return parts[0]
     # A page can't write a heading that passes for another's: it doesn't know this number.
@@ -92,19 +91,22 @@ async def read_page(
 
 
 async def _kept(web: Web, cursor: str) -> Page:
-    sha, _ = showing.parse_cursor(cursor)
-    page = await anyio.to_thread.run_sync(web.kept, sha)
+    version = showing.parse_cursor(cursor)[0]
+    page = await anyio.to_thread.run_sync(web.kept, version)
     if page is None:
         raise CallError("stale_cursor", "The page that the cursor belongs to is no longer kept.", "Read it anew.")
     return page
 
 
 def _body(page: Page, query: str, cursor: str, section: str, form: str, budget: int, *, links: bool) -> str:
+    at = 0
+    if cursor:
+        _, at, links = showing.parse_cursor(cursor)
     text = page.markdown if links else showing.unlinked(page.markdown)
     total = showing.tokens(text)
     if form == "outline":
         return f"outline of {total} tokens\n\n{showing.outline(page.markdown, budget)}"
-    start, end = 0, len(text)
+    start, end = min(at, len(text)), len(text)
     if section:
         found = showing.section_of(text, section)
         start, end = found.start, found.end
@@ -113,12 +115,10 @@ def _body(page: Page, query: str, cursor: str, section: str, form: str, budget: 
         if passages:
             return f"shown {count} of {every} passages ({total} tokens in all) about the query\n\n{_formed(passages, form)}"
         return f"no passage has a word of the query; {total} tokens in all, read without query or by section"
-    if cursor:
-        start = min(showing.parse_cursor(cursor)[1], len(text))
     shown, following = showing.part(text[:end], start, budget)
     line = f"shown {showing.tokens(shown)} of {total} tokens"
     if following < end:
-        line += f"; MORE: cursor={showing.cursor(page, following)}" + ("" if links else " with links=false")
+        line += f"; MORE: cursor={showing.cursor(page, following, links=links)}"
     return f"{line}\n\n{_formed(shown, form)}"
 
 

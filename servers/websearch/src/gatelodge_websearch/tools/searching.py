@@ -30,7 +30,8 @@ _DATES = re.compile(r"(\d{4}-\d\d-\d\d)?\.\.(\d{4}-\d\d-\d\d)?")
 INDEX_SECONDS = 10.0
 """How long a search waits for the folders' index to be brought up to date."""
 _REGION = re.compile(r"[a-z]{2}-[a-z]{2}")
-_DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
+_DOMAIN = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})+")
+_DOMAIN_SIZE = 253
 
 
 class ResultRecord(BaseModel):
@@ -103,6 +104,15 @@ async def search_web(
     detail: Literal["brief", "full"] = "brief",
 ) -> SearchRecord:
     """Search the web: results with ids for read_page, and each engine's status (blocked is not empty)."""
+    web.leaving.check_all(
+        query=query,
+        more_queries=more_queries,
+        time=time,
+        region=region,
+        include_domains=include_domains,
+        exclude_domains=exclude_domains,
+        engines=engines,
+    )
     ask = _ask(query, kind, page, time, region, safe_search, include_domains, exclude_domains)
     found = await _searched(web, ask, more_queries, engines)
     size = 200 if detail == "brief" else 1000
@@ -148,9 +158,17 @@ def _ask(
         [item.strip().lower().removeprefix("*.") for item in items if item.strip()] for items in (include, exclude)
     ]
     for item in (*domains[0], *domains[1]):
-        if not _DOMAIN.fullmatch(item):
+        if not _is_domain(item):
             raise CallError("invalid_arguments", "a domain is not a plain one.", 'For example ["example.org"].')
     return Ask(" ".join(query.split()), kind, page, _time(time), region, safe, tuple(domains[0]), tuple(domains[1]))
+
+
+def _is_domain(text: str) -> bool:
+    """Whether a text can be a domain by its form and length (RFC 1035, section 2.3.4), in the letters of the DNS too."""
+    if len(text) > _DOMAIN_SIZE or not _DOMAIN.fullmatch(text):
+        return False
+    labels = [label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in text.split(".")]
+    return len(".".join(labels)) <= _DOMAIN_SIZE and all(len(label) <= 63 and label[0] != "-" for label in labels)
 
 
 def _time(text: str) -> str:
@@ -176,8 +194,6 @@ def _time(text: str) -> str:
 
 async def _searched(web: Web, ask: Ask, more: list[str], engines: list[str]) -> Found:
     words = [" ".join(text.split()) for text in more if text.strip()]
-    for text in (ask.query, *words):
-        web.reader.check_text(text, "query")
     found = await web.desk.search(ask, words, [engine for engine in engines if engine])
     named = [(item.hit.url, item.hit.title[:300]) for item in found.results]
     await anyio.to_thread.run_sync(web.store.mine().name, named)
@@ -200,6 +216,14 @@ async def research_web(
     seconds: Annotated[int, Field(ge=5, le=50)] = 30,
 ) -> str:
     """Search, read the best pages, and give the passages about the query with [n] to cite."""
+    web.leaving.check_all(
+        query=query,
+        more_queries=more_queries,
+        time=time,
+        region=region,
+        include_domains=include_domains,
+        exclude_domains=exclude_domains,
+    )
     ask = _ask(query, "web", 1, time, region, "moderate", include_domains, exclude_domains)
     begun = anyio.current_time()
     found = await _searched(web, ask, more_queries, [])

@@ -256,11 +256,12 @@ class Egress:
                 keeps = answer.status in _KEEPS_METHOD or method in ("GET", "HEAD")
                 if keeps and content is not None and following.origin != target.origin:
                     raise EgressError("unsafe_redirect", "The host wants the body of the request sent elsewhere.")
-                if check is not None:
-                    await check(following)
                 await _drain(answer.body)
             finally:
                 await answer.body.aclose()
+            if check is not None:
+                # It may ask the network itself, and then needs the connection that was just given back.
+                await check(following)
             if not keeps:
                 method, content = "GET", None
             headers = headers_of.following(headers, target, following, content=content is not None)
