@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gatelodge_core.errors import CallError
 from gatelodge_core.globs import Globs
-from gatelodge_filesystem.find import Query, find
+from gatelodge_filesystem.find import Order, Query, find
 from gatelodge_filesystem.search import Hits, Request, engine, search
 from gatelodge_filesystem.search.ripgrep import executable, loosened, usable
 from gatelodge_filesystem.walk import Budget, Folder, Walk
@@ -372,6 +373,34 @@ def test_sizes_times_and_kinds_narrow_what_is_found(tmp_path: Path) -> None:
     assert ask_for(Query(modified_after_ns=150 * 10**9)) == ["sub/late", "large"]
     assert ask_for(Query(kind="folder", order="path")) == ["sub/"]
     assert ask_for(Query(globs=("late",), kind="any", order="path")) == ["sub/late"]
+
+
+@pytest.mark.parametrize("order", ["mtime", "size", "path"])
+def test_files_without_a_time_and_from_before_1970_are_found(tmp_path: Path, order: Order) -> None:
+    moments = {"new": 10**18, "zero": 0, "old": -(10**18), "just-before": -1}
+    for name, moment in moments.items():
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, ns=(0, moment))
+
+    def ask_for(**query: Any) -> list[str]:
+        opened = os.open(tmp_path, os.O_RDONLY)
+        try:
+            return find(opened, Query(order=order, **query), Budget()).paths
+        finally:
+            os.close(opened)
+
+    assert set(ask_for()) == set(moments)
+    assert ask_for(min_size=2) == []
+    assert set(ask_for(modified_after_ns=0)) == {"new"}
+    assert set(ask_for(modified_after_ns=-2)) == {"new", "zero", "just-before"}
+    first = ask_for(limit=2)
+    opened = os.open(tmp_path, os.O_RDONLY)
+    page = find(opened, Query(order=order, limit=2), Budget())
+    rest = find(opened, Query(order=order, limit=2, cursor=page.cursor), Budget())
+    os.close(opened)
+    assert sorted(first + rest.paths) == sorted(moments)
+    if order == "mtime":
+        assert first + rest.paths == ["new", "zero", "just-before", "old"]
 
 
 SWAP = """

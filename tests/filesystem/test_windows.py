@@ -6,11 +6,16 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 from gatelodge_core.errors import CallError
-from gatelodge_filesystem import windows
-from gatelodge_filesystem.encoding import etag, split_lines
-from gatelodge_filesystem.windows import Window, read_window
+from gatelodge_filesystem import streaming, windows
+from gatelodge_filesystem.edits import Edit, apply
+from gatelodge_filesystem.encoding import Encoding, etag, split_lines
+from gatelodge_filesystem.roots import RootSpec, pin
+from gatelodge_filesystem.tools.reading import read_file
+from gatelodge_filesystem.windows import Window, numbered, read_window
+from gatelodge_filesystem.workspace import Workspace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -94,7 +99,7 @@ def test_windows_one_after_the_other_give_the_whole_text(
     with pytest.MonkeyPatch.context() as patch:
         if large:  # take the way of large files, in chunks that cut lines and characters
             patch.setattr(windows, "WHOLE_BYTES", 0)
-            patch.setattr(windows, "_CHUNK", 7)
+            patch.setattr(streaming, "CHUNK", 7)
         fd = os.open(path, os.O_RDONLY)
         shown, at, skip = "", 1, 0
         for _ in range(1000):
@@ -109,6 +114,113 @@ def test_windows_one_after_the_other_give_the_whole_text(
                 break
         os.close(fd)
     assert shown == text
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.text("ab\u00e9\u20ac\u0a0d\u0d0a\U0001f600", max_size=12), min_size=1, max_size=25),
+    ends=st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=1, max_size=4),
+    codec=st.sampled_from(["utf-8", "utf-16-le", "utf-16-be", "utf-32-be"]),
+    start=st.one_of(st.integers(-30, -1), st.integers(1, 30)),
+    max_lines=st.integers(1, 12),
+    budget=st.integers(3, 80),
+    skip=st.integers(0, 15),
+    ended=st.booleans(),
+)
+def test_a_window_of_a_large_file_is_that_of_a_small_one(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[str], ends: list[str], codec: str, start: int, max_lines: int,
+    budget: int, skip: int, ended: bool,
+) -> None:  # fmt: skip
+    text = "".join(row + ends[number % len(ends)] for number, row in enumerate(rows)) + ("" if ended else "end")
+    mark = "" if codec == "utf-8" else "\ufeff"
+    path = tmp_path_factory.mktemp("w") / "file"
+    path.write_bytes((mark + text).encode(codec))
+    fd = os.open(path, os.O_RDONLY)
+    found: list[Window | str] = []
+    for whole in (10**6, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(windows, "WHOLE_BYTES", whole)
+            patch.setattr(streaming, "CHUNK", 7)
+            try:
+                found.append(read_window(fd, start=start, max_lines=max_lines, budget=budget, skip=skip))
+            except CallError as error:
+                found.append(str(error))
+    os.close(fd)
+    small, large = found
+    if isinstance(small, str) or isinstance(large, str):
+        assert small == large
+        return
+    assert (large.text, large.cut_characters) == (small.text, small.cut_characters)
+    lines = len(split_lines(text))
+    back = lines + 1 if large.first < 0 else 0
+    assert (large.first + back, large.last + back) == (small.first, small.last)
+    assert (large.next_line + back if large.next_line else 0) == small.next_line
+    assert (large.first < 0) == (start < 0 and -start < lines) or -start == lines
+
+
+def test_max_lines_holds_from_the_end_of_a_large_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(b"".join(b"line %07d\n" % number for number in range(600_000)))
+    fd = os.open(path, os.O_RDONLY)
+    found = read_window(fd, start=-500_000, max_lines=3, budget=48_000)
+    assert found.text == "line 0100000\nline 0100001\nline 0100002\n"
+    assert (found.first, found.last, found.next_line) == (-500_000, -499_998, -499_997)
+    on = read_window(fd, start=found.next_line, max_lines=2, budget=48_000)
+    assert on.text == "line 0100003\nline 0100004\n"
+    end = read_window(fd, start=-2, max_lines=5, budget=48_000)
+    assert (end.first, end.last, end.next_line) == (-2, -1, 0)
+    everything = read_window(fd, start=-600_001, max_lines=1, budget=48_000)
+    assert (everything.text, everything.first, everything.next_line) == ("line 0000000\n", 1, 2)
+    os.close(fd)
+
+
+@pytest.mark.parametrize("start", [1, -1, 2])
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16-le"])
+def test_a_line_of_six_megabytes_can_be_read_to_its_end(tmp_path: Path, start: int, codec: str) -> None:
+    body = "".join(f"{number:07} gr\u00fcn, " for number in range(450_000))
+    text = f"{'first' + chr(10) if start == 2 else ''}{body}"
+    path = tmp_path / "large"
+    path.write_bytes(("\ufeff" if codec == "utf-16-le" else "").encode(codec) + text.encode(codec))
+    assert path.stat().st_size > 6_000_000
+    fd = os.open(path, os.O_RDONLY)
+    for skip in (0, 2_000_000, 3_000_000, 5_000_000, len(body) - 10):
+        found = read_window(fd, start=start, max_lines=10, budget=48_000, skip=skip)
+        assert found.text == body[skip : skip + 48_000]
+        assert found.cut_characters == max(len(body) - skip - 48_000, 0)
+        assert found.next_line == 0
+    os.close(fd)
+
+
+def test_numbers_count_into_the_budget(window: Callable[..., Window], tmp_path: Path) -> None:
+    for data in (b"\n" * 60_000, b"ab\r\n" * 30_000, b"x" * 100 + b"\n" + b"\n" * 10):
+        window(data)
+        at, skip, shown = 1, 0, 0
+        for _ in range(100):
+            fd = os.open(tmp_path / "file", os.O_RDONLY)
+            found = read_window(fd, start=at, max_lines=100_000, budget=10_000, skip=skip, numbers=True)
+            os.close(fd)
+            assert len(numbered(found)) <= 10_000
+            shown += found.last - found.first + 1
+            at = found.next_line
+            if not at:
+                break
+        assert shown == len(split_lines(data.decode()))
+    narrow = window(b"x" * 100 + b"\nnext\n", budget=30)
+    assert len(numbered(narrow)) > 30  # without numbers asked for, they have no room
+    fd = os.open(tmp_path / "file", os.O_RDONLY)
+    found = read_window(fd, start=1, max_lines=9, budget=30, numbers=True)
+    os.close(fd)
+    assert (numbered(found), found.cut_characters) == (f"     1\t{'x' * 23}", 78)
+
+
+@pytest.mark.parametrize("mark", ["\x0c", "\x0b", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_numbers_are_those_that_an_edit_means(window: Callable[..., Window], mark: str) -> None:
+    data = f"a{mark}b\nc{mark}\r\nd\re\n".encode()
+    found = window(data)
+    assert found.total == 4
+    assert numbered(found) == f"     1\ta{mark}b\n     2\tc{mark}\n     3\td\n     4\te\n"
+    made = apply(data, [Edit("d", "D", start_line=3)], Encoding("utf-8")).data
+    assert made == data.replace(b"d", b"D")
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "utf-16-le"])
@@ -147,3 +259,30 @@ def test_a_line_deep_in_a_large_file_is_found(tmp_path: Path) -> None:
     with pytest.raises(CallError, match="the file has 600000 lines"):
         read_window(fd, start=700_000, max_lines=2, budget=1000)
     os.close(fd)
+
+
+def test_a_read_with_numbers_keeps_to_the_budget_of_an_answer(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "blank").write_bytes(b"\n" * 60_000)
+    (tmp_path / "root" / "feeds").write_bytes(b"one\x0ctwo\nthree\n")
+    workspace = Workspace(
+        pin([RootSpec(str(tmp_path / "root"), writable=False)], allow_broad=False),
+        budget=48_000,
+        state_dir=str(tmp_path / "state"),
+    )
+
+    async def read() -> tuple[str, str]:
+        return (
+            await read_file(workspace, "blank", max_lines=100_000, line_numbers=True),
+            await read_file(workspace, "feeds", line_numbers=True),
+        )
+
+    try:
+        blank, feeds = anyio.run(read)
+    finally:
+        workspace.close()
+    assert len(blank) <= 48_000
+    head, *lines = blank.splitlines()
+    assert head.startswith(f"[root/blank] lines 1-{len(lines)} of 60000, ")
+    assert head.endswith(f"MORE: continue with start_line={len(lines) + 1}")
+    assert feeds.endswith("\n     1\tone\x0ctwo\n     2\tthree\n")

@@ -30,7 +30,7 @@ class Query:
         kind: Files, folders or both.
         min_size: Fewest bytes, of a file.
         max_size: Most bytes; 0 for no limit.
-        modified_after_ns: Only what changed later than this; 0 for no limit.
+        modified_after_ns: Only what changed later than this, which may be before 1970; None for no limit.
         order: Newest first, by path, or largest first.
         use_ignore: Whether ignore rules leave files out.
         hidden: Whether names that begin with a dot are seen.
@@ -44,7 +44,7 @@ class Query:
     kind: Wanted = "file"
     min_size: int = 0
     max_size: int = 0
-    modified_after_ns: int = 0
+    modified_after_ns: int | None = None
     order: Order = "mtime"
     use_ignore: bool = True
     hidden: bool = False
@@ -99,7 +99,7 @@ def find(
     after = cursors.decode(asked, query.cursor)
     wanted = Globs(query.globs, empty_matches=True)
     unwanted = Globs(query.exclude, empty_matches=False)
-    measured = bool(query.order != "path" or query.min_size or query.max_size or query.modified_after_ns)
+    measured = bool(query.order != "path" or query.min_size or query.max_size or query.modified_after_ns is not None)
     found: list[tuple[int, str]] = []
     scanned = 0
 
@@ -141,6 +141,6 @@ def _key(fd: int, name: str, query: Query) -> int | None:
         return None
     if seen.st_size < query.min_size or (query.max_size and seen.st_size > query.max_size):
         return None
-    if seen.st_mtime_ns <= query.modified_after_ns:
+    if query.modified_after_ns is not None and seen.st_mtime_ns <= query.modified_after_ns:
         return None
     return {"mtime": -seen.st_mtime_ns, "size": -seen.st_size, "path": 0}[query.order]

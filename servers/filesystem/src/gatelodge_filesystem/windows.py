@@ -1,12 +1,12 @@
 """A window of lines out of a file: from a line on, or the last ones, under a budget of characters.
 
 Files up to `WHOLE_BYTES` are read and named whole; of larger ones only what the window needs is read, from the front
-or from the back, so that the head or tail of a log costs the same whatever its length.
+or from the back, so that the head or tail of a log costs the same whatever its length. Lines that are longer than the window
+are read to their end, to tell how much is left out.
 """
 
 from __future__ import annotations
 
-import codecs
 import os
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from gatelodge_core.errors import CallError
 
 from gatelodge_filesystem.encoding import (
-    LINE_END,
     Encoding,
     count_lines,
     detect,
@@ -25,6 +24,7 @@ from gatelodge_filesystem.encoding import (
     nth_line_end,
     split_lines,
 )
+from gatelodge_filesystem.streaming import Line, Source, last_lines, lines_from
 
 WHOLE_BYTES = 4 * 1024 * 1024
 SAMPLE_BYTES = 64 * 1024
@@ -37,13 +37,13 @@ class Window:
 
     Args:
         text: The lines as they are, line ends included.
-        first: Number of the first line shown, from 1; 0 if not known (the tail of a large file) or nothing is shown.
-        last: Number of the last line shown.
+        first: Number of the first line shown, from 1; in the tail of a large file negative, -1 for the last.
+        last: Number of the last line shown, counted likewise.
         total: Lines in the file; None if the file is too large to count.
         encoding: How it was read.
         eol: Its line ends, in words.
         etag: Of the whole file; empty if that is too large to hash on the way.
-        next_line: Where to go on; 0 at the end.
+        next_line: Where to go on, counted likewise; 0 at the end.
         cut_characters: How much of a single line longer than the budget is left out.
     """
 
@@ -58,8 +58,44 @@ class Window:
     cut_characters: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What a window may hold."""
+
+    lines: int
+    characters: int
+    skip: int
+    numbered: bool
+
+
+def number_mark(number: int) -> str:
+    """What stands before a line whose number is shown."""
+    return f"{number:6}\t"
+
+
+def numbered(window: Window) -> str:
+    r"""The text of a window with numbers before its lines, each ended by ``\n``; as it is where they aren't known."""
+    if window.first < 1:
+        return window.text
+    return "".join(
+        f"{number_mark(number)}{_ended(line)}" for number, line in enumerate(split_lines(window.text), window.first)
+    )
+
+
+def _ended(line: str) -> str:
+    body = line.rstrip("\r\n")
+    return line if body == line else f"{body}\n"
+
+
 def read_window(
-    fd: int, *, start: int, max_lines: int, budget: int, skip: int = 0, stop: threading.Event | None = None
+    fd: int,
+    *,
+    start: int,
+    max_lines: int,
+    budget: int,
+    skip: int = 0,
+    numbers: bool = False,
+    stop: threading.Event | None = None,
 ) -> Window:
     """Read a window of a file.
 
@@ -69,6 +105,7 @@ def read_window(
         max_lines: The most lines.
         budget: The most characters.
         skip: Characters to leave out at the beginning of the first line, for lines longer than the budget.
+        numbers: Whether the budget has to hold the lines' numbers too.
         stop: Set when nobody waits any more.
 
     Raises:
@@ -79,6 +116,7 @@ def read_window(
     encoding = detect(sample, whole=size <= len(sample))
     if not encoding.is_text:
         raise CallError("is_binary", "this is not text.", "Call get_file_info for its type and size.")
+    limits = _Limits(max_lines, budget, skip, numbers)
     if size <= WHOLE_BYTES:
         data = read_all(fd, WHOLE_BYTES)
         body = data[len(encoding.bom) :]
@@ -88,12 +126,16 @@ def read_window(
             raise CallError("past_the_end", f"the file has {total} lines.", "Give a start_line within that.")
         eol = eol_name(line_ends(body, encoding))
         lines = _lines_of(body, encoding, first, max_lines, budget + skip)
-        return _cut(iter(lines), first, max_lines, budget, skip, total, encoding, eol, etag(data))
+        given = (Line(line if number else line[skip:]) for number, line in enumerate(lines))
+        return _cut(given, first, limits, total, encoding, eol, etag(data))
     eol = eol_name(line_ends(sample, encoding))
-    if start > 0:
-        lines = _lines_from(fd, encoding, start, stop or threading.Event())
-        return _cut(lines, start, max_lines, budget, skip, None, encoding, eol, "")
-    return _tail(fd, size, encoding, eol, -start, budget)
+    source = Source(fd, encoding, stop or threading.Event())
+    # The beginning of a file that has no more lines than are asked for from its end.
+    offset, first, ahead = len(encoding.bom), max(start, 1), max(start, 1)
+    if start < 0 and (found := last_lines(source, size, -start)) is not None:
+        offset, first, ahead = found, start, 1
+    streamed = lines_from(source, ahead, offset=offset, skip=skip, keep=budget)
+    return _cut(streamed, first, limits, None, encoding, eol, "")
 
 
 def _lines_of(data: bytes, encoding: Encoding, first: int, max_lines: int, budget: int) -> list[str]:
@@ -126,100 +168,25 @@ def read_all(fd: int, cap: int) -> bytes:
 
 
 def _cut(
-    lines: Iterator[str],
-    first: int,
-    max_lines: int,
-    budget: int,
-    skip: int,
-    total: int | None,
-    encoding: Encoding,
-    eol: str,
-    tag: str,
+    lines: Iterator[Line], first: int, limits: _Limits, total: int | None, encoding: Encoding, eol: str, tag: str
 ) -> Window:
     shown: list[str] = []
-    room = budget
+    room = limits.characters
     lost = 0
     more = False
     for line in lines:
-        given = line[skip:] if not shown else line
-        if len(shown) >= max_lines or (shown and len(given) > room):
+        mark = len(number_mark(first + len(shown))) if limits.numbered and first > 0 else 0
+        fit = max(room - mark, 1)
+        if len(shown) >= limits.lines or (shown and len(line.text) + line.lost + mark > room):
             more = True
             break
-        if len(given) > room:
-            lost = len(given) - room
-            given = given[:room]
-        shown.append(given)
-        room -= len(given)
+        lost = line.lost + max(len(line.text) - fit, 0)
+        shown.append(line.text[:fit])
+        room -= len(shown[-1]) + mark
         if lost:
-            more = True
+            more = next(lines, None) is not None
             break
     last = first + len(shown) - 1
     if total is not None:
         more = last < total
     return Window("".join(shown), first, last, total, encoding, eol, tag, last + 1 if more else 0, lost)
-
-
-def _lines_from(fd: int, encoding: Encoding, start: int, stop: threading.Event) -> Iterator[str]:
-    """The lines of a large file from line `start` on.
-
-    Raises:
-        CallError: `past_the_end`.
-    """
-    decoder = codecs.getincrementaldecoder(encoding.codec)("backslashreplace")
-    offset = len(encoding.bom)
-    passed = 0
-    held = ""
-    while not stop.is_set():
-        data = os.pread(fd, _CHUNK, offset)
-        offset += len(data)
-        text = held + decoder.decode(data, final=not data)
-        if not data:
-            if text:
-                passed += 1
-                if passed == start:
-                    yield text
-            break
-        # A chunk may end between \r and \n, or within a line.
-        keep = len(text) if text.endswith("\n") else max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
-        text, held = text[:keep], text[keep:]
-        if passed < start - 1:
-            ends = text.count("\n") if "\r" not in text else len(LINE_END.findall(text))
-            if passed + ends < start:
-                passed += ends
-                continue
-            lines = split_lines(text)
-            text = "".join(lines[start - 1 - passed :])
-            passed = start - 1
-        yield from split_lines(text)
-        passed = start - 1
-        if len(held) > 8 * _CHUNK:
-            # One line without end: give what is there; the window cuts it.
-            yield held
-            return
-    if passed < start - 1:
-        raise CallError("past_the_end", f"the file has {passed} lines.", "Give a start_line within that.")
-
-
-def _tail(fd: int, size: int, encoding: Encoding, eol: str, count: int, budget: int) -> Window:
-    """The last lines of a large file, read backwards no further than the budget reaches."""
-    # Four bytes hold any character; one line more than the budget shows where its first whole line begins.
-    reach = min(size, budget * 4 + SAMPLE_BYTES)
-    reach -= reach % 4
-    data = b""
-    block = SAMPLE_BYTES
-    while True:
-        wanted = min(reach, block)
-        data = os.pread(fd, wanted, size - wanted)
-        lines = split_lines(encoding.decode(data))
-        if len(lines) > count + 1 or wanted == reach:
-            break
-        block *= 4
-    kept: list[str] = []
-    room = budget
-    for line in reversed(lines[1:] if len(lines) > 1 else lines):
-        if len(kept) >= count or (kept and len(line) > room):
-            break
-        kept.append(line[-room:])
-        room -= len(kept[-1])
-    lost = max(len(lines[-1]) - budget, 0) if kept else 0
-    return Window("".join(reversed(kept)), 0, len(kept), None, encoding, eol, "", 0, lost)

@@ -26,7 +26,7 @@ from gatelodge_filesystem.listing import Listing, list_folder
 from gatelodge_filesystem.moving import make_folder, move
 from gatelodge_filesystem.names import shown
 from gatelodge_filesystem.tools.reading import get_file_info as our_info
-from gatelodge_filesystem.tools.reading import rules_for
+from gatelodge_filesystem.tools.reading import rules_for, span
 from gatelodge_filesystem.tools.several import read_media
 from gatelodge_filesystem.unified import unified
 from gatelodge_filesystem.walk import Budget
@@ -83,8 +83,7 @@ async def read_text_file(
         finally:
             os.close(fd)
         cut = window.cut_characters or (window.next_line and not head)
-        total = "?" if window.total is None else window.total
-        note = f"\n[CUT: lines {window.first}-{window.last} of {total} are shown; use tail or head]" if cut else ""
+        note = f"\n[CUT: lines {span(window)} are shown; use tail or head]" if cut else ""
         return window.text + note
 
     return await workspace.read(work)

@@ -20,7 +20,7 @@ from gatelodge_filesystem.ignore import Rules
 from gatelodge_filesystem.listing import list_folder
 from gatelodge_filesystem.names import fitting, shown
 from gatelodge_filesystem.walk import Budget, rules_above
-from gatelodge_filesystem.windows import SAMPLE_BYTES, Window, read_all, read_window
+from gatelodge_filesystem.windows import SAMPLE_BYTES, Window, numbered, read_all, read_window
 from gatelodge_filesystem.workspace import Spot, Workspace
 
 reading = Declarations[Workspace]()
@@ -89,6 +89,7 @@ async def read_file(
                 max_lines=max_lines,
                 budget=workspace.budget - 1000,
                 skip=skip_characters,
+                numbers=line_numbers,
                 stop=stop,
             )
         finally:
@@ -97,13 +98,7 @@ async def read_file(
     window = await workspace.read(work)
     if if_none_match and if_none_match == window.etag:
         return not_modified(spot, window.etag)
-    text = window.text
-    if line_numbers and window.first:
-        lines = (
-            text.splitlines(keepends=True) if "\r" not in text else text.replace("\r\n", "\n").splitlines(keepends=True)
-        )
-        text = "".join(f"{number:6}\t{line}" for number, line in enumerate(lines, window.first))
-    return f"{header(spot, window)}\n{text}"
+    return f"{header(spot, window)}\n{numbered(window) if line_numbers else window.text}"
 
 
 def not_modified(spot: Spot, tag: str) -> str:
@@ -111,11 +106,21 @@ def not_modified(spot: Spot, tag: str) -> str:
     return f"[{spot}] not modified, etag={tag}"
 
 
+def span(window: Window) -> str:
+    """Which lines a window has, and of how many; negative ones are counted from the end."""
+    total = "?" if window.total is None else str(window.total)
+    if not window.text:
+        return f"none of {total}"
+    if window.first > 0:
+        return f"{window.first}-{window.last} of {total}"
+    return (
+        f"the last {-window.first} of {total}" if window.last == -1 else f"{window.first} to {window.last} of {total}"
+    )
+
+
 def header(spot: Spot, window: Window) -> str:
     """The line above the lines of a file: which they are, and how to go on."""
-    total = "?" if window.total is None else str(window.total)
-    where = f"{window.first}-{window.last} of {total}" if window.first else f"the last {window.last} of {total}"
-    parts = [f"[{spot}] lines {where if window.text else f'none of {total}'}"]
+    parts = [f"[{spot}] lines {span(window)}"]
     if window.etag:
         parts.append(f"etag={window.etag}")
     parts.append(window.encoding.name)

@@ -83,9 +83,9 @@ async def find_files(
     )
 
 
-def _nanoseconds(text: str) -> int:
+def _nanoseconds(text: str) -> int | None:
     if not text:
-        return 0
+        return None
     try:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:
