@@ -2,5 +2,6 @@
 
 from gatelodge_filesystem.search.engine import search
 from gatelodge_filesystem.search.model import FileHits, Hit, Hits, Request
+from gatelodge_filesystem.search.showing import Page, page, summary
 
-__all__ = ["FileHits", "Hit", "Hits", "Request", "search"]
+__all__ = ["FileHits", "Hit", "Hits", "Page", "Request", "page", "search", "summary"]

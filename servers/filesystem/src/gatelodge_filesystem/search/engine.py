@@ -6,8 +6,10 @@ by the same code as on a walk, so the answers are the same.
 
 from __future__ import annotations
 
+import bisect
 import os
 import stat
+from dataclasses import replace
 
 from gatelodge_core.errors import CallError
 from gatelodge_core.globs import Globs
@@ -15,7 +17,7 @@ from gatelodge_core.sandbox.credentials import Check
 
 from gatelodge_filesystem.encoding import LINE_END, etag
 from gatelodge_filesystem.ignore import Rules
-from gatelodge_filesystem.search.matcher import Matcher, matcher, text_of
+from gatelodge_filesystem.search.matcher import Matcher, SlowError, matcher, text_of
 from gatelodge_filesystem.search.model import FileHits, Hit, Hits, Request
 from gatelodge_filesystem.search.reach import Reach
 from gatelodge_filesystem.search.ripgrep import Scout, usable
@@ -23,6 +25,8 @@ from gatelodge_filesystem.walk import Budget, Folder, Walk, below
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_LINE = 300
+MAX_SLOW = 5
+"""Files on which an expression may be too slow before that ends the search."""
 SCOUT_FROM = 500
 """Files from which on a scout is worth its start."""
 
@@ -57,7 +61,8 @@ def search(
         refuses: What is not searched, by its path from the root.
 
     Raises:
-        CallError: `bad_pattern`, `bad_glob`, `slow_pattern`, `timeout`, `too_many_entries`.
+        CallError: `bad_pattern`, `bad_glob`, `slow_pattern` (the expression takes too long on many files, or on all that it
+            was tried on), `timeout`, `too_many_entries`.
     """
     return _Search(request, budget, prefix, refuses).run(fd, prefix, above, use_ripgrep=use_ripgrep)
 
@@ -74,6 +79,7 @@ class _Search:
         self._hits = Hits()
         # Only paths and counts are kept of all files; the lines of those that are shown are read again.
         self._counts: list[tuple[str, int]] = []
+        self._matched = 0
 
     def run(self, fd: int, prefix: str, above: Rules | None, *, use_ripgrep: bool) -> Hits:
         request = self._request
@@ -86,10 +92,13 @@ class _Search:
         except _ManyFiles:
             self._counts.clear()
             self._hits = Hits()
+            self._matched = 0
             if not self._scouted(fd, prefix, above):
                 self._may_scout = False
                 os.lseek(fd, 0, os.SEEK_SET)
                 walk.run(fd, prefix, above)
+        if self._hits.slow and len(self._hits.slow) == self._matched:
+            raise _slow()
         self._hits.unreadable += walk.unreadable
         self._counts.sort()
         self._hits.total_files = len(self._counts)
@@ -140,7 +149,14 @@ class _Search:
             self._hits.binary += 1
             return
         self._budget.spend(0)
-        count, _ = self._lines(text, keep=0)
+        self._matched += 1
+        try:
+            count, _ = self._lines(text, keep=0)
+        except SlowError:
+            self._hits.slow.append(path)
+            if len(self._hits.slow) > MAX_SLOW:
+                raise _slow() from None
+            return
         if count:
             self._counts.append((path, count))
 
@@ -169,13 +185,13 @@ class _Search:
             os.close(opened)
 
     def _lines(self, text: str, *, keep: int) -> tuple[int, list[Hit]]:
-        """How many lines match, and the first `keep` of them."""
+        """How many lines match, and the first `keep` of them. No line is around two of them."""
         if "\r" in text:
             text = LINE_END.sub("\n", text)
         hits: list[Hit] = []
         count = done = counted = 0
-        number = 1
-        for offset in self._matcher.offsets(text):
+        number, given = 1, 0
+        for offset, sure in self._matcher.offsets(text):
             if offset < done:
                 continue
             begin, end = text.rfind("\n", 0, offset) + 1, text.find("\n", offset)
@@ -183,15 +199,23 @@ class _Search:
             done = end + 1
             if begin == len(text):
                 break  # behind the last line end there is no line
-            column = self._matcher.first(text[begin:end])
+            column = offset - begin if sure else self._matcher.first(text[begin:end])
             if column is None:
                 continue
             count += 1
-            if len(hits) < keep:
-                number += text.count("\n", counted, begin)
-                counted = begin
-                around = self._around(text, begin, end, number)
-                hits.append(Hit(number, column + 1, _cut(text[begin:end], column), *around))
+            if count > keep + 1:
+                continue
+            number += text.count("\n", counted, begin)
+            counted = begin
+            if hits and given >= number:
+                last = hits[-1]
+                hits[-1] = replace(last, after=tuple(line for line in last.after if line[0] < number))
+                given = number - 1
+            if count <= keep:
+                before, after = self._around(text, begin, end, number)
+                before = tuple(line for line in before if line[0] > given)
+                hits.append(Hit(number, column + 1, _cut(text[begin:end], column), before, after))
+                given = after[-1][0] if after else number
         return count, hits
 
     def _around(
@@ -214,25 +238,59 @@ class _Search:
         return tuple(before), tuple(after)
 
     def _page(self, fd: int) -> None:
-        """Read the files of this page again, and keep of each the lines that are shown."""
-        start = at = self._request.skip_files
+        """Read the files of this page again, and keep of each the lines that are shown.
+
+        A file whose lines don't all fit begins the next page. Only one that begins a page is divided.
+        """
         room = self._request.limit
-        while room > 0 and at < len(self._counts):
-            path, count = self._counts[at]
-            at += 1
-            try:
-                with below(fd, path) as (folder, name):
-                    data = self._read(folder, name, path)
-            except OSError:
-                continue  # gone by now
-            text = text_of(data) if data is not None else None
-            if data is not None and text is not None:
-                _, hits = self._lines(text, keep=min(self._request.per_file, room))
-                room -= len(hits)
-                self._hits.files.append(FileHits(path, etag(data), count, hits))
-        if start and start >= len(self._counts):
-            raise CallError("bad_cursor", "there is no such page.", "Leave cursor out to begin again.")
-        self._hits.next_file = at if at < len(self._counts) else 0
+        for path, _ in self._counts[self._start() :]:
+            if room <= 0:
+                self._hits.more = True
+                return
+            item = self._shown(fd, path)
+            if item is None:
+                continue
+            if len(item.hits) > room:
+                self._hits.more = True
+                if self._hits.files:
+                    return
+                item = replace(item, hits=item.hits[:room], goes_on=True)
+            room -= len(item.hits)
+            self._hits.files.append(item)
+            if item.goes_on:
+                return
+
+    def _start(self) -> int:
+        """Where this page begins among the files with a match."""
+        if self._request.after is None:
+            return 0
+        line, path = self._request.after
+        find = bisect.bisect_left if line else bisect.bisect_right
+        return find(self._counts, path, key=lambda item: item[0])
+
+    def _shown(self, fd: int, path: str) -> FileHits | None:
+        """The lines of a file that are to be shown from here on; None if there are none by now."""
+        try:
+            with below(fd, path) as (folder, name):
+                data = self._read(folder, name, path)
+        except OSError:
+            return None
+        text = text_of(data) if data is not None else None
+        if data is None or text is None:
+            return None
+        try:
+            count, hits = self._lines(text, keep=self._request.per_file)
+        except SlowError:
+            return None
+        line, of = self._request.after or (0, "")
+        rest = [hit for hit in hits if hit.line > line] if of == path else hits
+        return FileHits(path, etag(data), count, rest, len(hits) - len(rest)) if rest else None
+
+
+def _slow() -> CallError:
+    return CallError(
+        "slow_pattern", "the expression takes too long, as nested repetitions do.", "Simplify it, or set regex=false."
+    )
 
 
 def _cut(line: str, column: int) -> str:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import re
-from collections.abc import Iterator
-from typing import Protocol
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
 
 import regex
 from gatelodge_core.errors import CallError
 
 from gatelodge_filesystem.search.model import Request
 
+_T = TypeVar("_T")
+
 MAX_PATTERN = 1000
-LINE_SECONDS = 1.0
-"""The longest one expression may work on one file; a nested repetition can otherwise take for ever."""
+FILE_SECONDS = 2.0
+"""The longest one expression may match in one file; a nested repetition can otherwise take for ever."""
+_BATCH = 4096
+"""Matches that are looked for at once."""
+
+
+class SlowError(Exception):
+    """The expression takes too long on this file."""
 
 
 class Matcher(Protocol):
@@ -25,11 +35,21 @@ class Matcher(Protocol):
         ...
 
     def first(self, line: str) -> int | None:
-        """Where the first match in a line begins, from 0; None if there is none."""
+        """Where the first match in a line of the text begins, from 0; None if there is none.
+
+        Raises:
+            SlowError: The expression has taken too long on this text.
+        """
         ...
 
-    def offsets(self, text: str) -> Iterator[int]:
-        """Where in a text to look for lines with a match; may be more than there are, never fewer."""
+    def offsets(self, text: str) -> Iterator[tuple[int, bool]]:
+        """Where in a text to look for lines with a match, in order; may be more than there are, never fewer.
+
+        With each goes whether the first match in its line surely begins there, if none was given for that line before.
+
+        Raises:
+            SlowError: The expression takes too long on it.
+        """
         ...
 
 
@@ -76,13 +96,13 @@ class _Literal:
         at = line.find(self._pattern)
         return at if at >= 0 else None
 
-    def offsets(self, text: str) -> Iterator[int]:
+    def offsets(self, text: str) -> Iterator[tuple[int, bool]]:
         if self._fold is not None:
-            yield from (found.start() for found in self._fold.finditer(text))
+            yield from ((found.start(), True) for found in self._fold.finditer(text))
             return
         at = text.find(self._pattern)
         while at >= 0:
-            yield at
+            yield at, True
             at = text.find(self._pattern, at + 1)
 
 
@@ -99,38 +119,56 @@ class _Expression:
             ) from None
         # \A and \Z mean a line's ends here, but a text's ends when it is searched whole.
         self._by_line = re.search(r"\\[AZzGK]|\(\?", source) is not None
+        # Once a line matches, the rest of it is of no interest; what comes behind it can't move the beginning of a match.
+        self._by_text = self._compiled if self._by_line else regex.compile(rf"(?:{source})[^\n]*+", flags)
+        self._left = FILE_SECONDS
 
     def may_match(self, data: bytes) -> bool:
         del data
         return True
 
     def first(self, line: str) -> int | None:
-        try:
-            found = self._compiled.search(line, timeout=LINE_SECONDS, concurrent=True)
-        except TimeoutError:
-            raise _slow() from None
+        found = self._timed(lambda left: self._compiled.search(line, timeout=left, concurrent=True))
         return found.start() if found else None
 
-    def offsets(self, text: str) -> Iterator[int]:
+    def offsets(self, text: str) -> Iterator[tuple[int, bool]]:
+        self._left = FILE_SECONDS
         if self._by_line:
-            yield from (found.start() for found in re.finditer(r"^", text, re.MULTILINE))
+            yield from ((found.start(), False) for found in re.finditer(r"^", text, re.MULTILINE))
             return
-        try:
-            for found in self._compiled.finditer(text, timeout=LINE_SECONDS, concurrent=True):
+        at = 0
+        while batch := self._batch(text, at):
+            for begin, end in batch:
+                following = text.find("\n", begin, end)
+                yield begin, following < 0
                 # A match may reach over line ends, as \s does: every line it touches is looked at.
-                yield from range(found.start(), found.start() + 1)
-                at = text.find("\n", found.start(), found.end())
-                while at >= 0:
-                    yield at + 1
-                    at = text.find("\n", at + 1, found.end())
+                while following >= 0:
+                    yield following + 1, False
+                    following = text.find("\n", following + 1, end)
+            if len(batch) < _BATCH:
+                return
+            at = batch[-1][1]
+
+    def _batch(self, text: str, at: int) -> list[tuple[int, int]]:
+        """The next matches. An empty one at the end of a batch comes again at the beginning of the next."""
+        return self._timed(
+            lambda left: [
+                found.span()
+                for found in itertools.islice(self._by_text.finditer(text, at, timeout=left, concurrent=True), _BATCH)
+            ]
+        )
+
+    def _timed(self, matching: Callable[[float], _T]) -> _T:
+        """Match with the time that is left; what the caller does in between takes nothing from it."""
+        if self._left <= 0:
+            raise SlowError
+        begin = time.thread_time()
+        try:
+            return matching(self._left)
         except TimeoutError:
-            raise _slow() from None
-
-
-def _slow() -> CallError:
-    return CallError(
-        "slow_pattern", "the expression takes too long, as nested repetitions do.", "Simplify it, or set regex=false."
-    )
+            raise SlowError from None
+        finally:
+            self._left -= time.thread_time() - begin
 
 
 def text_of(data: bytes) -> str | None:

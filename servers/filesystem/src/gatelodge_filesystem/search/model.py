@@ -23,7 +23,7 @@ class Request:
         context: Lines shown before and after each hit.
         limit: Lines shown in all.
         per_file: Lines shown of one file.
-        skip_files: Files with hits to pass over, from an earlier page.
+        after: Where to go on: behind a line of a file (line, path), or behind the whole file (0, path).
         use_ignore: Whether ignore rules leave files out.
         hidden: Whether names that begin with a dot are seen.
     """
@@ -37,7 +37,7 @@ class Request:
     context: int = 0
     limit: int = 100
     per_file: int = 20
-    skip_files: int = 0
+    after: tuple[int, str] | None = None
     use_ignore: bool = True
     hidden: bool = False
 
@@ -55,8 +55,8 @@ class Hit:
         line: Its number, from 1.
         column: Where the first match begins, in characters from 1.
         text: The line, without its end, cut to a moderate length around the match.
-        before: (number, text) of the lines before it.
-        after: (number, text) of the lines after it.
+        before: (number, text) of the lines before it, without those that the hit before it has around it.
+        after: (number, text) of the lines after it, up to the next hit.
     """
 
     line: int
@@ -74,13 +74,17 @@ class FileHits:
         rel: Its path from where the search began.
         etag: Of its bytes.
         count: Lines with a match.
-        hits: Those that are shown.
+        hits: Those that are shown on this page.
+        earlier: How many an earlier page has shown.
+        goes_on: Whether the next page shows more of them.
     """
 
     rel: str
     etag: str
     count: int
     hits: list[Hit]
+    earlier: int = 0
+    goes_on: bool = False
 
 
 @dataclass(slots=True)
@@ -95,7 +99,8 @@ class Hits:
         binary: Files passed over since they are not text.
         large: Files passed over since they are too large.
         refused: Files passed over since they hold credentials; only a walk counts them, as a scout sees their content.
-        next_file: How many files to skip to go on; 0 at the end.
+        slow: Files passed over since the expression takes too long on them.
+        more: Whether there is another page.
         engine: What did the work.
         unreadable: Files and folders that could not be read.
     """
@@ -107,6 +112,7 @@ class Hits:
     binary: int = 0
     large: int = 0
     refused: int = 0
-    next_file: int = 0
+    slow: list[str] = field(default_factory=list[str])
+    more: bool = False
     engine: str = "built-in"
     unreadable: list[str] = field(default_factory=list[str])

@@ -15,10 +15,10 @@ from pydantic import BaseModel, Field
 from gatelodge_filesystem import cursors
 from gatelodge_filesystem.find import Found, Query, find
 from gatelodge_filesystem.names import fitting, shown
-from gatelodge_filesystem.search import FileHits, Hits, Request, search
+from gatelodge_filesystem.search import Hits, Request, page, search, summary
 from gatelodge_filesystem.tools.reading import MARGIN, Path, rules_for
 from gatelodge_filesystem.walk import Budget
-from gatelodge_filesystem.workspace import Spot, Workspace
+from gatelodge_filesystem.workspace import Workspace
 
 searching = Declarations[Workspace]()
 
@@ -121,7 +121,7 @@ async def search_text(
     after = cursors.decode(asked, cursor)
     request = Request(
         pattern, regex, tuple(globs), tuple(exclude), case, word, context if mode == "content" else 0, limit,
-        per_file if mode == "content" else 1, after[0] if after else 0, gitignore, hidden,
+        per_file if mode == "content" else 1, after, gitignore, hidden,
     )  # fmt: skip
 
     def work(stop: threading.Event) -> Hits:
@@ -135,56 +135,8 @@ async def search_text(
             os.close(fd)
 
     hits = await workspace.read(work)
-    blocks: list[str] = []
-    room = workspace.budget - 1500
-    for item in hits.files:
-        block = _block(spot, item, mode)
-        if len(block) > room:
-            break
-        room -= len(block)
-        blocks.append(block)
-    if hits.files and not blocks:
-        blocks.append(_block(spot, hits.files[0], mode)[:room])
-    shown_files = len(blocks)
-    following = request.skip_files + shown_files
-    more = following < hits.total_files
-    return _summary(
-        spot, hits, hits.files[:shown_files], cursors.encode(asked, (following, "")) if more else ""
-    ) + "".join(blocks)
-
-
-def _summary(spot: Spot, hits: Hits, files: list[FileHits], cursor: str) -> str:
-    lines = sum(len(item.hits) for item in files)
-    text = f"[{spot}] shown {lines} of {hits.total_lines} lines in {len(files)} of {hits.total_files} files, " + (
-        f"{hits.scanned} files searched" if hits.scanned else f"searched by {hits.engine}"
-    )
-    if hits.binary or hits.large:
-        text += f", passed over: {hits.binary} not text, {hits.large} over 10 MB"
-    if hits.refused:
-        text += f", {hits.refused} credential files not searched"
-    if hits.unreadable:
-        text += f", unreadable: {', '.join(shown(name) for name in hits.unreadable[:5])}"
-    if cursor:
-        text += f", MORE: repeat with cursor={cursor}"
-    return f"{text}\n"
-
-
-def _block(spot: Spot, item: FileHits, mode: str) -> str:
-    name = str(spot.child(item.rel))
-    if mode == "files":
-        return f"{name}\n"
-    if mode == "count":
-        return f"{name}: {item.count}\n"
-    lines = [f"\n{name} ({item.count} lines, etag={item.etag})\n"]
-    last = 0
-    for hit in item.hits:
-        rows = [(number, "-", text) for number, text in hit.before if number > last]
-        rows.append((hit.line, ":", hit.text))
-        rows += [(number, "-", text) for number, text in hit.after]
-        if last and rows[0][0] > last + 1 and (hit.before or hit.after):
-            lines.append("--\n")
-        lines += [f"{number}{mark} {text}\n" for number, mark, text in rows if number > last]
-        last = rows[-1][0]
-    if item.count > len(item.hits):
-        lines.append(f"({item.count - len(item.hits)} more lines in this file; raise per_file)\n")
-    return "".join(lines)
+    found = page(lambda rel: str(spot.child(rel)), hits, mode, workspace.budget - 1500)
+    head = summary(str(spot), hits, found, mode)
+    if found.after is not None:
+        head += f", MORE: repeat with cursor={cursors.encode(asked, found.after)}"
+    return f"{head}\n{found.text}"
