@@ -365,6 +365,46 @@ def test_search_pages_lead_to_every_hit_once(one: Ground) -> None:
     assert seen == [f"f{n:02}" for n in range(23)]
 
 
+def test_one_file_is_searched_by_its_path(one: Ground) -> None:
+    one.put("single/.gitignore", b"*.log\n")
+    one.put("single/f.log", b"".join(b"needle %d\n" % number for number in range(10)))
+    one.put("single/other.txt", b"needle\n")
+    (one.notes / "single" / "link.txt").symlink_to("f.log")
+    for path in ("notes/single/f.log", "notes/single/link.txt"):
+        text = one.wire.text("search_text", path=path, pattern="needle", per_file=3)
+        assert "shown 3 of 10 lines in 1 of 1 files" in text
+        assert "notes/single/f.log (10 lines, etag=" in text
+        assert "other" not in text
+    first = one.wire.text("search_text", path="notes/single/f.log", pattern="needle", limit=6)
+    cursor = re.search(r"cursor=(\S+)", first)
+    assert cursor is not None
+    second = one.wire.text("search_text", path="notes/single/f.log", pattern="needle", limit=6, cursor=cursor.group(1))
+    assert [int(line) for line in re.findall(r"^(\d+): needle", first + second, re.MULTILINE)] == list(range(1, 11))
+    assert "in 0 of 0 files" in one.wire.text(
+        "search_text", path="notes/single/f.log", pattern="needle", globs=["*.py"]
+    )
+    assert "not_found" in one.wire.error("search_text", path="notes/single/none", pattern="needle")
+
+
+def test_a_secret_is_not_searched_by_its_path_either(one: Ground) -> None:
+    one.put("single/.env", b"needle canary\n")
+    os.mkfifo(one.notes / "single" / "pipe")
+    (one.notes / "single" / "env.txt").symlink_to(".env")
+    (one.notes.parent / "beside.txt").write_text(SECRET, encoding="utf-8")
+    (one.notes / "single" / "out.txt").symlink_to("../../beside.txt")
+    for name, code in (
+        (".env", "protected"),
+        ("env.txt", "protected"),
+        ("pipe", "special"),
+        ("out.txt", "outside_roots"),
+    ):
+        read = one.wire.error("read_file", path=f"notes/single/{name}")
+        said = one.wire.error("search_text", path=f"notes/single/{name}", pattern="canary")
+        assert code in said
+        assert said.partition(":")[0] == read.partition(":")[0]
+        assert SECRET not in said
+
+
 def test_resources_are_read_as_text_bytes_and_folders(ground: Ground) -> None:
     ground.put("r/text.txt", "gr\u00fcn\n".encode())
     ground.put("r/blob.bin", bytes(range(256)))

@@ -67,6 +67,25 @@ def search(
     return _Search(request, budget, prefix, refuses).run(fd, prefix, above, use_ripgrep=use_ripgrep)
 
 
+def search_file(
+    fd: int, name: str, request: Request, budget: Budget, *, prefix: str = "", refuses: Check | None = None
+) -> Hits:
+    """Search one file, whether or not ignore rules leave it out: it was named.
+
+    Args:
+        fd: The descriptor of the folder it is in.
+        name: Its name there.
+        request: What to search for; its globs count.
+        budget: What it may spend.
+        prefix: The folder's path from the root, empty or ending in a slash.
+        refuses: What is not searched, by its path from the root.
+
+    Raises:
+        CallError: `bad_pattern`, `bad_glob`, `slow_pattern`, `timeout`.
+    """
+    return _Search(request, budget, prefix, refuses).run_file(fd, name)
+
+
 class _Search:
     def __init__(self, request: Request, budget: Budget, prefix: str, refuses: Check | None) -> None:
         self._prefix = prefix
@@ -97,9 +116,18 @@ class _Search:
                 self._may_scout = False
                 os.lseek(fd, 0, os.SEEK_SET)
                 walk.run(fd, prefix, above)
+        self._hits.unreadable += walk.unreadable
+        return self._finished(fd)
+
+    def run_file(self, fd: int, name: str) -> Hits:
+        if self._wanted.matches(name) and not self._unwanted.matches(name):
+            self._hits.scanned = 1
+            self._file(fd, name, name)
+        return self._finished(fd)
+
+    def _finished(self, fd: int) -> Hits:
         if self._hits.slow and len(self._hits.slow) == self._matched:
             raise _slow()
-        self._hits.unreadable += walk.unreadable
         self._counts.sort()
         self._hits.total_files = len(self._counts)
         self._hits.total_lines = sum(count for _, count in self._counts)

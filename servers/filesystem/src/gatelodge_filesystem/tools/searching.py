@@ -15,10 +15,10 @@ from pydantic import BaseModel, Field
 from gatelodge_filesystem import cursors
 from gatelodge_filesystem.find import Found, Query, find
 from gatelodge_filesystem.names import fitting, shown
-from gatelodge_filesystem.search import Hits, Request, page, search, summary
+from gatelodge_filesystem.search import Hits, Request, page, search, search_file, summary
 from gatelodge_filesystem.tools.reading import MARGIN, Path, rules_for
 from gatelodge_filesystem.walk import Budget
-from gatelodge_filesystem.workspace import Workspace
+from gatelodge_filesystem.workspace import Spot, Workspace
 
 searching = Declarations[Workspace]()
 
@@ -124,19 +124,33 @@ async def search_text(
         per_file if mode == "content" else 1, after, gitignore, hidden,
     )  # fmt: skip
 
-    def work(stop: threading.Event) -> Hits:
-        rel, above = rules_for(workspace, spot, use=gitignore)
-        fd = workspace.open_directory(spot)
-        try:
-            return search(
-                fd, request, Budget(stop), prefix=f"{rel}/" if rel else "", above=above, refuses=spot.root.jail.refuses
-            )
-        finally:
-            os.close(fd)
-
-    hits = await workspace.read(work)
-    found = page(lambda rel: str(spot.child(rel)), hits, mode, workspace.budget - 1500)
+    place, hits = await workspace.read(lambda stop: _searched(workspace, spot, request, Budget(stop)))
+    found = page(lambda rel: str(place.child(rel)), hits, mode, workspace.budget - 1500)
     head = summary(str(spot), hits, found, mode)
     if found.after is not None:
         head += f", MORE: repeat with cursor={cursors.encode(asked, found.after)}"
     return f"{head}\n{found.text}"
+
+
+def _searched(workspace: Workspace, spot: Spot, request: Request, budget: Budget) -> tuple[Spot, Hits]:
+    """What is found below a folder, or in a file, and the folder that its paths begin at."""
+    refuses = spot.root.jail.refuses
+    try:
+        fd = workspace.open_directory(spot)
+    except CallError as error:
+        if error.code != "not_a_directory":
+            raise
+        os.close(workspace.open_file(spot))  # for its refusals, the same as when it is read
+        rel = workspace.guarded(spot, lambda: spot.root.jail.canonical(spot.rel))
+        folder, _, name = rel.rpartition("/")
+        place = Spot(spot.root, folder)
+        fd = workspace.open_directory(place)
+        try:
+            return place, search_file(fd, name, request, budget, prefix=f"{folder}/" if folder else "", refuses=refuses)
+        finally:
+            os.close(fd)
+    try:
+        rel, above = rules_for(workspace, spot, use=request.use_ignore)
+        return spot, search(fd, request, budget, prefix=f"{rel}/" if rel else "", above=above, refuses=refuses)
+    finally:
+        os.close(fd)
