@@ -25,6 +25,7 @@ from gatelodge_core.sandbox.jail import Jail
 from gatelodge_websearch.charset import decode
 from gatelodge_websearch.html.extract import extract
 from gatelodge_websearch.pages import Page, cite
+from gatelodge_websearch.snippets import snippet
 from gatelodge_websearch.store import Saved, quoted
 
 KINDS = {
@@ -192,16 +193,16 @@ class Folders:
         if not words:
             return [], 0
         rows = self._all(
-            f"SELECT {_COLUMNS}, snippet(words, 1, '', '', ' … ', 24), bm25(words, 5, 1) AS score FROM words "  # noqa: S608 - our own columns
+            f"SELECT {_COLUMNS}, words.body, bm25(words, 5, 1) AS score FROM words "  # noqa: S608 - our own columns
             "JOIN files ON files.id = words.rowid WHERE words MATCH ? ORDER BY score LIMIT ?",
             words,
             limit,
         )
         total = self._all("SELECT count(*) FROM words WHERE words MATCH ?", words)[0][0]
         found: list[Saved] = []
-        for folder, rel, modified, _, _, title, snippet, score in rows:
+        for folder, rel, modified, _, _, title, body, score in rows:
             path = f"{self._labels[folder]}/{rel}"
-            found.append(Saved(cite(path), path, title, modified / 1e9, " ".join(str(snippet).split()), float(score)))
+            found.append(Saved(cite(path), path, title, modified / 1e9, snippet(str(body), query), float(score)))
         return found, int(total)
 
     def path(self, id: str) -> str:  # noqa: A002 - it is an id

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from gatelodge_core.auth.principal import CALLER, Principal
 
 from gatelodge_websearch.pages import Page, cite
+from gatelodge_websearch.snippets import snippet
 
 _VERSION = 3
 _TABLES = ("pages", "cited", "searches", "words", "hosts")
@@ -237,7 +238,7 @@ class Shelf:
         if not words:
             return [], 0
         rows = self._all(
-            "SELECT p.body, snippet(words, 1, '', '', ' … ', 24), bm25(words, 5, 1) AS score FROM words "
+            "SELECT p.body, bm25(words, 5, 1) AS score FROM words "
             "JOIN pages p ON p.id = words.rowid WHERE words MATCH ? AND p.owner = ? ORDER BY score LIMIT ?",
             words,
             self.owner,
@@ -249,9 +250,9 @@ class Shelf:
             self.owner,
         )[0][0]
         found: list[Saved] = []
-        for body, snippet, score in rows:
+        for body, score in rows:
             page = _page(body)
-            text = " ".join(str(snippet).split())
+            text = snippet(page.markdown, query)
             found.append(Saved(page.id, page.url, page.title, page.fetched, text, float(score)))
         return found, int(total)
 
