@@ -24,11 +24,8 @@ def tokens(text: str) -> int:
 
 def fitting(text: str, budget: int) -> int:
     """How many characters of a text are within a budget of tokens."""
-    if len(text) <= budget:
-        return len(text)
     window = text[: budget * 4]
-    size = len(window.encode("utf-8", "replace"))
-    return len(window) if size <= budget * 4 else len(window) * budget * 4 // size
+    return len(window.encode("utf-8", "replace")[: budget * 4].decode("utf-8", "ignore"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +138,7 @@ def header(page: Page) -> str:
     when = datetime.datetime.fromtimestamp(page.fetched, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     lines = [f"[{page.id}] {one_line(page.title, 200) or '(no title)'}", f"url: {page.final}"]
     if page.chain:
-        lines.append(f"redirected from: {' -> '.join(page.chain)}")
+        lines.append(f"redirected from: {' -> '.join(one_line(url, 200) for url in page.chain)}")
     facts = [f"fetched {when}", page.media, f"sha256 {page.sha[:16]}", f"by {page.extractor}"]
     facts += [f"published {page.published}"] if page.published else []
     facts += [f"language {one_line(page.language, 20)}"] if page.language else []

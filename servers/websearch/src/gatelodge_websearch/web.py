@@ -27,7 +27,6 @@ from gatelodge_websearch.settings import WebsearchSettings, words
 from gatelodge_websearch.store import Shelf, Store
 
 USER_AGENT = "gatelodge-websearch/0.1 (reads pages for a person's assistant)"
-MAX_TOKENS = 20_000
 
 
 class Web:
@@ -46,7 +45,8 @@ class Web:
         self, settings: WebsearchSettings, *, pages: Egress | None = None, services: Egress | None = None
     ) -> None:
         self.settings = settings
-        self.leaving = Leaving(cleanser_of(settings))
+        self.cleanser = cleanser_of(settings)
+        self.leaving = Leaving(self.cleanser)
         # Made before the process is confined: they read certificate authorities.
         self.egress = pages or Egress(page_egress(settings), context=_context(settings))
         self.services = services or Egress(service_egress(settings), context=_context(settings))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import anyio
 
-from gatelodge_websearch.engines.model import Ask, Engine, EngineError, Report
+from gatelodge_websearch.engines.model import Ask, Engine, EngineError, Report, trimmed
 
 _OPEN_SECONDS = {"blocked": 600.0, "rate_limited": 60.0, "timeout": 60.0, "error": 30.0}
 _FAILURES = {"blocked": 1, "rate_limited": 1, "timeout": 3, "error": 5}
@@ -100,8 +100,8 @@ class Gate:
                 self._probing = False
         self._times.append(self._clock() - begun)
         self._reason, self._failures = "", {}
-        report.hits, report.warnings = answer.hits, answer.warnings
-        report.status = "ok" if answer.hits else "empty"
+        report.hits, report.warnings = trimmed(answer.hits), tuple(warning[:300] for warning in answer.warnings[:5])
+        report.status = "ok" if report.hits else "empty"
 
     def _pass(self) -> bool:
         """Let a call through, or not; whether it is the one that finds out how the engine is."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal, Protocol
 
 Kind = Literal["web", "news", "images", "videos"]
 Status = Literal["ok", "empty", "rate_limited", "blocked", "timeout", "open", "error"]
+_MAX_HITS, _MAX_TEXT = 200, 4000
+_MAX_URL = 4096
+"""The longest that is read."""
 SECONDS = 8
 """The longest that one engine may take."""
 
@@ -78,6 +83,15 @@ class Hit:
     title: str = ""
     snippet: str = ""
     published: str = ""
+
+
+def trimmed(hits: Sequence[Hit]) -> list[Hit]:
+    """Results without what no engine has in good faith: hundreds of them, URLs that can't be read, endless texts."""
+    fitting = (hit for hit in hits if len(hit.url) <= _MAX_URL)
+    return [
+        Hit(hit.url, hit.title[:_MAX_TEXT], hit.snippet[:_MAX_TEXT], hit.published[:100])
+        for hit in islice(fitting, _MAX_HITS)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

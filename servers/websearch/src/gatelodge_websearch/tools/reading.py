@@ -7,18 +7,22 @@ import secrets
 from typing import Annotated, Literal
 
 import anyio
+import anyio.to_thread
 from gatelodge_core.declare import Declarations, Progress
 from gatelodge_core.effects import EXTERNAL, READ, UNTRUSTED
 from gatelodge_core.errors import CallError
+from gatelodge_core.guard.cleansing import Cleanser
 from pydantic import BaseModel, Field
 
 from gatelodge_websearch import showing
+from gatelodge_websearch.budget import MAX_TOKENS, bounded, lines_within, within
 from gatelodge_websearch.pages import Page
-from gatelodge_websearch.web import MAX_TOKENS, Web
+from gatelodge_websearch.web import Web
 
 reading = Declarations[Web]()
 
 PageArgument = Annotated[str, Field(description="URL or id.")]
+Offset = Annotated[int, Field(ge=0, description="Skip so many.")]
 _AROUND = 160
 
 
@@ -75,19 +79,22 @@ async def read_page(
             group.start_soon(one, place)
     if len(found) == 1 and isinstance(found[0], CallError):
         raise found[0]
-    budget = max_tokens // len(found)
-    parts: list[str] = []
-    for page, url in zip(found, urls, strict=True):
-        if isinstance(page, CallError):
-            parts.append(f"url: {url}\nnot read: {page}")
-            continue
-        body = _body(page, query, cursor, section, format, budget, links=links)
-        parts.append(f"{showing.header(page)}\n{body}")
-    if len(parts) == 1:
-        return parts[0]
-    # A page can't write a heading that passes for another's: it doesn't know this number.
-    mark = secrets.token_hex(8)
-    return "\n\n".join(f"=== {mark}: page {number} of {len(parts)} ===\n{text}" for number, text in enumerate(parts, 1))
+
+    def made(budget: int) -> str:
+        parts = [
+            f"url: {showing.one_line(url, 500)}\nnot read: {page}"
+            if isinstance(page, CallError)
+            else f"{showing.header(page)}\n{_body(page, query, cursor, section, format, budget // len(found), links=links)}"
+            for page, url in zip(found, urls, strict=True)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        # A page can't write a heading that passes for another's: it doesn't know this number.
+        mark = secrets.token_hex(8)
+        marked = (f"=== {mark}: page {number} of {len(parts)} ===\n{text}" for number, text in enumerate(parts, 1))
+        return "\n\n".join(marked)
+
+    return await anyio.to_thread.run_sync(bounded, made, max_tokens, web.cleanser)
 
 
 async def _kept(web: Web, cursor: str) -> Page:
@@ -132,25 +139,34 @@ async def find_in_page(
     page: PageArgument,
     text: Annotated[str, Field(min_length=1, max_length=200, description="Words to find, any case.")],
     limit: Annotated[int, Field(ge=1, le=100)] = 20,
+    offset: Offset = 0,
 ) -> str:
     """Find exact text in a page: each place with its section and the words around it."""
     found = await web.read(page)
-    markdown = found.markdown
-    pattern = re.compile(r"\s+".join(re.escape(word) for word in text.split()) or re.escape(text), re.IGNORECASE)
+    return await anyio.to_thread.run_sync(_places, found, text, limit, offset, web.cleanser)
+
+
+def _places(page: Page, wanted: str, limit: int, offset: int, cleanser: Cleanser) -> str:
+    """Where a page has a text. It runs in a thread: a page may have it a million times."""
+    markdown = page.markdown
+    pattern = re.compile(r"\s+".join(re.escape(word) for word in wanted.split()) or re.escape(wanted), re.IGNORECASE)
     parts = showing.sections(markdown)
     lines: list[str] = []
     total = 0
     for match in pattern.finditer(markdown):
         total += 1
-        if len(lines) >= limit:
+        if not offset < total <= offset + limit:
             continue
-        start, end = max(0, match.start() - _AROUND), match.end() + _AROUND
-        inside = [part.title for part in parts if part.start <= match.start() < part.end]
+        start, end = max(0, match.start() - _AROUND), min(match.end(), match.start() + 400) + _AROUND
+        inside = [showing.one_line(part.title, 120) for part in parts if part.start <= match.start() < part.end]
         around = " ".join(markdown[start:end].split())
         place = showing.one_line(" > ".join(inside), 120)
-        lines.append(f"{showing.cursor(found, max(0, match.start() - 200))} ({place}) …{around}…")
-    head = f"{showing.header(found)}\nshown {len(lines)} of {total} places; read on from one with its cursor"
-    return "\n".join([head, "", *lines])
+        lines.append(f"{showing.cursor(page, max(0, match.start() - 200))} ({place}) …{around}…")
+    head = showing.header(page)
+    lines = lines_within(lines, cleanser, head)
+    after = f" after {offset}" if offset else ""
+    told = f"shown {len(lines)} of {total} places{after}; read on from one with its cursor"
+    return "\n".join([head, told, "", *lines])
 
 
 @reading.tool(effect=READ, reach=EXTERNAL, yields=UNTRUSTED)
@@ -160,6 +176,7 @@ async def list_links(
     contains: Annotated[str, Field(description="In text or URL, any case.")] = "",
     same_site: bool = False,
     limit: Annotated[int, Field(ge=1, le=500)] = 100,
+    offset: Offset = 0,
 ) -> LinksRecord:
     """List the links of a page."""
     found = await web.read(page)
@@ -170,7 +187,8 @@ async def list_links(
         for text, url in found.links
         if (not low or low in text.lower() or low in url.lower()) and (not same_site or _host(url) == host)
     ]
-    return LinksRecord(page=found.id, links=fitting[:limit], shown=min(limit, len(fitting)), total=len(fitting))
+    links = await anyio.to_thread.run_sync(within, fitting[offset : offset + limit], web.cleanser)
+    return LinksRecord(page=found.id, links=links, shown=len(links), total=len(fitting))
 
 
 def _host(url: str) -> str:

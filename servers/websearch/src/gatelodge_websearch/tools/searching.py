@@ -15,11 +15,12 @@ from gatelodge_core.errors import CallError
 from pydantic import BaseModel, Field
 
 from gatelodge_websearch import showing
+from gatelodge_websearch.budget import MAX_TOKENS, bounded, within
 from gatelodge_websearch.engines.desk import Found
 from gatelodge_websearch.engines.model import Ask, Kind
 from gatelodge_websearch.pages import Page, cite
 from gatelodge_websearch.passages import Passage, pieces, ranked
-from gatelodge_websearch.web import MAX_TOKENS, Web
+from gatelodge_websearch.web import Web
 
 searching = Declarations[Web]()
 
@@ -116,7 +117,7 @@ async def search_web(
     ask = _ask(query, kind, page, time, region, safe_search, include_domains, exclude_domains)
     found = await _searched(web, ask, more_queries, engines)
     size = 200 if detail == "brief" else 1000
-    shown = [
+    records = [
         ResultRecord(
             id=cite(item.hit.url),
             title=showing.one_line(item.hit.title, 160),
@@ -127,6 +128,7 @@ async def search_web(
         )
         for item in found.results[:max_results]
     ]
+    shown = await anyio.to_thread.run_sync(within, records, web.cleanser)
     return SearchRecord(
         search=found.id,
         results=shown,
@@ -255,10 +257,16 @@ async def research_web(
         title = page.title if isinstance(page, Page) else item.hit.title
         lines.append(f"[{place + 1}] {cite(item.hit.url)} {showing.one_line(title, 120)} <{item.hit.url}>{state}")
     asked = " ".join([query, *more_queries])
-    room = max_tokens - showing.tokens("\n".join(lines))
-    taken = await anyio.to_thread.run_sync(_passages, pages, asked, tokens_per_page, room)
+    taken: list[Passage] = []
+
+    def made(budget: int) -> str:
+        room = budget - showing.tokens("\n".join(lines))
+        taken[:] = _passages(pages, asked, tokens_per_page, room)
+        return "\n".join(lines) + "\n\n" + _cited(taken)
+
+    text = await anyio.to_thread.run_sync(bounded, made, max_tokens, web.cleanser)
     show({"kind": "pages", "query": query, "pages": [_card(place, found, read, taken) for place in range(len(wanted))]})
-    return "\n".join(lines) + "\n\n" + _cited(taken)
+    return text
 
 
 def _card(place: int, found: Found, read: list[Page | str], taken: list[Passage]) -> dict[str, Any]:
@@ -316,10 +324,12 @@ async def search_local(
             title=showing.one_line(item.title, 160),
             url=item.url,
             fetched=datetime.datetime.fromtimestamp(item.fetched, datetime.UTC).isoformat(timespec="seconds"),
-            snippet=item.snippet,
+            # A word may be as long as its page.
+            snippet=showing.one_line(item.snippet, 600),
         )
         for item in found
     ]
+    pages = await anyio.to_thread.run_sync(within, pages, web.cleanser)
     return SavedPagesRecord(pages=pages, shown=len(pages), total=count + more, note=web.folders.note)
 
 
