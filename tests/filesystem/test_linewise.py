@@ -191,3 +191,9 @@ def test_replacing_a_text_and_back_gives_the_same_bytes(
     assert back == raw
     if "needle" not in "".join(body for body, _ in lines):
         assert there == raw.replace("needle".encode(encoding.codec), "<pin>".encode(encoding.codec))
+
+
+@pytest.mark.parametrize("number", ["٣", "²", "9" * 5000])
+def test_a_hunk_whose_line_is_no_number_is_refused_and_nothing_else_raised(number: str) -> None:
+    with pytest.raises(CallError, match="bad_patch"):
+        parse(f"--- a\n+++ a\n@@ -{number} +1 @@\n-x\n+y\n")

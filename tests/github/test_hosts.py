@@ -119,6 +119,13 @@ def test_downloads_come_from_githubs_hosts_and_those_that_the_operator_names() -
             hosts.check_download(url)
 
 
+@pytest.mark.parametrize("port", ["²", "9" * 5000, "x"])
+def test_a_download_host_with_a_port_that_is_no_number_raises_nothing_else(port: str) -> None:
+    hosts = Hosts.of("github.com", "", (f"logs.example:{port}",))
+    with pytest.raises(CallError, match="foreign_url"):
+        hosts.check_download("https://logs.example:8443/x")
+
+
 # --- what a caller says
 
 

@@ -147,3 +147,9 @@ def test_connection_is_an_argument_only_where_there_is_a_choice() -> None:
         for tool in declarations(settings).tools.values():
             assert ("connection" in inspect.signature(tool.function).parameters) is there, tool.name
     assert set(places(two)) == {"a", "b"}
+
+
+@pytest.mark.parametrize("port", ["²", "5432²", "9" * 5000, "0", "65536", "-1"])
+def test_a_port_that_is_none_is_said_to_be_none(port: str) -> None:
+    with pytest.raises(SettingsError, match="port is no number"):
+        parse("main", f"host=h port={port}")

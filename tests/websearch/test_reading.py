@@ -484,3 +484,23 @@ def test_equal_reads_at_once_are_one_request(tmp_path: Path) -> None:
                 group.start_soon(lambda: called.text("read_page", pages=["http://a.example.net/"]))
 
     anyio.run(main)
+
+
+@pytest.mark.parametrize("section", ["²", "①", "٣", "1²", "9" * 5000, "99", "-1"])
+def test_a_section_that_looks_like_a_number_and_is_none_is_not_found(tmp_path: Path, section: str) -> None:
+    async def main() -> None:
+        async with serving(page(ARTICLE)) as site, server(tmp_path, site) as called:
+            assert "no_section" in await called.error("read_page", pages=["http://a.example.net/"], section=section)
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("number", ["²", "9" * 5000, "1" * 30, "-1", ""])
+def test_a_number_in_a_page_that_is_none_does_not_keep_it_from_being_read(tmp_path: Path, number: str) -> None:
+    wide = f"<main><p>A table of foxes.</p><table><tr><td colspan='{number}'>Fox<td>12</table><ol start='{number}'><li>one</ol></main>"
+
+    async def main() -> None:
+        async with serving(page(wide)) as site, server(tmp_path, site) as called:
+            assert "| Fox | 12 |" in await called.text("read_page", pages=["http://a.example.net/"])
+
+    anyio.run(main)

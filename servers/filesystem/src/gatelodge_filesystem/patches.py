@@ -17,7 +17,7 @@ from gatelodge_filesystem.edits import prepare
 from gatelodge_filesystem.encoding import Encoding, dominant_eol, line_ends
 
 MAX_FILES = 100
-_HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_HUNK = re.compile(r"^@@ -([0-9]{1,9})(?:,([0-9]{1,9}))? \+([0-9]{1,9})(?:,([0-9]{1,9}))? @@")
 _NO_END = "\\"
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from gatelodge_core.errors import CallError, SettingsError
+from gatelodge_core.numbers import whole
 
 PUBLIC_HOSTS = (
     "*.blob.core.windows.net",
@@ -142,7 +143,7 @@ class Hosts:
             raise _foreign()
         for known in self.downloads:
             name, _, numbered = known.partition(":")
-            wanted = int(numbered) if numbered.isdigit() else 443
+            wanted = whole(numbered) or 443
             below = name.startswith("*.") and host.endswith(name[1:])
             plain = parts.scheme == "http" and _is_loopback(host) and bool(numbered)
             if (host == name or below) and port == wanted and (parts.scheme == "https" or plain):

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from gatelodge_core.declare import Declarations, merged
 from gatelodge_core.effects import PRIVATE
 from gatelodge_core.keeper import Keeper
+from gatelodge_core.numbers import whole
 from gatelodge_core.sandbox import profiles
 from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.server import Identity, Lodge
@@ -53,8 +54,8 @@ def profile(settings: WebsearchSettings) -> Profile:
     if settings.proxy and (port := urlsplit(settings.proxy).port):
         ports.add(port)
     for pair in settings.allow_hosts.split(","):
-        port_text = pair.strip().rpartition(":")[2]
-        ports |= {int(port_text)} if port_text.isascii() and port_text.isdigit() else set[int]()
+        port = whole(pair.strip().rpartition(":")[2], 5)
+        ports |= set[int]() if port is None else {port}
     read = [os.path.abspath(os.path.expanduser(settings.ca_file))] if settings.ca_file else []
     read += real(settings.folders)
     return profiles.websearch(settings.state_path, ports=sorted(ports), read=read)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from gatelodge_core.numbers import whole
 from gatelodge_core.settings import LodgeSettings, Texts
 from pydantic import Field, SecretStr, field_validator
 
@@ -64,7 +65,7 @@ class WebsearchSettings(LodgeSettings):
     @classmethod
     def _numbers(cls, text: str) -> str:
         for word in words(text):
-            if not word.isascii() or not word.isdigit() or not 0 < int(word) < 65536:
+            if not 0 < (whole(word) or 0) < 65536:
                 raise ValueError("ports are numbers from 1 to 65535, with commas")
         return text
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from gatelodge_core.errors import CallError
+from gatelodge_core.numbers import whole
 
 from gatelodge_websearch.pages import Page
 from gatelodge_websearch.passages import Passage, pieces, ranked
@@ -68,9 +69,9 @@ def section_of(markdown: str, wanted: str) -> Section:
         CallError: `no_section`.
     """
     all_of = sections(markdown)
-    if wanted.isdigit():
-        found = [section for section in all_of if section.number == int(wanted)]
-    else:
+    number = whole(wanted.strip())
+    found = [section for section in all_of if section.number == number]
+    if number is None:
         low = wanted.strip().lstrip("# ").lower()
         found = [item for item in all_of if item.title.lower() == low]
         found = found or [item for item in all_of if item.title.lower().startswith(low)]

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from gatelodge_core.errors import CallError
+from gatelodge_core.numbers import whole
 
 READS = frozenset({"GET", "HEAD"})
 JSON = "application/vnd.github+json"
@@ -133,5 +134,5 @@ class Answer:
         for match in _LINK.finditer(self.headers.get("link", "")):
             if match[2] == wanted:
                 found = parse_qs(urlsplit(match[1]).query).get("page", ["0"])[0]
-                return int(found) if found.isascii() and found.isdigit() else 0
+                return whole(found) or 0
         return 0

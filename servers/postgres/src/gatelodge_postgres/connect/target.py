@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 from gatelodge_core.errors import SettingsError
+from gatelodge_core.numbers import whole
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
@@ -109,7 +110,7 @@ def parse(name: str, url: str) -> Target:
         # libpq's own default accepts plain text, which is right for this machine alone.
         target = Target(name, {**parameters, "sslmode": "require"})
     ports = str(parameters.get("port") or PORT).split(",")
-    if not all(not text or (text.isdigit() and 0 < int(text) < 65536) for text in ports):
+    if not all(not text or 0 < (whole(text) or 0) < 65536 for text in ports):
         raise SettingsError(f"database {name}: its port is no number from 1 to 65535")
     if len(ports) not in (1, len(target.hosts)):
         raise SettingsError(f"database {name}: there must be one port, or one for each host")

@@ -7,6 +7,7 @@ import json
 from typing import Any, cast
 from urllib.parse import urlencode
 
+from gatelodge_core.numbers import whole
 from gatelodge_core.sandbox.egress import Egress, EgressError, Fetched
 
 from gatelodge_websearch.engines.model import SECONDS, Answer, Ask, EngineError, Hit
@@ -139,8 +140,8 @@ class Brave(_Service):
             given |= {"country": country.upper(), "search_lang": language}
         url = f"{self._base}/{ask.kind}/search?{urlencode(given)}"
         table, found = await self._asked("GET", url, {"X-Subscription-Token": self._key})
-        limit = found.headers.get("x-ratelimit-limit", "").partition(",")[0].strip()
-        if limit.isascii() and limit.isdigit() and 0 < int(limit) <= 1000:
+        limit = whole(found.headers.get("x-ratelimit-limit", "").partition(",")[0].strip())
+        if limit is not None and 0 < limit <= 1000:
             self.per_second = float(limit)
         inner: Any = table.get("web", {}) if ask.kind == "web" else table
         items = _tables(cast("dict[str, Any]", inner).get("results") if isinstance(inner, dict) else None)

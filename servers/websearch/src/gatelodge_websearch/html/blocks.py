@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import Literal, cast
 from urllib.parse import urljoin, urlsplit
 
+from gatelodge_core.numbers import whole
+
 from gatelodge_websearch.html.dom import Node, content, elements
 
 Kind = Literal["heading", "text", "item", "code", "table"]
@@ -132,7 +134,7 @@ class Cutter:
         number = self._numbers.get(parent)
         if number is None:
             start = parent.get("start", "1")
-            number = int(start) if start.isascii() and start.isdigit() and len(start) < 7 else 1
+            number = 1 if (found := whole(start, 6)) is None else found
         self._numbers[parent] = number + 1
         return f"{number}."
 
@@ -220,7 +222,7 @@ class Cutter:
                 cells.append(_celled(" ".join(block.text for block in inner.cut(cell))))
                 # A cell over several columns leaves the others empty, so that columns stay below each other.
                 wide = cell.get("colspan", "1")
-                cells += [""] * (min(int(wide), 20) - 1 if wide.isascii() and wide.isdigit() else 0)
+                cells += [""] * (min(whole(wide) or 1, 20) - 1)
             if any(cells):
                 rows.append(cells)
         caption = next((_lines(content(node)) for node in elements(table.iter("caption"))), "")
