@@ -139,12 +139,15 @@ def ranked(query: str, passages: Sequence[Passage], limit: int) -> list[tuple[fl
             scored.append((score, number))
     scored.sort(key=lambda item: (-item[0], item[1]))
     best: list[tuple[float, Passage]] = []
+    # Taken apart once: a page of thousands of doubles would have it done for each of them with each of the best.
+    known: list[set[str]] = []
     for score, number in scored:
         if len(best) >= limit:
             break
         own = set(terms(passages[number].text))
-        if all(not _same(own, set(terms(taken.text))) for _, taken in best):
+        if not any(_same(own, words) for words in known):
             best.append((score, passages[number]))
+            known.append(own)
     return best
 
 
