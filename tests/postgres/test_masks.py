@@ -30,7 +30,6 @@ async def called(system_home: Home, tmp_path: Path) -> AsyncGenerator[Called]:
         "TABLE app.people",
         "SELECT id, ssn FROM app.people ORDER BY id",
         "SELECT p.ssn AS id2, p.id FROM app.people AS p WHERE p.id = 1",
-        "SELECT p.* FROM app.people p JOIN app.people_public q ON q.id = p.id",
         "SELECT people.ssn FROM app.people LIMIT 1",
     ],
 )
@@ -44,6 +43,7 @@ async def test_a_masked_column_shown_as_it_is_is_masked(called: Called, sql: str
 @pytest.mark.parametrize(
     "sql",
     [
+        "SELECT p.* FROM app.people p JOIN app.people_public q ON q.id = p.id",
         "SELECT left(ssn, 3) FROM app.people",
         "SELECT ssn || '' FROM app.people",
         "SELECT id FROM app.people WHERE ssn LIKE 'gl%'",

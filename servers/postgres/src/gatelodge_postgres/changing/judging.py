@@ -34,11 +34,13 @@ class Judged:
         shape: What it is made of.
         relations: What it names, with what the views among it read.
         targets: Its targets, each with its relation.
+        verdict: What was found of it.
     """
 
     shape: Shape
     relations: tuple[Relation, ...]
     targets: tuple[tuple[Target, Relation], ...]
+    verdict: Verdict
 
 
 async def judge(session: Session, sql: str, shape: Shape, known: Known, rules: Rules) -> Judged:
@@ -81,7 +83,7 @@ async def judge(session: Session, sql: str, shape: Shape, known: Known, rules: R
         reasons += [f"language {name} is not trusted" for (name,) in await session.rows(_LANGUAGE, [language])]
     if reasons:
         raise refused(reasons)
-    return Judged(shape, verdict.relations, targets)
+    return Judged(shape, verdict.relations, targets, verdict)
 
 
 def refused(reasons: list[str] | tuple[str, ...]) -> CallError:

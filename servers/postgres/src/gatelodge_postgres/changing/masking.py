@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import LiteralString
 
 from gatelodge_core.errors import CallError
 
+from gatelodge_postgres.changing.judging import Judged
 from gatelodge_postgres.changing.shape import Shape
 from gatelodge_postgres.changing.trees import nodes, words_of
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.reading.masks import Masks
-from gatelodge_postgres.verdict.judge import Rules
-from gatelodge_postgres.verdict.known import Relation
+from gatelodge_postgres.reading.rows import Rows
+from gatelodge_postgres.verdict.parse import Node
 
 _COLUMNS: LiteralString = """
 SELECT attrelid::int8, attname::text FROM pg_attribute
@@ -27,9 +26,7 @@ _EVADING = {
 _JOINING = ("AT_AddInherit", "AT_AttachPartition")
 
 
-async def check_masked(
-    session: Session, shape: Shape, relations: Sequence[Relation], masks: Masks, rules: Rules
-) -> dict[int, frozenset[str]]:
+async def check_masked(session: Session, judged: Judged, masks: Masks) -> dict[int, frozenset[str]]:
     """Refuse a change that could tell masked values, or let a later query tell them; the masked columns by table.
 
     Raises:
@@ -38,64 +35,63 @@ async def check_masked(
     """
     if not masks:
         return {}
+    shape = judged.shape
     if shape.statement.kind == "CreateFunctionStmt":
         raise _refused("what a function's body shows can't be judged")
-    by_oid = {one.oid: one for one in relations}
+    by_oid = {one.oid: one for one in judged.relations}
     found: dict[int, set[str]] = {}
     for oid, name in await session.rows(_COLUMNS, [sorted(by_oid)]):
-        if masks.covers(by_oid[oid].schema, by_oid[oid].name, name):
+        if masks.covers(by_oid[oid].schema, by_oid[oid].name, name, by_oid[oid].kin):
             found.setdefault(oid, set()).add(name)
     if not found:
         return {}
-    _check_views(shape, [by_oid[oid] for oid in found], relations, rules)
+    masks.check_views(judged.verdict.named, judged.verdict.read_by)
     names = set[str]().union(*found.values())
-    tables = {by_oid[oid].name for oid in found}
     if why := _EVADING.get(shape.statement.kind):
         raise _refused(f"the statement {why}")
-    _walk(shape, names, tables)
+    _walk(shape, names, Rows(shape.statement.node, [by_oid[oid] for oid in found]))
     return {oid: frozenset(columns) for oid, columns in found.items()}
 
 
-def _check_views(shape: Shape, touched: Sequence[Relation], relations: Sequence[Relation], rules: Rules) -> None:
-    direct = {target.name for target in shape.targets} | {name for _, name in shape.named}
-    direct |= {str(node["relname"]) for _, node in nodes("", shape.statement.node) if "relname" in node}
-    trusted = rules.allow_relations
-    views = [
-        one for one in relations
-        if one.definition and not any(fnmatchcase(f"{one.schema}.{one.name}", glob) for glob in trusted)
-    ]  # fmt: skip
-    if views and any(one.name not in direct for one in touched):
-        raise _refused(f"{views[0].schema}.{views[0].name} reads masked columns")
-
-
-def _walk(shape: Shape, names: set[str], tables: set[str]) -> None:
+def _walk(shape: Shape, names: set[str], rows: Rows) -> None:
     """Refuse any use of the columns but to set them, or to return them as they are."""
     root = shape.statement.node
-    tables = tables | {target.alias for target in shape.targets}
-    tables |= {
-        str(node["alias"].get("aliasname", "")) for _, node in nodes("", root) if isinstance(node.get("alias"), dict)
-    }
     shown = [item.get("ResTarget", {}).get("val", {}) for item in root.get("returningClause", {}).get("exprs", [])]
     plain = {id(value["ColumnRef"]) for value in shown if "ColumnRef" in value}
+    proposed = _proposed(root)
     for key, node in nodes("", root):
         words = words_of(node.get("fields", [])) if key == "ColumnRef" else []
-        if len(words) == 2 and words[0] == "excluded" and words[1] != "*":
+        if id(node) in proposed:
             continue
-        whole = len(words) == 1 and words[0] in tables
-        if id(node) in plain and not whole:
+        if rows.whole(words):
+            raise _refused("it uses whole rows, as row.name does where the table has no column of that name")
+        if id(node) in plain:
             continue
-        if whole or (words and words[-1] == "*"):
+        if words and words[-1] == "*":
             raise _refused("it uses whole rows")
         used = words[-1:] + (words_of(node.get("indirection", [])) if key == "A_Indirection" else [])
+        used += words_of(node.get("funcname", []))[-1:] if key == "FuncCall" else []
         used += words_of(node.get("usingClause", [])) if key == "JoinExpr" else []
         if names.intersection(used):
             raise _refused("it uses them other than to set them")
         if key == "alias" and node.get("colnames"):
             raise _refused("it renames columns")
+        if "excluded" in (node.get("aliasname"), node.get("relname"), node.get("ctename")):
+            raise _refused("it calls something else excluded")
         if key == "JoinExpr" and node.get("isNatural"):
             raise _refused("NATURAL JOIN compares them")
         if key == "AlterTableCmd" and node.get("subtype") in _JOINING:
             raise _refused("it could be read through another table")
+
+
+def _proposed(root: Node) -> set[int]:
+    """The references in an ON CONFLICT to what the statement itself wants to insert."""
+    return {
+        id(node)
+        for key, clause in nodes("", root) if key == "onConflictClause"
+        for inner, node in nodes(key, clause) if inner == "ColumnRef"
+        for words in [words_of(node.get("fields", []))] if len(words) == 2 and words[0] == "excluded" and words[1] != "*"
+    }  # fmt: skip
 
 
 def _refused(why: str) -> CallError:

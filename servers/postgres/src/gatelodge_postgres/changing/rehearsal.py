@@ -114,7 +114,7 @@ async def rehearse(session: Session, wanted: Wanted, limits: Limits, *, sampled:
     if identity.superuser:
         limits = replace(limits, rules=replace(limits.rules, strict=True))
     judged = await judge(session, wanted.sql, formed, limits.known, limits.rules)
-    masked = await check_masked(session, formed, judged.relations, limits.masks, limits.rules)
+    masked = await check_masked(session, judged, limits.masks)
     if formed.unconditional and not wanted.full_table:
         text = f"no condition on a column limits {', '.join(formed.unconditional)}: every row would change."
         raise CallError("full_table", text, "Add a WHERE, or set allow_full_table if every row is meant.")

@@ -40,12 +40,11 @@ async def returning(session: Session, shape: Shape, masks: Masks, *, touched: bo
         return None
     described = await describe(session, shape.statement.text)
     names = Names()
-    await names.learn(session, described)
+    await names.learn(session, described, anew=bool(masks))
     parts: list[str] = []
     for number, column in enumerate(described.columns):
-        origin = names.origin(column)
         # What is computed can be computed from a masked column.
-        hidden = masks.covers(*origin) if origin else touched
+        hidden = masks.hides(column, names) or (touched and names.origin(column) is None)
         parts.append(f"'{MASK}'" if hidden else f'pg_catalog."left"(s.c{number}::pg_catalog.text, {VALUE + 1})')
     columns = ", ".join(f"c{number}" for number in range(len(parts)))
     opening = OPENING.replace(" q ", f" q({columns}) ")

@@ -6,16 +6,20 @@ condition, an expression, a subquery, a whole row, an order) its value could be 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from gatelodge_core.errors import CallError
 
 from gatelodge_postgres.reading.describe import Column, Names
+from gatelodge_postgres.reading.rows import Rows, nodes
 from gatelodge_postgres.verdict.judge import Verdict
 from gatelodge_postgres.verdict.known import Relation
 from gatelodge_postgres.verdict.parse import Node
+
+_WHOLE = "it uses whole rows, as row.name does where the table has no column of that name"
+_NESTED = {"GroupingSet": "content", "RowExpr": "args", "List": "items"}
 
 
 class Masks:
@@ -33,16 +37,28 @@ class Masks:
     def __bool__(self) -> bool:
         return bool(self._globs)
 
-    def covers(self, schema: str, table: str, column: str) -> bool:
-        """Whether a column is masked."""
-        return any(_matches(f"{schema}.{table}", whose) and fnmatchcase(column, which) for whose, which in self._globs)
+    def covers(self, schema: str, table: str, column: str, kin: Sequence[str] = ()) -> bool:
+        """Whether a column is masked.
+
+        Args:
+            schema: Where its table is.
+            table: The table's name.
+            column: Its own.
+            kin: ``schema.name`` of the tables that share rows with that one.
+        """
+        full = (f"{schema}.{table}", *kin)
+        return any(fnmatchcase(column, which) and _matches(full, whose) for whose, which in self._globs)
+
+    def hides(self, column: Column, names: Names) -> bool:
+        """Whether a result's column is to be masked; one that comes from an unknown column of a table is."""
+        if not self._globs or not column.table:
+            return False
+        origin = names.origin(column)
+        return origin is None or self.covers(*origin, names.kin(column))
 
     def masked(self, columns: Sequence[Column], names: Names) -> frozenset[int]:
         """Numbers of a result's columns that are to be masked."""
-        if not self._globs:
-            return frozenset()
-        origins = [names.origin(column) for column in columns]
-        return frozenset(number for number, origin in enumerate(origins) if origin and self.covers(*origin))
+        return frozenset(number for number, column in enumerate(columns) if self.hides(column, names))
 
     def check(self, verdict: Verdict) -> None:
         """Refuse a statement that could tell of a masked column otherwise than by showing it.
@@ -52,65 +68,90 @@ class Masks:
         """
         if not self._globs:
             return
-        direct = {word for _, word in verdict.facts.relations}
-        touched = [one for one in verdict.relations if self._columns(one)]
-        hidden = [one for one in touched if one.name not in direct]
-        views = [one for one in verdict.relations if one.definition and not self._trusts(one)]
-        if hidden and views:
-            raise _refused(f"{views[0].schema}.{views[0].name} reads masked columns")
-        patterns = [pattern for one in touched if one.name in direct for pattern in self._columns(one)]
-        if patterns:
-            _Check(patterns, {one.name for one in touched}).statement(verdict.statement.node)
+        self.check_views(verdict.named, verdict.read_by)
+        touched = [one for one in verdict.named if self.patterns(one)]
+        if touched:
+            patterns = [pattern for one in touched for pattern in self.patterns(one)]
+            _Check(patterns, Rows(verdict.statement.node, touched)).statement(verdict.statement.node)
+
+    def check_views(self, named: Sequence[Relation], read_by: Callable[[Relation], Sequence[Relation]]) -> None:
+        """Refuse views that read masked columns at any depth, but for those made for it.
+
+        Args:
+            named: The relations that a statement names.
+            read_by: Those that a view's query names.
+
+        Raises:
+            CallError: There is one.
+        """
+        seen: set[int] = set()
+        left = [(one, one) for one in named if one.definition]
+        while left:
+            outer, view = left.pop()
+            if view.oid in seen or self._trusts(view):
+                continue
+            seen.add(view.oid)
+            inner = read_by(view)
+            if any(self.patterns(one) for one in inner):
+                raise _refused(f"{outer.schema}.{outer.name} reads masked columns")
+            left += [(outer, one) for one in inner if one.definition]
 
     def _trusts(self, one: Relation) -> bool:
         return any(fnmatchcase(f"{one.schema}.{one.name}", glob) for glob in self._trusted)
 
-    def _columns(self, one: Relation) -> list[str]:
-        return [which for whose, which in self._globs if _matches(f"{one.schema}.{one.name}", whose)]
+    def patterns(self, one: Relation) -> list[str]:
+        """Globs over names of columns that are masked in a relation; those over many tables count where there is such."""
+        full = (f"{one.schema}.{one.name}", *one.kin)
+        return [
+            which
+            for whose, which in self._globs
+            if _matches(full, whose) and ("*" not in whose or any(fnmatchcase(name, which) for name in one.columns))
+        ]
 
 
 class _Check:
-    def __init__(self, patterns: list[str], tables: set[str]) -> None:
+    def __init__(self, patterns: list[str], rows: Rows) -> None:
         self._patterns = patterns
-        self._tables = tables
+        self._rows = rows
 
     def statement(self, select: Node) -> None:
         if select.get("op", "SETOP_NONE") != "SETOP_NONE":
-            raise _refused("the statement joins several with UNION or the like")
-        targets = [item["ResTarget"] for item in select.get("targetList", [])]
-        self._tables = self._tables | {str(alias.get("aliasname", "")) for alias in _found(select, "alias")}
+            # Of UNION and the like no column has an origin.
+            self._walk(select)
+            return
         shown: set[str] = set()
         every = False
         rest: list[Any] = [item for key, item in select.items() if key != "targetList"]
-        for target in targets:
+        for target in (item["ResTarget"] for item in select.get("targetList", [])):
             words = _column(target.get("val", {}))
             if words is None:
                 rest.append(target.get("val"))
-            elif len(words) == 1 and words[0] in self._tables:
-                raise _refused("it shows a whole row")
+            elif self._rows.whole(words):
+                raise _refused(_WHOLE)
             elif words[-1] == "*":
                 every = True
             elif self._protected(words[-1]):
                 shown.add(str(target.get("name") or words[-1]))
-        if (shown or every) and select.get("distinctClause"):
-            raise _refused("DISTINCT tells equal values from others")
-        self._order(select, shown)
+        if shown or every:
+            if select.get("distinctClause"):
+                raise _refused("DISTINCT tells equal values from others")
+            self._order(select, shown)
         for node in rest:
             self._walk(node)
 
     def _order(self, select: Node, shown: set[str]) -> None:
-        for key in ("sortClause", "groupClause"):
-            for item in select.get(key, []):
-                node = item.get("SortBy", {}).get("node", item)
-                words = _column(node)
-                if "A_Const" in node or (words is not None and words[-1] in shown):
-                    raise _refused("its order or groups can depend on them")
+        """Refuse orders and groups by what is shown, which they can name by its number or by its new name."""
+        items = [item.get("SortBy", {}).get("node", {}) for item in select.get("sortClause", [])]
+        for node in (*items, *_grouped(select.get("groupClause", []))):
+            words = _column(node)
+            if "A_Const" in node or (words is not None and words[-1] in shown):
+                raise _refused("its order or groups can depend on them")
 
     def _walk(self, value: Any) -> None:
-        for key, node in _nodes(value):
+        for key, node in nodes(value):
             words = _strings(node.get("fields", [])) if key == "ColumnRef" else []
-            if words and (words[-1] == "*" or (len(words) == 1 and words[0] in self._tables)):
-                raise _refused("it uses whole rows")
+            if words and (words[-1] == "*" or self._rows.whole(words)):
+                raise _refused(_WHOLE)
             names = words[-1:]
             names += _strings(node.get("funcname", []))[-1:] if key == "FuncCall" else []
             names += _strings(node.get("indirection", [])) if key == "A_Indirection" else []
@@ -119,7 +160,8 @@ class _Check:
                 raise _refused("it uses them other than to show them")
             if key == "JoinExpr" and node.get("isNatural"):
                 raise _refused("NATURAL JOIN compares them")
-            if key == "alias" and node.get("colnames"):
+            # Those of a subquery or a function have no masked columns to rename.
+            if (key == "JoinExpr" or "relname" in node) and node.get("alias", {}).get("colnames"):
                 raise _refused("it renames columns")
 
     def _protected(self, name: str) -> bool:
@@ -135,24 +177,19 @@ def _strings(items: list[Any]) -> list[str]:
     return ["*" if "A_Star" in item else str(item.get("String", {}).get("sval", "")) for item in items]
 
 
-def _nodes(value: Any) -> Iterator[tuple[str, Node]]:
-    left: list[tuple[str, Any]] = [("", value)]
+def _grouped(items: list[Any]) -> Iterator[Node]:
+    """What rows are grouped by, each on its own, out of GROUPING SETS, ROLLUP, CUBE and brackets."""
+    left = list(items)
     while left:
-        key, item = left.pop()
-        if isinstance(item, list):
-            left += [(key, inner) for inner in cast("list[Any]", item)]
-        elif isinstance(item, dict):
-            node = cast("Node", item)
-            yield key, node
-            left += list(node.items())
+        node = cast("Node", left.pop())
+        sets = [node[kind].get(key, []) for kind, key in _NESTED.items() if kind in node]
+        left += [inner for found in sets for inner in found]
+        if not sets:
+            yield node
 
 
-def _found(value: Any, wanted: str) -> list[Node]:
-    return [node for key, node in _nodes(value) if key == wanted]
-
-
-def _matches(full: str, glob: str) -> bool:
-    return fnmatchcase(full, glob) or fnmatchcase(full.partition(".")[2], glob)
+def _matches(full: Sequence[str], glob: str) -> bool:
+    return any(fnmatchcase(one, glob) or fnmatchcase(one.partition(".")[2], glob) for one in full)
 
 
 def _refused(why: str) -> CallError:

@@ -246,7 +246,7 @@ class Reader:
                 description = await describe(session, whole.text)
         except psycopg.Error as error:
             raise self._told(error, sql, whole, parameters) from None
-        await self.names.learn(session, description)
+        await self.names.learn(session, description, anew=bool(self.caps.masks))
         masked = self.caps.masks.masked(description.columns, self.names)
         if expected is not None:
             cost.check(expected, self.caps.max_cost, rows)

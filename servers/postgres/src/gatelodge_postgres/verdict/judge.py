@@ -5,6 +5,7 @@ It is the layer with good explanations, not the boundary: role, protocol and rea
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -26,6 +27,8 @@ from gatelodge_postgres.verdict.parse import Node, Statement, expression, statem
 
 MAX_DEPTH = 16
 """Views inside views, and domains inside domains, that are followed."""
+VIEW, STORED = "view ", "materialized view "
+"""How what is said of a view begins; of a materialized one, and of all that only its query reads, nothing runs."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Verdict:
         reasons: Why it is refused; empty if it isn't.
         relations: What it reads, views' own relations included.
         facts: Of the statement itself.
+        reads: OIDs of the relations that each view names, by what it is called; those that the statement itself names
+            stand under an empty text.
     """
 
     statement: Statement
@@ -66,6 +71,18 @@ class Verdict:
     reasons: tuple[str, ...]
     relations: tuple[Relation, ...]
     facts: Facts
+    reads: Mapping[str, set[int]]
+
+    @property
+    def named(self) -> list[Relation]:
+        """The relations that the statement itself names."""
+        return [one for one in self.relations if one.oid in self.reads.get("", ())]
+
+    def read_by(self, view: Relation) -> list[Relation]:
+        """The relations that a view's query names."""
+        full = f"{view.schema}.{view.name}"
+        oids = {oid for kind in (VIEW, STORED) for oid in self.reads.get(f"{kind}{full}", ())}
+        return [one for one in self.relations if one.oid in oids]
 
     @property
     def ordered(self) -> bool:
@@ -100,6 +117,8 @@ def _advice(reasons: tuple[str, ...]) -> str:
 class _Findings:
     reasons: dict[str, None] = field(default_factory=dict[str, None])
     relations: dict[int, Relation] = field(default_factory=dict[int, Relation])
+    reads: dict[str, set[int]] = field(default_factory=dict[str, set[int]])
+    seen: set[tuple[int, bool]] = field(default_factory=set[tuple[int, bool]])
 
 
 class Judge:
@@ -133,7 +152,9 @@ class Judge:
         facts = gather(inner.node, inner.kind)
         findings = _Findings(dict.fromkeys([*reasons, *(f"it holds {word}" for word in facts.refused)]))
         await self._judge(session, facts, findings, "", 0)
-        return Verdict(inner, explained, tuple(findings.reasons), tuple(findings.relations.values()), facts)
+        return Verdict(
+            inner, explained, tuple(findings.reasons), tuple(findings.relations.values()), facts, findings.reads
+        )
 
     def _root(self, whole: Statement) -> tuple[bool, Statement, list[str]]:
         """(whether it is an EXPLAIN, the statement to judge, what is wrong with it)."""
@@ -169,6 +190,8 @@ class Judge:
             return
         for inside, node in nodes:
             inner = gather(node)
+            if inside.startswith(STORED):
+                inner = Facts(relations=inner.relations)
             findings.reasons.update(dict.fromkeys(f"{inside} holds {word}" for word in inner.refused))
             await self._judge(session, inner, findings, inside, depth + 1)
 
@@ -238,30 +261,34 @@ class Judge:
         nodes: list[tuple[str, Node]] = []
         # One that isn't there is PostgreSQL's to report.
         for one in self._meant(name):
-            if one.oid in findings.relations:
+            findings.reads.setdefault(within, set()).add(one.oid)
+            stored = within.startswith(STORED)
+            if (one.oid, stored) in findings.seen:
                 continue
+            findings.seen.add((one.oid, stored))
             findings.relations[one.oid] = one
-            if reason := self.closed(one.schema, one.name, direct=not within):
+            if reason := self.closed(one.schema, one.name, one.kin, direct=not within):
                 findings.reasons[f"{reason}{f' (in {within})' if within else ''}"] = None
-            if one.foreign and not self.rules.foreign:
+            if one.foreign and not self.rules.foreign and not stored:
                 where = f" (in {within})" if within else ""
                 findings.reasons[
                     f"{one.schema}.{one.name} reaches another server or a file, and allow_foreign is off{where}"
                 ] = None
             if one.definition:
-                inside = f"view {one.schema}.{one.name}"
+                inside = f"{STORED if stored or one.kind == 'm' else VIEW}{one.schema}.{one.name}"
                 try:
                     nodes.append((inside, statement(one.definition).node))
                 except CallError as error:
                     findings.reasons[f"{inside} can't be judged: {error.message}"] = None
         return nodes
 
-    def closed(self, schema: str, name: str, *, direct: bool = True) -> str:
+    def closed(self, schema: str, name: str, kin: Sequence[str] = (), *, direct: bool = True) -> str:
         """Why a relation isn't read; empty if it is.
 
         Args:
             schema: Where it is.
             name: Its name.
+            kin: ``schema.name`` of those it shares rows with: what it is a partition or child of, and its own.
             direct: Whether the caller names it, rather than a view that is allowed itself.
         """
         full = f"{schema}.{name}"
@@ -270,7 +297,7 @@ class Judge:
             return f"{name} holds secrets and is not read here"
         if system and name in VALUE_RELATIONS and (self.rules.values_kept or self.rules.strict):
             return f"{name} holds values of columns that are kept, and is not read here"
-        if any(fnmatchcase(full, glob) for glob in self.rules.deny_relations):
+        if any(fnmatchcase(one, glob) for one in (full, *kin) for glob in self.rules.deny_relations):
             return f"{full} is not read here, by deny_relations"
         allowed = self.rules.allow_relations
         if direct and allowed and not system and not any(fnmatchcase(full, glob) for glob in allowed):

@@ -65,10 +65,12 @@ class Relation:
         name: Its name.
         kind: ``pg_class.relkind``.
         visible: Whether it is meant where no schema is given.
-        definition: Of a view that a user made, as SQL.
+        definition: Of a view or materialized view that a user made, as SQL.
         oid: In ``pg_class``.
         types: Of its columns, those outside of PostgreSQL's own; of an array, also that of its elements.
         foreign: Whether reading it, or one of its partitions or children, reaches another server or a file.
+        columns: Names of its columns.
+        kin: ``schema.name`` of each it is a partition or child of, and of its own, at any depth: they share rows.
     """
 
     schema: str
@@ -79,6 +81,8 @@ class Relation:
     oid: int
     types: frozenset[int]
     foreign: bool
+    columns: frozenset[str]
+    kin: tuple[str, ...]
 
 
 _LOOKUP: LiteralString = """
@@ -108,14 +112,22 @@ SELECT
   WHERE t.typname = ANY ($3::name[]) AND (t.oid >= 16384
     OR EXISTS (SELECT FROM pg_cast c WHERE t.oid IN (c.casttarget, c.castsource) AND c.oid >= 16384))),
  (SELECT json_agg(json_build_array(c.relname, n.nspname, c.relkind, pg_table_is_visible(c.oid),
-    CASE WHEN c.relkind = 'v' AND c.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend d
+    CASE WHEN c.relkind IN ('v', 'm') AND c.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend d
       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     THEN pg_get_viewdef(c.oid) ELSE '' END, c.oid::int8, coalesce((SELECT json_agg(DISTINCT t.o::int8) FROM pg_attribute a
       JOIN pg_type y ON y.oid = a.atttypid, unnest(ARRAY[y.oid, y.typelem, y.typbasetype]) AS t(o)
       WHERE a.attrelid = c.oid AND a.attnum > 0 AND t.o >= 16384), '[]'),
     c.relkind = 'f' OR c.relhassubclass AND EXISTS (WITH RECURSIVE below(oid) AS (SELECT c.oid UNION
       SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.oid)
-      SELECT FROM below b JOIN pg_class k ON k.oid = b.oid WHERE k.relkind = 'f')))
+      SELECT FROM below b JOIN pg_class k ON k.oid = b.oid WHERE k.relkind = 'f'),
+    coalesce((SELECT json_agg(a.attname) FROM pg_attribute a
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]'),
+    coalesce((WITH RECURSIVE above(oid) AS (SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid UNION
+      SELECT i.inhparent FROM pg_inherits i JOIN above a ON i.inhrelid = a.oid),
+     below(oid) AS (SELECT inhrelid FROM pg_inherits WHERE inhparent = c.oid UNION
+      SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.oid)
+     SELECT json_agg(kn.nspname || '.' || k.relname) FROM (TABLE above UNION TABLE below) o JOIN pg_class k ON k.oid = o.oid
+     JOIN pg_namespace kn ON kn.oid = k.relnamespace), '[]')))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 't') AND c.relname = ANY ($4::name[]))
 """
@@ -170,8 +182,11 @@ class Known:
                 table[name].append(Routine(schema, volatile, unary, extension, own, _own(oids), definer))
         for name, schema, volatile, checks, oid in types:
             self.types[name].append(Type(schema, volatile, tuple(checks), oid))
-        for name, schema, kind, visible, definition, oid, oids, foreign in relations:
-            self.relations[name].append(Relation(schema, name, kind, visible, definition, oid, _own(oids), foreign))
+        for name, schema, kind, visible, definition, oid, oids, foreign, columns, kin in relations:
+            one = Relation(
+                schema, name, kind, visible, definition, oid, _own(oids), foreign, frozenset(columns), tuple(kin)
+            )
+            self.relations[name].append(one)
 
 
 def _own(oids: list[int]) -> frozenset[int]:
