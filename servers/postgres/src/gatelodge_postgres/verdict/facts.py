@@ -28,8 +28,6 @@ class Facts:
     """Names that are columns, or calls of a function of that name."""
     operators: set[Name] = field(default_factory=set[Name])
     types: set[Name] = field(default_factory=set[Name])
-    columns: set[str] = field(default_factory=set[str])
-    """Names that the statement itself gives to columns."""
     refused: list[str] = field(default_factory=list[str])
     """Constructs that a read can't have, in words."""
 
@@ -88,6 +86,8 @@ def _note(name: str, node: Node, scope: frozenset[str], facts: Facts) -> None:
     match name:
         case "FuncCall":
             facts.functions.add(_name(node.get("funcname", [])))
+            # `shop.dom('5')` is a cast, with the checks of a domain.
+            facts.types.add(_name(node.get("funcname", [])))
         case "A_Expr":
             facts.operators.add(_name(node.get("name", [])))
         case "typeName" | "TypeName":
@@ -97,16 +97,7 @@ def _note(name: str, node: Node, scope: frozenset[str], facts: Facts) -> None:
         case "A_Indirection":
             facts.attributes |= set(_strings(node.get("indirection", [])))
         case _:
-            facts.columns |= _named(name, node)
-
-
-def _named(name: str, node: Node) -> set[str]:
-    """Names that a node gives to columns."""
-    if name == "ResTarget":
-        return {str(node["name"])} if "name" in node else set()
-    if name == "CommonTableExpr":
-        return set(_strings(node.get("aliascolnames", [])))
-    return set(_strings(node.get("colnames", []))) if name in ("alias", "Alias") else set()
+            pass
 
 
 def _strings(items: list[Any]) -> list[str]:

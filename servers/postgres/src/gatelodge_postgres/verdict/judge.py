@@ -176,7 +176,7 @@ class Judge:
         for name in sorted(facts.functions):
             self._function(name, findings, within)
         for word in sorted(facts.attributes):
-            self._attribute(word, facts, findings, within)
+            self._attribute(word, findings, within)
         types = self._types_in_play(facts)
         for schema, word in sorted(facts.operators | {("", name) for name in IMPLIED_OPERATORS}):
             self._operator(schema, word, types, findings, within)
@@ -200,14 +200,13 @@ class Judge:
         found = [one for one in self.known.routines[word] if not schema or one.schema == schema]
         self._routines("function", word, found, findings, within)
 
-    def _attribute(self, word: str, facts: Facts, findings: _Findings, within: str) -> None:
+    def _attribute(self, word: str, findings: _Findings, within: str) -> None:
         """Check a name after a dot, which is a call where there is no such column.
 
-        A user's function is meant only where the statement names no column so; PostgreSQL's own in any case.
+        Which of the two it is depends on what stands before the dot. So a function counts in any case: that a column has
+        the name somewhere in the statement, as an alias written for the purpose may, says nothing.
         """
         found = [one for one in self.known.routines[word] if one.unary]
-        if word in facts.columns and not self.rules.strict:
-            found = [one for one in found if not one.own]
         self._routines("function", word, found, findings, within)
 
     def _types_in_play(self, facts: Facts) -> frozenset[int]:
