@@ -241,8 +241,6 @@ def _places() -> Iterable[Attack]:
         "by search path of three parts": f"SELECT {{db}}.{note}",
         "unused CTE column": f"WITH c AS (SELECT 1 AS a, {note} AS b) SELECT a, b FROM c",
         "dml by SECURITY DEFINER": "SELECT app.sd_write()",
-        "attribute notation beside an alias of its name": "SELECT ('evil'::text).write_note, 1 AS write_note",
-        "attribute notation of a column beside an alias": "SELECT x.a.write_note FROM (SELECT 'evil'::text AS a) x, (SELECT 1 AS write_note) y",
     })  # fmt: skip
     yield Attack("JSON_TABLE", "placement", "rows", f"SELECT * FROM JSON_TABLE(jsonb_build_array({note}), '$[*]' COLUMNS (n int PATH '$'))", min_version=17)  # fmt: skip
     yield Attack("JSON_VALUE PASSING", "placement", "rows", f"SELECT JSON_VALUE('1'::jsonb, '$x' PASSING {note} AS x)", min_version=17)  # fmt: skip

@@ -282,3 +282,25 @@ async def test_without_a_parser_the_start_says_what_is_left_and_server_only_goes
         assert await called.rows("SELECT 1 AS a; ") == ['{"a":1}']
         assert "[42601]" in await called.error("run_query", sql="SELECT 1; SELECT 2")
         assert "[42" in await called.error("run_query", sql="DELETE FROM pg_class")
+
+
+async def test_a_function_written_as_an_attribute_is_judged_whatever_the_statement_calls_its_columns(
+    called: Called, bed: Bed
+) -> None:
+    with bed.admin() as admin:
+        admin.execute("CREATE TABLE gl_row (a int)")
+        admin.execute("CREATE FUNCTION gl_peek(gl_row) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'")
+        admin.execute("CREATE DOMAIN gl_dom AS int CHECK (setseed(0.5)::text = '' OR random() >= 0)")
+        try:
+            for sql in (
+                "SELECT r.gl_peek FROM gl_row r",
+                "SELECT r.gl_peek, 1 AS gl_peek FROM gl_row r",
+                "SELECT (r).gl_peek, 1 AS gl_peek FROM gl_row r",
+                "SELECT r.gl_peek FROM gl_row r, (SELECT 1 AS gl_peek) x",
+            ):
+                assert "gl_peek is volatile" in await called.error("run_query", sql=sql)
+            for sql in ("SELECT 5::gl_dom", "SELECT gl_dom('5')", "SELECT gl_dom(5)"):
+                assert "setseed" in await called.error("run_query", sql=sql)
+        finally:
+            admin.execute("DROP TABLE gl_row CASCADE")
+            admin.execute("DROP DOMAIN gl_dom")
