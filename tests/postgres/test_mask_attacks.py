@@ -248,3 +248,21 @@ async def test_denied_relations_are_not_read_through_what_shares_or_keeps_their_
             assert text.startswith("refused"), text
             assert "deny_relations" in text
         assert await called.rows("SELECT total FROM mk.mv_orders WHERE id = 1") == ['{"total":10}']
+
+
+@pytest.mark.parametrize(
+    "table", ["mk.users", "mk.kids", "mk.parts", "mk.parts_1", "mk.parts_11", "mk.base", "mk.mv", "mk.v"]
+)
+async def test_no_profile_tells_values_of_masked_columns(called: Called, table: str) -> None:
+    failed, text = await called.call("profile_table", table=table, sample=50)
+    assert SECRET not in text
+    assert failed or table.partition(".")[2] in text
+
+
+@pytest.mark.parametrize("table", ["mk.users", "mk.kids", "mk.mv"])
+async def test_no_profile_tells_of_what_is_denied(home: Home, tmp_path: Path, table: str) -> None:
+    given = {"allow_superuser": True, "deny_relations": ["mk.users"]}
+    async with server(tmp_path, home.url("postgres"), **given) as client:
+        _, text = await client.call("profile_table", table=table, sample=50)
+        assert SECRET not in text
+        assert "ann" not in text
