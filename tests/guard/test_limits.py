@@ -287,7 +287,7 @@ def test_names_that_callers_make_up_are_not_remembered() -> None:
             uri = f"x:{number}" + "A" * 1000
             await step(replace(call(), kind="resource", name=uri, target=uri), quick)
             await step(replace(call(), kind="completion", name=uri, target=uri), quick)
-        (use,) = step._uses.values()  # pyright: ignore[reportPrivateUsage]
+        (use,) = step._uses.values()  # pyright: ignore[reportPrivateUsage] - what is kept shows nowhere else
         assert set(use.tools) == {"resource", "completion"}
 
     anyio.run(main)

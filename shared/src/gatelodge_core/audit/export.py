@@ -180,4 +180,4 @@ def nanoseconds(time: str) -> int:
 
 def _float(value: object) -> float:
     # What somebody wrote into the journal can be any number, also one that is none.
-    return float(min(max(value, 0), MOST)) if isinstance(value, (int, float)) and value == value else 0.0  # noqa: PLR0124 - NaN
+    return float(min(max(value, 0), MOST)) if isinstance(value, (int, float)) and value == value else 0.0  # noqa: PLR0124 - NaN alone isn't

@@ -8,11 +8,11 @@ from gatelodge_core.errors import CallError
 
 from gatelodge_postgres.changing.judging import Judged
 from gatelodge_postgres.changing.shape import Shape
-from gatelodge_postgres.changing.trees import nodes, words_of
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.reading.masks import Masks
 from gatelodge_postgres.reading.rows import Rows
 from gatelodge_postgres.verdict.parse import Node
+from gatelodge_postgres.verdict.walking import nodes, words_of
 
 _COLUMNS: LiteralString = """
 SELECT attrelid::int8, attname::text FROM pg_attribute

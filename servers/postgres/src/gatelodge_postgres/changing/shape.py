@@ -9,9 +9,10 @@ from typing import Literal
 from gatelodge_core.errors import CallError
 
 from gatelodge_postgres.changing.kinds import DDL, DML, OBJECTS, REFUSED
-from gatelodge_postgres.changing.trees import nodes, range_name, selective
+from gatelodge_postgres.changing.trees import range_name, selective
 from gatelodge_postgres.verdict.facts import Name, statement_words
 from gatelodge_postgres.verdict.parse import Node, Statement, statement
+from gatelodge_postgres.verdict.walking import nodes
 
 _NAMED_IN = {
     "OBJECT_TABLE": 0, "OBJECT_VIEW": 0, "OBJECT_MATVIEW": 0, "OBJECT_SEQUENCE": 0, "OBJECT_FOREIGN_TABLE": 0,

@@ -1,36 +1,18 @@
-"""Walking the parse trees of changes."""
+"""What the parse trees of changes tell."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, cast
 
 from gatelodge_postgres.verdict.facts import Name
 from gatelodge_postgres.verdict.parse import Node
-
-
-def nodes(kind: str, root: Node) -> Iterator[tuple[str, Node]]:
-    """Every node of a tree with its name, from the top, in the order of the text."""
-    left: list[tuple[str, Any]] = [(kind, root)]
-    while left:
-        name, value = left.pop()
-        if isinstance(value, list):
-            left += [(name, item) for item in reversed(cast("list[Any]", value))]
-        elif isinstance(value, dict):
-            node = cast("Node", value)
-            yield name, node
-            left += reversed(list(node.items()))
+from gatelodge_postgres.verdict.walking import nodes
 
 
 def range_name(relation: Node) -> Name:
     """(schema, name) of a RangeVar."""
     return str(relation.get("schemaname", "")), str(relation.get("relname", ""))
-
-
-def words_of(items: list[Any]) -> list[str]:
-    """The words of a name; ``*`` for a star."""
-    return ["*" if "A_Star" in item else str(item.get("String", {}).get("sval", "")) for item in items]
 
 
 def selective(condition: Node | None) -> bool:

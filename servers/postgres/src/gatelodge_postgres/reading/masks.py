@@ -13,10 +13,11 @@ from typing import Any, cast
 from gatelodge_core.errors import CallError
 
 from gatelodge_postgres.reading.describe import Column, Names
-from gatelodge_postgres.reading.rows import Rows, nodes
+from gatelodge_postgres.reading.rows import Rows
 from gatelodge_postgres.verdict.judge import Verdict
 from gatelodge_postgres.verdict.known import Relation
 from gatelodge_postgres.verdict.parse import Node
+from gatelodge_postgres.verdict.walking import nodes, words_of
 
 _WHOLE = "it uses whole rows, as row.name does where the table has no column of that name"
 _NESTED = {"GroupingSet": "content", "RowExpr": "args", "List": "items"}
@@ -148,14 +149,14 @@ class _Check:
                 raise _refused("its order or groups can depend on them")
 
     def _walk(self, value: Any) -> None:
-        for key, node in nodes(value):
-            words = _strings(node.get("fields", [])) if key == "ColumnRef" else []
+        for key, node in nodes("", value):
+            words = words_of(node.get("fields", [])) if key == "ColumnRef" else []
             if words and (words[-1] == "*" or self._rows.whole(words)):
                 raise _refused(_WHOLE)
             names = words[-1:]
-            names += _strings(node.get("funcname", []))[-1:] if key == "FuncCall" else []
-            names += _strings(node.get("indirection", [])) if key == "A_Indirection" else []
-            names += _strings(node.get("usingClause", [])) if key == "JoinExpr" else []
+            names += words_of(node.get("funcname", []))[-1:] if key == "FuncCall" else []
+            names += words_of(node.get("indirection", [])) if key == "A_Indirection" else []
+            names += words_of(node.get("usingClause", [])) if key == "JoinExpr" else []
             if any(name == "*" or self._protected(name) for name in names):
                 raise _refused("it uses them other than to show them")
             if key == "JoinExpr" and node.get("isNatural"):
@@ -170,11 +171,7 @@ class _Check:
 
 def _column(node: Node) -> list[str] | None:
     """The words of a plain column, ``*`` for a star; None for anything else."""
-    return _strings(node["ColumnRef"].get("fields", [])) if "ColumnRef" in node else None
-
-
-def _strings(items: list[Any]) -> list[str]:
-    return ["*" if "A_Star" in item else str(item.get("String", {}).get("sval", "")) for item in items]
+    return words_of(node["ColumnRef"].get("fields", [])) if "ColumnRef" in node else None
 
 
 def _grouped(items: list[Any]) -> Iterator[Node]:

@@ -6,11 +6,11 @@ and each domain over the row's type.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
 
 from gatelodge_postgres.verdict.known import Relation
 from gatelodge_postgres.verdict.parse import Node
+from gatelodge_postgres.verdict.walking import nodes
 
 _SYSTEM = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"))
 _OF_TARGETS = ("excluded", "old", "new")
@@ -27,7 +27,7 @@ class Rows:
 
     def __init__(self, root: Node, touched: Sequence[Relation]) -> None:
         self._columns: dict[str, list[frozenset[str]]] = {}
-        for key, node in nodes(root):
+        for key, node in nodes("", root):
             alias = str(node["alias"].get("aliasname", "")) if isinstance(node.get("alias"), dict) else ""
             if "relname" in node:
                 name, schema = str(node["relname"]), node.get("schemaname")
@@ -51,16 +51,3 @@ class Rows:
         if len(words) == 1:
             return words[0] in self._columns
         return any(words[-1] not in columns for columns in self._columns.get(words[-2], ()))
-
-
-def nodes(value: Any) -> Iterator[tuple[str, Node]]:
-    """Every node of a tree with the name it stands under."""
-    left: list[tuple[str, Any]] = [("", value)]
-    while left:
-        key, item = left.pop()
-        if isinstance(item, list):
-            left += [(key, inner) for inner in cast("list[Any]", item)]
-        elif isinstance(item, dict):
-            node = cast("Node", item)
-            yield key, node
-            left += list(node.items())

@@ -7,23 +7,21 @@ from typing import LiteralString
 
 from gatelodge_postgres.connect.session import Session
 
-_KIN: LiteralString = """
-WITH RECURSIVE above(of, oid) AS (SELECT inhrelid, inhparent FROM pg_inherits WHERE inhrelid = ANY ($1::oid[])
- UNION SELECT a.of, i.inhparent FROM pg_inherits i JOIN above a ON i.inhrelid = a.oid),
-below(of, oid) AS (SELECT inhparent, inhrelid FROM pg_inherits WHERE inhparent = ANY ($1::oid[])
- UNION SELECT b.of, i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.oid)
-SELECT o.of::int8, n.nspname || '.' || c.relname FROM (TABLE above UNION TABLE below) o
-JOIN pg_class c ON c.oid = o.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-"""
+KIN: LiteralString = """coalesce((WITH RECURSIVE above(oid) AS (SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid UNION
+      SELECT i.inhparent FROM pg_inherits i JOIN above a ON i.inhrelid = a.oid),
+     below(oid) AS (SELECT inhrelid FROM pg_inherits WHERE inhparent = c.oid UNION
+      SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.oid)
+     SELECT json_agg(kn.nspname || '.' || k.relname) FROM (TABLE above UNION TABLE below) o JOIN pg_class k ON k.oid = o.oid
+     JOIN pg_namespace kn ON kn.oid = k.relnamespace), '[]')"""
+"""``schema.name`` of those that the table ``c`` of a query on pg_class shares rows with, at any depth, as JSON."""
+_OF: LiteralString = "SELECT c.oid::int8, " + KIN + " FROM pg_class c WHERE c.oid = ANY ($1::oid[])"  # noqa: S608 - a text of ours
 
 
 async def kin(session: Session, oids: Iterable[int]) -> dict[int, tuple[str, ...]]:
-    """``schema.name`` of those that each of some tables shares rows with, at any depth; those that share none are left out.
+    """What `KIN` is of some tables.
 
     Raises:
         psycopg.Error: The catalog can't be read.
     """
-    found: dict[int, tuple[str, ...]] = {}
-    for oid, name in await session.rows(_KIN, [sorted(oids)]):
-        found[oid] = (*found.get(oid, ()), name)
-    return found
+    found = await session.rows(_OF, [sorted(oids)])
+    return {oid: tuple(names) for oid, names in found}

@@ -8,6 +8,7 @@ from typing import Any, LiteralString, cast
 
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.facts import IMPLIED_OPERATORS, Facts
+from gatelodge_postgres.verdict.kin import KIN
 
 SECONDS = 30.0
 """How long an answer is believed. A function that turns volatile meanwhile still runs in a read-only transaction."""
@@ -85,7 +86,8 @@ class Relation:
     kin: tuple[str, ...]
 
 
-_LOOKUP: LiteralString = """
+_LOOKUP: LiteralString = (
+    """
 SELECT
  (SELECT json_agg(json_build_array(p.proname, n.nspname,
     p.provolatile = 'v' OR EXISTS (SELECT FROM pg_aggregate a JOIN pg_proc part ON part.oid IN (a.aggtransfn::oid,
@@ -122,15 +124,13 @@ SELECT
       SELECT FROM below b JOIN pg_class k ON k.oid = b.oid WHERE k.relkind = 'f'),
     coalesce((SELECT json_agg(a.attname) FROM pg_attribute a
       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]'),
-    coalesce((WITH RECURSIVE above(oid) AS (SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid UNION
-      SELECT i.inhparent FROM pg_inherits i JOIN above a ON i.inhrelid = a.oid),
-     below(oid) AS (SELECT inhrelid FROM pg_inherits WHERE inhparent = c.oid UNION
-      SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.oid)
-     SELECT json_agg(kn.nspname || '.' || k.relname) FROM (TABLE above UNION TABLE below) o JOIN pg_class k ON k.oid = o.oid
-     JOIN pg_namespace kn ON kn.oid = k.relnamespace), '[]')))
+    """  # noqa: S608 - a text of ours
+    + KIN
+    + """))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 't') AND c.relname = ANY ($4::name[]))
 """
+)
 
 
 @dataclass

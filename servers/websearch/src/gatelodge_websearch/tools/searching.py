@@ -105,16 +105,8 @@ async def search_web(
     detail: Literal["brief", "full"] = "brief",
 ) -> SearchRecord:
     """Search the web: results with ids for read_page, and each engine's status (blocked is not empty)."""
-    web.leaving.check_all(
-        query=query,
-        more_queries=more_queries,
-        time=time,
-        region=region,
-        include_domains=include_domains,
-        exclude_domains=exclude_domains,
-        engines=engines,
-    )
-    ask = _ask(query, kind, page, time, region, safe_search, include_domains, exclude_domains)
+    web.leaving.check_all(more_queries=more_queries, engines=engines)
+    ask = _ask(web, query, kind, page, time, region, safe_search, include_domains, exclude_domains)
     found = await _searched(web, ask, more_queries, engines)
     size = 200 if detail == "brief" else 1000
     records = [
@@ -151,8 +143,22 @@ async def search_web(
 
 
 def _ask(
-    query: str, kind: Kind, page: int, time: str, region: str, safe: str, include: list[str], exclude: list[str]
+    web: Web,
+    query: str,
+    kind: Kind,
+    page: int,
+    time: str,
+    region: str,
+    safe: str,
+    include: list[str],
+    exclude: list[str],
 ) -> Ask:
+    """A request out of arguments, which hold no secret.
+
+    Raises:
+        CallError: `secret_in_request` or `invalid_arguments`.
+    """
+    web.leaving.check_all(query=query, time=time, region=region, include_domains=include, exclude_domains=exclude)
     region = region.strip().lower()
     if region and not _REGION.fullmatch(region):
         raise CallError("invalid_arguments", "region is not country-language.", "For example us-en or de-de.")
@@ -218,15 +224,8 @@ async def research_web(
     seconds: Annotated[int, Field(ge=5, le=50)] = 30,
 ) -> str:
     """Search, read the best pages, and give the passages about the query with [n] to cite."""
-    web.leaving.check_all(
-        query=query,
-        more_queries=more_queries,
-        time=time,
-        region=region,
-        include_domains=include_domains,
-        exclude_domains=exclude_domains,
-    )
-    ask = _ask(query, "web", 1, time, region, "moderate", include_domains, exclude_domains)
+    web.leaving.check_all(more_queries=more_queries)
+    ask = _ask(web, query, "web", 1, time, region, "moderate", include_domains, exclude_domains)
     begun = anyio.current_time()
     found = await _searched(web, ask, more_queries, [])
     wanted = found.results[:read_top]
