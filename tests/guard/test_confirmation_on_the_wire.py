@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -262,6 +263,39 @@ def test_no_completion_looks_into_what_is_denied(
         if several:
             allowed = str(house.base / "other").lstrip("/") + "/" if uri.startswith("file") else ""
             assert "open.txt" in complete(allowed, {"root": "other"})
+
+
+def test_what_is_denied_below_a_folder_goes_into_no_archive_and_comes_out_of_none(house: House) -> None:
+    archive = house.notes / "made.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("private/diary.txt", "another")
+    with connected([*house.command, "--tools", "archive"], "stdio", MODERN) as wire:
+        denied = [
+            wire.error("create_archive", folder="notes", path="notes/new.zip"),
+            wire.error("create_archive", folder="notes/private", path="notes/new.zip"),
+            wire.error("extract_archive", path="notes/made.zip", folder="notes"),
+        ]
+    assert all("denied_by_policy: Private notes stay private." in said for said in denied), denied
+    assert (house.notes / "private" / "diary.txt").read_text(encoding="utf-8") == "one canary\n"
+    assert not (house.notes / "new.zip").exists()
+
+
+@pytest.mark.parametrize("folder", ["notes", "file://{notes}", "{notes}", ""])
+def test_a_patch_is_judged_by_the_files_that_it_changes(house: House, folder: str) -> None:
+    (house.notes / "#d").mkdir()
+    path = folder.replace("{notes}", str(house.notes))
+    with connected([*house.command, "--tools", "apply_patch"], "stdio", MODERN) as wire:
+        for inside in (
+            "private/diary.txt",
+            "#d/../private/diary.txt",
+            "x/%2e%2e/private/diary.txt",
+            "shortcut/diary.txt",
+        ):
+            name = inside if folder else f"notes/{inside}"
+            patch = f"--- {name}\n+++ {name}\n@@ -1 +1 @@\n-one canary\n+gone\n"
+            said = wire.error("apply_patch", path=path, patch=patch)
+            assert "denied_by_policy" in said or "no_folder" in said or "not_found" in said, said
+    assert (house.notes / "private" / "diary.txt").read_text(encoding="utf-8") == "one canary\n"
 
 
 def test_a_tool_the_policy_always_denies_is_not_listed_nor_run(house: House) -> None:

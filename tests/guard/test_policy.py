@@ -75,10 +75,11 @@ def test_every_named_thing_must_match(tmp_path: Path, rule: str, matches: bool) 
         ("", True, True),
     ],
 )
+@pytest.mark.parametrize("written", ["notes/private/**", "/notes/private/**", "./notes/private/**", "notes/private/"])
 def test_a_rule_on_paths_holds_below_and_for_trees_that_reach_it(
-    tmp_path: Path, name: str, tree: bool, denied: bool
+    tmp_path: Path, name: str, tree: bool, denied: bool, written: str
 ) -> None:
-    rules = policy(tmp_path, '[[rule]]\nsubject = "notes/private/**"\nthen = "deny"')
+    rules = policy(tmp_path, f'[[rule]]\nsubject = "{written}"\nthen = "deny"')
     assert judge(rules, "search_text", READ, Subject(name, tree)) is (Rule.DENY if denied else Rule.ALLOW)
 
 
@@ -87,6 +88,13 @@ def test_a_pattern_without_a_slash_holds_at_any_depth_and_for_any_tree(tmp_path:
     assert judge(rules, "read_file", READ, Subject("src/app/.env.local")) is Rule.DENY
     assert judge(rules, "search_text", READ, Subject("src", tree=True)) is Rule.DENY
     assert judge(rules, "read_file", READ, Subject("src/app/env")) is Rule.ALLOW
+
+
+def test_a_folders_name_alone_holds_at_any_depth_too(tmp_path: Path) -> None:
+    rules = policy(tmp_path, '[[rule]]\nsubject = "private/"\nthen = "deny"')
+    assert judge(rules, "read_file", READ, Subject("notes/private/a.md")) is Rule.DENY
+    assert judge(rules, "move_path", READ, Subject("notes", tree=True)) is Rule.DENY
+    assert judge(rules, "read_file", READ, Subject("notes/a.md")) is Rule.ALLOW
 
 
 def test_one_of_several_subjects_is_enough(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from gatelodge_filesystem.workspace import Spot, Workspace
 
 _TREES = {
     "list_directory", "find_files", "search_text", "replace_in_files", "move_path", "copy_path", "delete_path",
-    "list_changes", "undo_change", "wait_for_changes", "directory_tree", "search_files", "move_file",
+    "create_archive", "extract_archive", "list_changes", "undo_change", "wait_for_changes", "directory_tree", "search_files", "move_file",
 }  # fmt: skip
 _PREVIEWS = {
     "edit_file": edit_file,
@@ -52,7 +52,7 @@ def _paths(workspace: Workspace, call: Call) -> list[str]:
         change = str(call.arguments.get("change", ""))
         return _changed(workspace, change, since=call.arguments.get("since") is True)
     if call.name == "apply_patch" and call.kind == "tool":
-        return _patched(call)
+        return _patched(workspace, call)
     if call.kind == "resource" and call.name.startswith(_JOURNAL):
         return _changed(workspace, call.name.removeprefix(_JOURNAL), since=False)
     if call.kind == "resource":
@@ -92,13 +92,14 @@ def _table(value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
-def _patched(call: Call) -> list[str]:
+def _patched(workspace: Workspace, call: Call) -> list[str]:
+    """The files of a patch, by the places that the tool makes of their names: joined as texts they could mean others."""
+    folder = str(call.arguments.get("path", ""))
     try:
         files = [file.path for file in parse(str(call.arguments.get("patch", "")))]
+        return [str(workspace.spot(folder).child(path)) if folder else path for path in files]
     except CallError:
         return [""]  # it will fail in the tool
-    folder = str(call.arguments.get("path", ""))
-    return [f"{folder}/{path}" if folder else path for path in files]
 
 
 def _changed(workspace: Workspace, change: str, *, since: bool) -> list[str]:

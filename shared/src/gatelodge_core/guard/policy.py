@@ -58,8 +58,16 @@ class PolicyRule:
     line: int = 0
 
     @cached_property
+    def _pattern(self) -> str:
+        """The subject as globs are: from the top, and a folder written with a slash is all that is below it."""
+        pattern = self.subject.removeprefix("./").lstrip("/")
+        if not pattern.endswith("/"):
+            return pattern
+        return f"{pattern}**" if "/" in pattern.rstrip("/") else f"**/{pattern}**"
+
+    @cached_property
     def _globs(self) -> Globs:
-        return Globs([self.subject], empty_matches=False)
+        return Globs([self._pattern or self.subject], empty_matches=False)
 
     def concerns(self, *, server: str, tool: str, effect: Effect, principal: str) -> bool:
         """Whether it matches apart from the subject."""
@@ -84,8 +92,8 @@ class PolicyRule:
 
     def _below(self, tree: str) -> bool:
         """Whether the pattern can match something below a tree."""
-        fixed = re.split(r"[*?\[{]", self.subject, maxsplit=1)[0]
-        if not tree or "/" not in self.subject:
+        fixed = re.split(r"[*?\[{]", self._pattern, maxsplit=1)[0]
+        if not tree or "/" not in self._pattern:
             return True
         return f"{tree}/".startswith(fixed) or fixed.startswith(f"{tree}/")
 
