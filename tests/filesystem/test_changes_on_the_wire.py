@@ -168,6 +168,42 @@ def test_a_patch_changes_all_its_files_or_none(one: Desk) -> None:
     assert (one.notes / "p" / "a").read_text(encoding="utf-8") == "one\ntwo\n"
 
 
+def test_a_patch_that_git_wrote_is_applied_whole_or_not_at_all(one: Desk) -> None:
+    """By git itself: names of all kinds, with its prefixes and without, an empty file."""
+    place = one.notes / "git"
+    (place / "a").mkdir(parents=True)
+    names = ["f", "a/f", "na\xefve.txt"]
+    for name in names:
+        (place / name).write_text("one\n", encoding="utf-8")
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *words],
+            cwd=place, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "x")
+    for name in names:
+        (place / name).write_text(f"{name}\n", encoding="utf-8")
+    (place / "empty").write_text("", encoding="utf-8")
+    for prefixes in ([], ["--no-prefix"]):
+        git("add", "--all")
+        patch = git("diff", "--cached", *prefixes)
+        git("stash", "--quiet")
+        assert (place / "a" / "f").read_text(encoding="utf-8") == "one\n"
+        assert not (place / "empty").exists()
+        one.change("apply_patch", patch=patch, path="notes/git")
+        assert {name: (place / name).read_text(encoding="utf-8") for name in names} == {
+            name: f"{name}\n" for name in names
+        }
+        assert (place / "empty").read_bytes() == b""
+        git("checkout", "--quiet", ".")
+        (place / "empty").unlink()
+        git("stash", "pop", "--quiet")
+
+
 def test_optional_tools_are_offered_only_when_they_were_asked_for(one: Desk, tmp_path: Path) -> None:
     names = [tool["name"] for tool in one.wire.request("tools/list")["result"]["tools"]]
     assert "apply_patch" in names

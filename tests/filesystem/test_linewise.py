@@ -143,11 +143,54 @@ def test_a_patch_changes_its_lines_and_no_others() -> None:
         ("--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n" * 2, "twice"),
         ("--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n-a\n*b\n", "begins with"),
         ("diff --git a/f b/g\nrename from f\nrename to g\n", "renames, copies"),
+        (f"diff --git a/p.png b/p.png\nindex 1..2 100644\nBinary files a/p.png and b/p.png differ\n{PATCH}", "binary"),
+        (f"{PATCH}diff --git a/p.png b/p.png\nindex 1..2 100644\nBinary files a/p.png and b/p.png differ\n", "binary"),
+        (f"diff --git a/p b/p\nindex 1..2 100644\n{PATCH}", "line 1: .*nothing that can be applied"),
+        (f"{PATCH}diff --git a/p b/p\nindex 1..2 100644\n", "nothing that can be applied"),
+        ("diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+f\n", "modes"),
+        ("diff --git a/l b/l\nnew file mode 100755\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+f\n", "modes"),
     ],
 )
 def test_what_is_no_patch_is_refused_with_its_line(text: str, why: str) -> None:
     with pytest.raises(CallError, match=why):
         parse(text)
+
+
+HUNK = "@@ -1 +1 @@\n-a\n+b\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("a/f", "b/f", "f"),
+        ("a/a/f", "b/a/f", "a/f"),
+        ("a/f", "a/f", "a/f"),
+        ("b/f", "b/f", "b/f"),
+        ("f", "f", "f"),
+        ("/dev/null", "b/f", "f"),
+        ("/dev/null", "a/f", "a/f"),
+        ("a/f", "/dev/null", "f"),
+        ("b/f", "/dev/null", "b/f"),
+        ('"a/na\\303\\257ve \\"x\\".txt"', '"b/na\\303\\257ve \\"x\\".txt"', 'na\xefve "x".txt'),
+        ('"a/two\\nlines\\\\"', '"b/two\\nlines\\\\"', "two\nlines\\"),
+        ("a/f with spaces\t2026-01-01", "b/f with spaces\t2026-01-02", "f with spaces"),
+    ],
+)
+def test_gits_prefixes_are_taken_off_both_names_or_neither(old: str, new: str, path: str) -> None:
+    (file,) = parse(f"--- {old}\n+++ {new}\n{HUNK}")
+    assert file.path == path
+
+
+def test_empty_files_are_made_and_a_letter_around_a_patch_says_what_it_likes() -> None:
+    letter = "From: somebody\nSubject: old mode of work\n\nold mode bits are kept\nrename from here\n---\n f | 2 +-\n\n"
+    empty = "diff --git a/new dir/e b/new dir/e\nnew file mode 100644\nindex 0000000..e69de29\n"
+    for text in (letter + empty + PATCH, letter + PATCH + empty):
+        files = {file.path: file for file in parse(text)}
+        assert set(files) == {"f", "new dir/e"}
+        assert files["new dir/e"].creates
+        assert patched(b"", files["new dir/e"].hunks, UTF8, "e") == b""
+    gone = "diff --git a/e b/e\ndeleted file mode 100644\nindex e69de29..0000000\n"
+    assert [file.deletes for file in parse(PATCH + gone)] == [False, True]
 
 
 line = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=12)

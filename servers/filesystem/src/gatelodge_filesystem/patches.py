@@ -15,6 +15,7 @@ from gatelodge_core.errors import CallError
 
 from gatelodge_filesystem.edits import prepare
 from gatelodge_filesystem.encoding import Encoding, dominant_eol, line_ends
+from gatelodge_filesystem.patch_names import NOTHING, headed, pair, plain
 
 MAX_FILES = 100
 _HUNK = re.compile(r"^@@ -([0-9]{1,9})(?:,([0-9]{1,9}))? \+([0-9]{1,9})(?:,([0-9]{1,9}))? @@")
@@ -41,7 +42,7 @@ class FilePatch:
     """The change of one file.
 
     Args:
-        path: Which; without the ``a/`` and ``b/`` of git.
+        path: Which.
         hunks: In order.
         creates: The file is new.
         deletes: The file goes away.
@@ -63,26 +64,81 @@ def parse(patch: str) -> list[FilePatch]:
     if lines and not lines[-1]:
         lines.pop()
     files: list[FilePatch] = []
+    header: _Header | None = None
     at = 0
     while at < len(lines):
-        if lines[at].startswith(("rename from", "copy from", "GIT binary patch", "old mode", "new mode")):
-            raise _bad(at, "renames, copies, modes and binary patches aren't taken", "Use move_path and copy_path.")
-        if not lines[at].startswith("--- ") or at + 1 >= len(lines) or not lines[at + 1].startswith("+++ "):
-            if lines[at].startswith("@@"):
-                raise _bad(at, "a hunk comes before its --- and +++ lines")
-            at += 1  # what git or a mail says around the diff
+        line = lines[at]
+        if line.startswith("--- ") and at + 1 < len(lines) and lines[at + 1].startswith("+++ "):
+            made, at = _file(lines, at)
+            files.append(made)
+            header = None
             continue
-        old, new = _name(lines[at][4:]), _name(lines[at + 1][4:])
-        hunks, at = _hunks(lines, at + 2)
-        path = new if old == "/dev/null" else old
-        if new not in (path, "/dev/null"):
-            raise _bad(at - 1, f"it renames {old} to {new}", "Use move_path.")
-        files.append(FilePatch(path, tuple(hunks), creates=old == "/dev/null", deletes=new == "/dev/null"))
+        if line.startswith("diff --git "):
+            files += _alone(header)
+            header = _Header(at, line.removeprefix("diff --git "))
+        elif line.startswith("Binary files ") and line.endswith(" differ"):
+            raise _bad(at, "binary files aren't taken", "Use write_file with encoding=base64.")
+        elif header is not None:
+            header.read(at, line)
+        if line.startswith("@@"):
+            raise _bad(at, "a hunk comes before its --- and +++ lines")
+        at += 1  # or what a mail says around the diff
+    files += _alone(header)
     if not files or len(files) > MAX_FILES:
         raise CallError("bad_patch", f"a patch has 1 to {MAX_FILES} files.", "Each begins with --- and +++ lines.")
     if len({file.path for file in files}) < len(files):
         raise CallError("bad_patch", "a file occurs twice.", "Join its hunks.")
     return files
+
+
+@dataclass(slots=True)
+class _Header:
+    """What git says of a file before its lines.
+
+    Args:
+        at: Where it begins.
+        names: Both names of the file.
+        mark: ``new file`` or ``deleted file``, if it is one.
+    """
+
+    at: int
+    names: str
+    mark: str = ""
+
+    def read(self, at: int, line: str) -> None:
+        """Take in a line of it.
+
+        Raises:
+            CallError: `bad_patch`: what it says can't be done here.
+        """
+        if line.startswith(("rename from", "copy from", "GIT binary patch", "old mode", "new mode")):
+            raise _bad(at, "renames, copies, modes and binary patches aren't taken", "Use move_path and copy_path.")
+        if line.startswith("new file mode") and not line.endswith(" 100644"):
+            raise _bad(
+                at, "of new files the modes of programs and links aren't taken", "Use create_directory, write_file."
+            )
+        if line.startswith(("new file", "deleted file")):
+            self.mark = line.partition(" mode")[0]
+
+
+def _alone(header: _Header | None) -> list[FilePatch]:
+    """The file of a header without lines: an empty one that is new or goes away."""
+    if header is None:
+        return []
+    names = headed(header.names)
+    if not header.mark or names is None or names[0] != names[1]:
+        raise _bad(header.at, "it names a file, and nothing that can be applied follows", "Nothing was changed.")
+    return [FilePatch(names[0], (), creates=header.mark == "new file", deletes=header.mark == "deleted file")]
+
+
+def _file(lines: Sequence[str], at: int) -> tuple[FilePatch, int]:
+    """The file whose lines begin here, and where they end."""
+    old, new = pair(plain(lines[at][4:]), plain(lines[at + 1][4:]))
+    hunks, at = _hunks(lines, at + 2)
+    path = new if old == NOTHING else old
+    if new not in (path, NOTHING):
+        raise _bad(at - 1, f"it renames {old} to {new}", "Use move_path.")
+    return FilePatch(path, tuple(hunks), creates=old == NOTHING, deletes=new == NOTHING), at
 
 
 def _hunks(lines: Sequence[str], at: int) -> tuple[list[Hunk], int]:
@@ -123,11 +179,6 @@ def _edits(rows: Sequence[tuple[str, str]]) -> Iterator[tuple[int, int, str]]:
 
 def _bad(at: int, what: str, hint: str = "") -> CallError:
     return CallError("bad_patch", f"line {at + 1}: {what}.", hint or "Nothing was changed.")
-
-
-def _name(text: str) -> str:
-    name = text.split("\t", 1)[0].strip()
-    return name[2:] if name.startswith(("a/", "b/")) else name
 
 
 def patched(data: bytes, hunks: Sequence[Hunk], encoding: Encoding, path: str) -> bytes:
