@@ -227,3 +227,12 @@ def test_no_text_takes_more_than_linear_steps(piece: str) -> None:
     # With quadratic steps it would take hours, and the time limit of the test run would end this.
     shown(piece * (300_000 // len(piece)))
     shown("".join(f"{piece}{'`' * (index % 400)}x" for index in range(1500)))
+
+
+def test_links_around_a_link_take_no_more_than_linear_steps_and_are_none() -> None:
+    many = 1_000_000
+    shown("[" * many + "x " * 1000 + "](/)" * many)
+    inner = "[www.a.com](//b.example)"
+    marked = f"{inner}⟦link to b.example⟧"
+    assert shown(f"[www.c.com {inner} d](//e.example)")[0] == f"[www.c.com {marked} d](//e.example)"
+    assert shown(f"[www.c.com](//e.example) {inner}")[1] == 2

@@ -455,6 +455,28 @@ async def test_a_long_patch_goes_on_by_cursor_and_comes_together_again(
     assert blocks == {one["filename"]: one["patch"] for one in every}
 
 
+async def test_every_file_is_named_in_some_answer_also_one_without_a_patch(
+    alice: Called, furnished: Furniture, bed: Proxy
+) -> None:
+    hidden = {f"src/{at:03}.bin" for at in (0, 90, 130, 131, 159)}
+    every = [
+        changed(name, patch="" if name in hidden else "@@ -1 +1 @@\n" + "+" + "y" * 300)
+        for name in (f"src/{at:03}.{'bin' if f'src/{at:03}.bin' in hidden else 'py'}" for at in range(160))
+    ]
+    bed.serve("GET", f"{HERE}/pulls/{furnished.pull}/files", paged(lambda _: every))
+    seen, cursor, answers = "", "", 0
+    while not answers or cursor:
+        text = await alice.text("get_pull_diff", number=furnished.pull, cursor=cursor)
+        assert size(text) <= BUDGET
+        seen, cursor, answers = seen + text, cursor_of(text), answers + 1
+        assert answers < 20
+    assert answers > 1
+    assert not [one["filename"] for one in every if one["filename"] not in seen]
+    assert seen.count("(no patch: ") >= 4
+    # Those in the statistics are not named again.
+    assert seen.count("src/000.bin") == 1
+
+
 async def test_a_cursor_does_not_outlive_the_head_it_was_made_for(
     alice: Called, furnished: Furniture, emulator: Emulator, bed: Proxy
 ) -> None:

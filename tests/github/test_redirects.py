@@ -9,7 +9,7 @@ from gatelodge_core.errors import CallError
 
 from tests.github import faults
 from tests.github.bench import hub, refusal
-from tests.github.emulator import PUBLIC, Emulator
+from tests.github.emulator import PRIVATE, PUBLIC, Emulator
 from tests.github.loopback import Answer
 from tests.github.proxy import Proxy
 
@@ -181,3 +181,30 @@ async def test_a_log_is_fetched_without_the_token_and_not_from_where_it_is_redir
             await made.downloads.feed(f"{proxy.url}/user", taken.append)
     assert proxy.requests == []
     assert all("authorization" not in one.headers for one in elsewhere.requests)
+
+
+@pytest.mark.parametrize("part", ["", "/comments", "/timeline"])
+@pytest.mark.parametrize("private", [True, False])
+@pytest.mark.parametrize("number", [3, 7], ids=["another number", "the same number"])
+async def test_an_issue_that_was_transferred_is_not_read_as_one_of_the_old_repository(
+    github: Emulator, proxy: Proxy, tmp_path: Path, part: str, private: bool, number: int
+) -> None:
+    there = github.call("GET", f"/repos/{PRIVATE if private else 'mallory/trap'}")
+    target = f"/repositories/{there['id']}"
+    proxy.fault("GET", f"{HERE}/issues/7{part}", faults.moved(f"{proxy.url}{target}/issues/{number}{part}"))
+    proxy.serve("GET", target, lambda request: {**there, "private": private})
+    proxy.serve("GET", f"{target}/issues/.*", lambda request: [{"body": "canary"}])
+    async with hub(tmp_path, proxy.url, github.tokens["alice"]) as made:
+        error = await refusal(made.desk().api.get(f"{HERE}/issues/7{part}"))
+        assert error.code == "transferred"
+        assert (there["full_name"] in str(error)) is not private
+    assert not [one for one in proxy.requests if one.path.startswith(f"{target}/")]
+
+
+async def test_an_issue_of_a_renamed_repository_is_followed(github: Emulator, proxy: Proxy, tmp_path: Path) -> None:
+    number = github.call("GET", HERE)["id"]
+    proxy.fault("GET", "/repos/alice/old-name", faults.moved(f"{proxy.url}/repositories/{number}"))
+    proxy.fault("GET", "/repos/alice/old-name/issues/7", faults.moved(f"{proxy.url}/repositories/{number}/issues/7"))
+    proxy.serve("GET", f"/repositories/{number}/issues/7", lambda request: {"body": "canary"})
+    async with hub(tmp_path, proxy.url, github.tokens["alice"]) as made:
+        assert (await made.desk().api.get("/repos/alice/old-name/issues/7")).data == {"body": "canary"}

@@ -96,6 +96,8 @@ class _Walk:
     _kept: int = 0
     _pieces: list[str] = field(default_factory=list[str])
     _open: list[tuple[int, bool]] = field(default_factory=list[tuple[int, bool]])
+    _linked: int = -1
+    """Where the words of the last link begin."""
     _targets: dict[str, str] = field(default_factory=dict[str, str])
     _used: set[str] = field(default_factory=set[str])
     _ticks: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
@@ -239,6 +241,9 @@ class _Walk:
         if not self._open:
             return
         start, image = self._open.pop()
+        if not image and start < self._linked:
+            # A link holds no other one (GFM, section 6.6), so its words need not be looked through again.
+            return
         end = match.end()
         words = self.text[start : min(match.start(), start + _TAG_REACH)]
         if found := _TARGET.match(self.text, end, end + 2 * _TAG_REACH):
@@ -254,6 +259,7 @@ class _Walk:
         if image:
             self._image(self._at, target)
         else:
+            self._linked = start
             self._link(self._at, words, target)
 
     def _image(self, at: int, target: str) -> None:

@@ -44,6 +44,8 @@ class Diff:
     shown: int = 0
     """Patches, the last perhaps in part."""
     _lines: list[str] = field(default_factory=list[str])
+    _names: set[str] = field(default_factory=set[str])
+    """Those in the statistics."""
     _blocks: list[str] = field(default_factory=list[str])
     _used: int = 0
     _listing: int = 0
@@ -53,6 +55,7 @@ class Diff:
         size = _size(change.line) + 1
         if self._listing + size <= min(self.room // 3, self.room - self._used):
             self._lines.append(change.line)
+            self._names.add(change.path)
             self._listing += size
             self._used += size
             self.listed += 1
@@ -64,7 +67,7 @@ class Diff:
             The line at which the rest begins, which did not fit; -1 if there is no rest.
         """
         if not change.patch:
-            return -1
+            return self._tell(change, start)
         head = f"{change.name}{f' (from line {start + 1} of its patch)' if start else ''}"
         left = self.room - self._used - _size(head) - 60
         if left < _LEAST and self.shown:
@@ -87,6 +90,17 @@ class Diff:
         self._used += _size(block) + 2
         self.shown += 1
         return at if rest else -1
+
+    def _tell(self, change: Changed, start: int) -> int:
+        """Name a file without a patch, which the statistics alone would tell of otherwise; they don't hold all."""
+        if change.path in self._names:
+            return -1
+        size = _size(change.full_line) + 2
+        if self._used + size > self.room and self._blocks:
+            return start
+        self._blocks.append(change.full_line)
+        self._used += size
+        return -1
 
     def text(self, total: int) -> str:
         """Statistics, of so many files in all, and patches."""
@@ -130,7 +144,7 @@ class PullFiles:
         index, start = place.get("o") or 0, place.get("n") or 0
         while index < MOST_FILES:
             if self._requests >= MOST_REQUESTS:
-                return {"o": index, "n": start}
+                return {"o": index, "n": start if index == place.get("o") else 0}
             changes, more = await self._page(index)
             wanted = [(index + at, change) for at, change in enumerate(changes) if self._wanted(change)]
             for _, change in wanted:

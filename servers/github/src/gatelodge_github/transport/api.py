@@ -40,6 +40,8 @@ _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+/?")
 """A path that needs no more quoting: nothing in it ends it or begins a query."""
 _REPO = re.compile(r"/repos/([^/]+/[^/]+)(?:/|$)")
 _NUMBERED = re.compile(r"/repositories/(\d{1,19})(/.*)?")
+_ONE_ISSUE = re.compile(r"/issues/\d+(?:/|$)")
+"""What GitHub redirects if an issue was transferred, not only if its repository was renamed."""
 
 
 class Api:
@@ -304,14 +306,39 @@ class Api:
         path = path.removeprefix(self.hosts.prefix)
         numbered = _NUMBERED.fullmatch(path)
         if numbered and self._gate.patterns:
-            raw = await self._settled(Request("GET", f"/repositories/{numbered[1]}"), until, "")
-            if raw.status != 200:
-                raise failure(raw.status, raw.headers, _parsed(raw), self.credential.kind)
-            self._gate.check(text(table(raw.json()).get("full_name")))
+            self._gate.check(text((await self._repository(numbered[1], until)).get("full_name")))
+        if numbered and (asked := _REPO.match(request.path)) and _ONE_ISSUE.search(request.path):
+            await self._stayed(asked[1], numbered[1], until)
         elif not numbered and not _REPO.match(path):
             raise CallError("foreign_url", "GitHub redirected to something else than a repository.", "Check the name.")
         params = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
         return replace(request, path=path, params=params or request.params)
+
+    async def _repository(self, number: str, until: float) -> Mapping[str, Any]:
+        raw = await self._settled(Request("GET", f"/repositories/{number}"), until, "")
+        if raw.status != 200:
+            raise failure(raw.status, raw.headers, _parsed(raw), self.credential.kind)
+        return table(raw.json())
+
+    async def _stayed(self, repo: str, number: str, until: float) -> None:
+        """Refuse an issue of another repository: who is asked about one must not answer with the other's, unmarked.
+
+        Raises:
+            CallError: `transferred`.
+        """
+        raw = await self._settled(Request("GET", f"/repos/{repo}"), until, "")
+        led = _NUMBERED.fullmatch(self._path(raw.headers.get("location", ""))) if raw.status in _MOVED else None
+        if (led[1] if led else str(table(_parsed(raw)).get("id"))) == number:
+            return
+        found = await self._repository(number, until)
+        # A private one is not named where the answer is about a public one.
+        place = text(found.get("full_name")) if found.get("private") is False else "a private repository"
+        raise CallError(
+            "transferred", f"The issue was transferred to {place}.", "Ask for it there, by its number there."
+        )
+
+    def _path(self, location: str) -> str:
+        return self.hosts.check_api(location).partition("?")[0].removeprefix(self.hosts.prefix)
 
 
 def _parsed(raw: Raw) -> object:
