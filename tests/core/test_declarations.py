@@ -71,10 +71,11 @@ class Node(BaseModel):
 
 
 @pytest.mark.parametrize("annotation", ["str | None", "int | str", "dict[str, str | None]", "list[int | None]", "Node"])
-def test_a_type_without_a_portable_schema_is_refused_when_the_server_is_built(annotation: str) -> None:
+def test_a_type_without_a_portable_schema_is_refused_when_the_tool_is_built(annotation: str) -> None:
     part = Declarations[None]()
     space: dict[str, Any] = {"Node": Node}
     exec(f"async def take_it(domain: None, value: {annotation}) -> str:\n    'Take it.'\n    return ''", space)
     part.tool(effect=READ)(space["take_it"])
+    lodge = Lodge(Identity("toy", "Toy", "", "", "0"), part, None)
     with pytest.raises(UnportableSchemaError, match="take_it"):
-        Lodge(Identity("toy", "Toy", "", "", "0"), part, None)
+        lodge.fill()

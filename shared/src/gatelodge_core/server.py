@@ -19,6 +19,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.lowlevel.server import Server
 from mcp.server.mcpserver import Context, MCPServer, RequestStateSecurity
+from mcp.server.mcpserver import server as sdk_server
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts.base import Prompt
 from mcp.shared.exceptions import MCPError
@@ -52,9 +53,10 @@ from gatelodge_core.guard.wire import sendable, sendable_json
 from gatelodge_core.lists import Listed, Lists
 from gatelodge_core.sandbox.profiles import Profile
 from gatelodge_core.shares import Shares, mine
+from gatelodge_core.shelf import Shelf
 from gatelodge_core.store.approvals import TTL_SECONDS
 from gatelodge_core.subscriptions import Subscriptions, Watch
-from gatelodge_core.tools import LodgeTool, bound, question, unexpected
+from gatelodge_core.tools import bound, question, unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +75,21 @@ _MIME_TYPE = ContextVar("gatelodge_mime_type", default="")
 """The type that the resource function of this very request gave its content."""
 
 
+def _leave_alone(level: str = "INFO") -> None:
+    del level
+
+
 class _Server(MCPServer[Any]):
-    """The SDK's server, except that what a resource holds may have another type than its template."""
+    """The SDK's server, except that it leaves logging alone and that a resource may have another type than its template."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # It would add a handler to the root logger, and load rich for that where there is one.
+        kept = sdk_server.configure_logging  # pyright: ignore[reportPrivateImportUsage] - see the comment
+        sdk_server.configure_logging = _leave_alone  # pyright: ignore[reportPrivateImportUsage]
+        try:
+            super().__init__(*args, **kwargs)
+        finally:
+            sdk_server.configure_logging = kept  # pyright: ignore[reportPrivateImportUsage]
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
@@ -185,13 +200,10 @@ class Lodge(Generic[D]):
         init=False, default_factory=dict[str, tuple[frozenset[str], frozenset[str]]]
     )
     mcp: MCPServer[Any] = field(init=False)
+    _shelf: Shelf = field(init=False)
     meter: Meter = field(init=False)
 
     def __post_init__(self) -> None:
-        tools = [
-            LodgeTool.declared(tool, self._acted_on, brief=self.identity.brief)
-            for tool in self.declarations.tools.values()
-        ]
         self._natures = {name: tool.nature for name, tool in self.declarations.tools.items()}
         declared = self.declarations
         named = [*declared.tools, *declared.prompts, *(item.name for item in declared.resources.values()), LIST]
@@ -203,7 +215,6 @@ class Lodge(Generic[D]):
             self.identity.description,
             self.identity.instructions,
             version=self.identity.version,
-            tools=list(tools),
             log_level="WARNING",
             subscriptions=False,
             request_state_security=self._security(),
@@ -215,9 +226,11 @@ class Lodge(Generic[D]):
             },
             middleware=[Guard(self, [self.meter.step, *self.steps], self.hidden), *self._views()],
         )
-        for prompt in self.declarations.prompts.values():
+        self._shelf = Shelf(declared.tools.values(), self._acted_on, brief=self.identity.brief)
+        vars(self.mcp)["_tool_manager"] = self._shelf
+        for prompt in declared.prompts.values():
             self._add_prompt(prompt)
-        for resource in self.declarations.resources.values():
+        for resource in declared.resources.values():
             self._add_resource(resource)
         self._add_completions()
         if self.watch is not None or self.lists is not None:
@@ -251,6 +264,14 @@ class Lodge(Generic[D]):
     def lowlevel(self) -> Server[Any]:
         """The SDK's low-level server, for our own transports."""
         return self.mcp._lowlevel_server  # pyright: ignore[reportPrivateUsage] - the SDK's own docs use it so
+
+    def fill(self) -> None:
+        """Build all tools now, where the first who lists or calls shouldn't wait for it.
+
+        Raises:
+            UnportableSchemaError: A parameter or the result of a tool has no portable schema.
+        """
+        self._shelf.list_tools()
 
     @property
     def list_varies(self) -> bool:

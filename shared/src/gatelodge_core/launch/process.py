@@ -52,12 +52,16 @@ def run(
         SettingsError: The HTTP address can't be used, or the confinement isn't complete and must be.
         ConfinementError: The process can't be confined in a way that holds.
         JournalError: No journal can be kept.
+        UnportableSchemaError: A tool is declared with types that have no portable schema; not noticed beside a porter.
     """
     service = None
     if http is not None:
         from gatelodge_core.launch.http import HttpService  # noqa: PLC0415 - uvicorn is not loaded for stdio
 
         service = HttpService(lodge.lowlevel, http, lodge.ready)
+    if porter is None:
+        # Nobody has answered for the lists, and the first caller shouldn't pay for all tools.
+        lodge.fill()
     handed = porter.leave() if porter is not None else None
     level = _enter(lodge, http, required=require_sandbox)
     if service is not None:
