@@ -12,8 +12,9 @@ came. Making it durable is a second step that may take milliseconds. An asynchro
 If `Journal.commit` fails for an intent, the tool must not run, and its outcome is ``refused``.
 
 The record of a call that changes something, and of a refusal, is durable before anything else happens. That of a read
-is made durable with the next record that finds it older than ``read_sync`` (100 ms), by `Journal.flush`, or with the next
-change; no thread or timer runs here, so a server calls `flush` when `due` says so. A power failure can lose the reads of
+is made durable by `Journal.flush`, with the next change, or with the next record that finds it older than ``read_sync``
+(100 ms), whose call then waits; no thread or timer runs here, so a server calls `flush` when `due` says so, which is before
+that. A power failure can lose the reads of
 that time; a killed process loses nothing, since the kernel has the bytes.
 """
 
@@ -35,6 +36,9 @@ from gatelodge_core.audit.records import HeaderInfo, Intent, Outcome, Record, Re
 from gatelodge_core.audit.writer import JournalSettings, Writer
 from gatelodge_core.effects import READ, Effect
 from gatelodge_core.places import journal_folder, state_folder
+
+FLUSH_SHARE = 0.5
+"""When `Journal.due` asks for a flush, as a share of the time that the record of a read may wait."""
 
 __all__ = ["Journal", "JournalError", "JournalSettings", "Ticket", "default_directory"]
 
@@ -226,9 +230,14 @@ class Journal:
             self._writer.retry()
 
     def due(self) -> float | None:
-        """Seconds until `flush` should be called; None if nothing waits."""
+        """Seconds until `flush` should be called; None if nothing waits.
+
+        That is before a record would find itself late, as its call would then wait for the disk.
+        """
         since = self._waiting_since
-        return None if since is None else max(0.0, since + self._settings.read_sync - time.monotonic())
+        if self._writer.mark_due:
+            return 0.0
+        return None if since is None else max(0.0, since + FLUSH_SHARE * self._settings.read_sync - time.monotonic())
 
     def close(self, reason: str = "stopped") -> None:
         """Write the last record, make all durable, and forget the key. A second call does nothing.
@@ -276,7 +285,7 @@ class Journal:
                     self._waiting_since = now / 1e9
             self._writer.running += running
             late = self._waiting_since is not None and now / 1e9 - self._waiting_since >= self._settings.read_sync
-            sync = self._settings.sync and (must or late or self._writer.mark_due)
+            sync = self._settings.sync and (must or late)
         ticket = Ticket(seq, sync, effect, now)
         if wait:
             self.commit(ticket)
