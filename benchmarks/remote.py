@@ -34,6 +34,8 @@ from tests.support.wire import MODERN, MODERN_META, Server, python_module
 
 IN_FLIGHT = (32, 16)
 """All that two cores have in flight, and a core's share, as the server under load is one process."""
+PAIR = "two lodges"
+"""A process a core, which share the machine with what makes the load."""
 CALLERS = tuple(f"caller{number}" for number in range(8))
 MB = 1e6
 
@@ -51,6 +53,15 @@ class Run:
         """Milliseconds within which a share of the answers of a status came."""
         found = sorted(self.times.get(status, []))
         return 1000 * found[min(len(found) - 1, int(share * len(found)))] if found else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server, and what is sent to it in turn."""
+
+    port: int
+    process: psutil.Process
+    requests: Sequence[bytes]
 
 
 def request(port: int, tool: str, key: str = "", text: str = "x") -> bytes:
@@ -74,16 +85,15 @@ async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, d
     return status, await reader.readexactly(length)
 
 
-async def load(
-    port: int, requests: Sequence[bytes], process: psutil.Process, *, width: int, seconds: float, pause: float = 0
-) -> Run:
-    """Keep `width` calls in flight for some seconds."""
+async def load(targets: Sequence[Target], *, width: int, seconds: float, pause: float = 0) -> Run:
+    """Keep `width` calls in flight for some seconds, spread over the servers."""
     run = Run()
     until = time.perf_counter() + seconds
 
     async def client(place: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        data = requests[place % len(requests)]
+        target = targets[place % len(targets)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
+        data = target.requests[place // len(targets) % len(target.requests)]
         if pause:
             await asyncio.sleep(pause * random.random())
         while time.perf_counter() < until:
@@ -97,9 +107,9 @@ async def load(
         writer.close()
         await writer.wait_closed()
 
-    used, began = used_by(process), time.perf_counter()
+    used, began = sum(used_by(target.process) for target in targets), time.perf_counter()
     await asyncio.gather(*(client(place) for place in range(width)))
-    run.seconds, run.cpu = time.perf_counter() - began, used_by(process) - used
+    run.seconds, run.cpu = time.perf_counter() - began, sum(used_by(target.process) for target in targets) - used
     return run
 
 
@@ -127,19 +137,28 @@ def serving(folder: Path, *arguments: str, bare: bool = False) -> Generator[tupl
         server.end()
 
 
+def _target(port: int, process: psutil.Process, keys: dict[str, str]) -> Target:
+    return Target(port, process, [request(port, "echo_text", key) for key in keys.values() or ("",)])
+
+
 def throughput(rounds: int, seconds: float) -> None:
     """Both servers in turns, so that what else the machine does hits them alike."""
+    free = ("--calls-per-second", "100000", "--call-burst", "1000000")
     with (
         tempfile.TemporaryDirectory() as name,
-        serving(Path(name), bare=True) as sdk,
-        serving(Path(name), "--calls-per-second", "100000", "--call-burst", "1000000") as lodge,
+        serving(Path(name) / "sdk", bare=True) as sdk,
+        serving(Path(name) / "one", *free) as one,
+        serving(Path(name) / "two", *free) as two,
     ):
+        first, second = (_target(*server) for server in (one, two))
+        contenders = {"bare SDK": [_target(*sdk)], "lodge": [first], PAIR: [first, second]}
         figures: dict[tuple[str, int], list[Run]] = {}
         for number in range(rounds + 1):
             for width in IN_FLIGHT:
-                for label, (port, process, keys) in (("bare SDK", sdk), ("lodge", lodge)):
-                    data = [request(port, "echo_text", key) for key in (keys.values() or ("",))]
-                    run = asyncio.run(load(port, data, process, width=width, seconds=seconds if number else 1))
+                for label, targets in contenders.items():
+                    if label == PAIR and width != max(IN_FLIGHT):
+                        continue
+                    run = asyncio.run(load(targets, width=width, seconds=seconds if number else 1))
                     assert set(run.statuses) == {200}, run.statuses
                     if number:
                         figures.setdefault((label, width), []).append(run)
@@ -173,10 +192,9 @@ def refusals(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as name, serving(Path(name), *arguments) as (port, process, keys):
         before = process.memory_info().rss
         flood = [request(port, "wait_a_while", keys[CALLERS[0]])]
-        over = asyncio.run(load(port, flood, process, width=16 * 5, seconds=seconds, pause=0.1))
-        strangers = asyncio.run(
-            load(port, [request(port, "echo_text", "glk_nobody")], process, width=8, seconds=seconds)
-        )
+        over = asyncio.run(load([Target(port, process, flood)], width=16 * 5, seconds=seconds, pause=0.1))
+        unknown = Target(port, process, [request(port, "echo_text", "glk_nobody")])
+        strangers = asyncio.run(load([unknown], width=8, seconds=seconds))
         grown = (process.memory_info().rss - before) / MB
     print(f"\nRefusals, {seconds:g} s each")
     print(f"{'':36}{'answers':>10}{'p50 ms':>10}{'p99 ms':>10}{'CPU ms each':>14}")
