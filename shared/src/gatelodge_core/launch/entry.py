@@ -104,6 +104,9 @@ def _run(program: Program, settings: LodgeSettings, posted: Post | None) -> None
         wire = claim()
     form = f"%(asctime)s {program.name}[%(process)d] %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(stream=sys.stderr, level=settings.log_level.upper(), format=form)
+    from gatelodge_core.launch.deferring import defer_wire_models  # noqa: PLC0415 - brings part of the SDK
+
+    defer_wire_models()
     build = cast("Callable[[LodgeSettings], Lodge[object]]", _load(program.build))
     from gatelodge_core.guard.cleansing import CleanFormatter  # noqa: PLC0415 - brings the SDK
     from gatelodge_core.keeper import cleanser_of  # noqa: PLC0415
