@@ -41,7 +41,7 @@ class Rules:
         deny_relations: Globs over ``schema.relation`` never read.
         allow_relations: If there are any, others aren't read.
         foreign: Whether foreign tables are read.
-        values_kept: Whether parts of the catalog that hold columns' values are closed, since columns are masked.
+        values_kept: Whether parts of the catalog that hold columns' values are closed, since columns are masked or relations not read.
     """
 
     strict: bool = False
@@ -267,7 +267,8 @@ class Judge:
             findings.seen.add((one.oid, stored))
             findings.relations[one.oid] = one
             if reason := self.closed(one.schema, one.name, one.kin, direct=not within):
-                findings.reasons[f"{reason}{f' (in {within})' if within else ''}"] = None
+                # What a view reads is not the caller's to know.
+                findings.reasons[f"a view reads what {reason.partition(' ')[2]}" if within else reason] = None
             if one.foreign and not self.rules.foreign and not stored:
                 where = f" (in {within})" if within else ""
                 findings.reasons[
