@@ -12,7 +12,7 @@ from gatelodge_postgres.catalog.withholding import withhold
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.reading.masks import Masks
 from gatelodge_postgres.verdict.judge import Judge
-from gatelodge_postgres.verdict.kin import kin
+from gatelodge_postgres.verdict.kin import NOBODY, Kin, kin
 from gatelodge_postgres.verdict.shut import WITHHELD, Shut, shut
 
 Part = Literal["columns", "constraints", "indexes", "triggers", "policies", "stats", "ddl", "privileges"]
@@ -79,7 +79,7 @@ async def described(
     result: list[tuple[str, str]] = []
     for number, name in enumerate(names, 1):
         texts = [
-            _text(found[oid], _masked(found[oid], masks, shared.get(oid, ())), chosen)
+            _text(found[oid], _masked(found[oid], masks, shared.get(oid, NOBODY)), chosen)
             for oid in places.get(number, [])
             if oid in found
         ]
@@ -95,7 +95,7 @@ def _told(text: str, closing: Shut) -> str:
     return f"{head}\ndefinition {WITHHELD}" if closing.tells(rest) else text
 
 
-def _masked(one: Described, masks: Masks, kin_: Sequence[str]) -> frozenset[str]:
+def _masked(one: Described, masks: Masks, kin_: Kin) -> frozenset[str]:
     """Names of its columns that are masked."""
     return frozenset(column.name for column in one.columns if masks.covers(one.schema, one.name, column.name, kin_))
 

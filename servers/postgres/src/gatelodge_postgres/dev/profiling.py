@@ -20,7 +20,7 @@ from gatelodge_postgres.connect.privileges import quoted
 from gatelodge_postgres.connect.session import Session, decoded
 from gatelodge_postgres.dev.tables import Table
 from gatelodge_postgres.reading.reader import Reader
-from gatelodge_postgres.verdict.kin import kin
+from gatelodge_postgres.verdict.kin import NOBODY, kin
 from gatelodge_postgres.verdict.shut import shut
 
 SAMPLE_ROWS = 10_000
@@ -139,7 +139,7 @@ async def facts(session: Session, reader: Reader, table: Table, wanted: Sequence
     columns = [Profile(*row) for row in await session.rows(_COLUMNS, [table.oid])]
     chosen = _chosen(columns, wanted, table)
     masks = reader.caps.masks
-    related = (await kin(session, [table.oid])).get(table.oid, ())
+    related = (await kin(session, [table.oid])).get(table.oid, NOBODY)
     closing = await shut(session, reader.judge, texts=True)
     if closing.closed(table.schema, table.name):
         raise CallError("refused", f"{table.full} is not read here.", "Profile another table.")

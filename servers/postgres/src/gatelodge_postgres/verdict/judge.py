@@ -21,6 +21,8 @@ from gatelodge_postgres.verdict.lists import (
     RUNNING_EXTENSIONS,
     SECRET_RELATIONS,
     SQL_RUNNERS,
+    STATEMENT_FUNCTIONS,
+    STATEMENT_RELATIONS,
     VALUE_RELATIONS,
 )
 from gatelodge_postgres.verdict.parse import Node, Statement, expression, statement
@@ -233,6 +235,8 @@ class Judge:
             name = f"{one.schema}.{word}" if one.schema != "pg_catalog" else word
             if any(fnmatchcase(name, glob) for glob in self.rules.allow_functions):
                 continue
+            if self.rules.values_kept and word in STATEMENT_FUNCTIONS:
+                findings.reasons[f"{name} tells what others' statements say{where}"] = None
             if word in SQL_RUNNERS or one.extension in RUNNING_EXTENSIONS:
                 findings.reasons[f"{name} runs a text as SQL{where}"] = None
             elif one.volatile and not _harmless(word, one):
@@ -297,6 +301,9 @@ class Judge:
             return f"{name} holds secrets and is not read here"
         if system and name in VALUE_RELATIONS and (self.rules.values_kept or self.rules.strict):
             return f"{name} holds values of columns that are kept, and is not read here"
+        if self.rules.values_kept and (schema == "pg_toast" or name in STATEMENT_RELATIONS):
+            what = "parts of tables' rows" if schema == "pg_toast" else "what others' statements say"
+            return f"{name} holds {what}, and is not read here"
         if any(fnmatchcase(one, glob) for one in (full, *kin) for glob in self.rules.deny_relations):
             return f"{full} is not read here, by deny_relations"
         allowed = self.rules.allow_relations
