@@ -91,6 +91,15 @@ def check(found: Estimate, limit: float, rows: int = 0) -> None:
         )
 
 
+def above(plan: dict[str, Any], depth: int = _DEEPEST) -> dict[str, Any]:
+    """As much of a plan as `summary` tells, to be kept."""
+    if not depth:
+        return {}
+    kept = {key: plan[key] for key in ("Node Type", "Relation Name", "Total Cost") if key in plan}
+    dearest = max(plan.get("Plans", []), key=lambda inner: float(inner["Total Cost"]), default=None)
+    return kept if dearest is None or depth == 1 else {**kept, "Plans": [above(dearest, depth - 1)]}
+
+
 def summary(plan: dict[str, Any]) -> str:
     """The upper part of a plan in one line, such as ``Aggregate > Nested Loop > Seq Scan on orders``."""
     words: list[str] = []

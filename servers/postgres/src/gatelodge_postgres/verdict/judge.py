@@ -164,12 +164,13 @@ class Judge:
             return False, whole, []
         if whole.kind != "ExplainStmt":
             return False, whole, [f"{statement_words(whole.kind)} is no query{_instead(whole.kind)}"]
-        options = [str(item.get("DefElem", {}).get("defname", "")) for item in whole.node.get("options", [])]
+        options = [item.get("DefElem", {}) for item in whole.node.get("options", [])]
+        running = {str(one.get("defname", "")) for one in options if not _is_off(one)}
         ((kind, node),) = whole.node.get("query", {"": {}}).items()
         inner = Statement(kind, node, whole.text, whole.start)
-        if "analyze" in options:
+        if "analyze" in running:
             return True, inner, ["EXPLAIN ANALYZE runs the statement; explain_query does it with analyze=true"]
-        if "serialize" in options or kind != "SelectStmt":
+        if "serialize" in running or kind != "SelectStmt":
             return True, inner, [f"EXPLAIN of {statement_words(kind) or 'nothing'} is not run here"]
         return True, inner, []
 
@@ -310,6 +311,18 @@ class Judge:
         if direct and allowed and not system and not any(fnmatchcase(full, glob) for glob in allowed):
             return f"{full} is not read here, as it is not in allow_relations"
         return ""
+
+
+_OFF = {"analyze": ("false", "off"), "serialize": ("none", "off")}
+
+
+def _is_off(option: Node) -> bool:
+    """Whether an option of EXPLAIN is written so that PostgreSQL takes it for switched off; it takes no other words."""
+    value = option.get("arg", {})
+    if "Integer" in value:
+        return value["Integer"].get("ival", 0) == 0 and option.get("defname") == "analyze"
+    word = str(value.get("String", {}).get("sval", ""))
+    return word.lower() in _OFF.get(str(option.get("defname")), ())
 
 
 def _harmless(word: str, one: Routine) -> bool:

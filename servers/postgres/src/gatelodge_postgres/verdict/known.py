@@ -73,6 +73,7 @@ class Relation:
         columns: Names of its columns.
         kin: ``schema.name`` of each it is a partition or child of, and of its own, at any depth: they share rows.
         made: Generated columns, each with one that it is made of.
+        unique: Columns of each unique index that holds for all of its rows.
     """
 
     schema: str
@@ -86,6 +87,7 @@ class Relation:
     columns: frozenset[str]
     kin: tuple[str, ...]
     made: tuple[tuple[str, str], ...]
+    unique: tuple[frozenset[str], ...]
 
 
 _LOOKUP: LiteralString = (
@@ -130,7 +132,9 @@ SELECT
     + KIN
     + ", "
     + MADE
-    + """))
+    + """, coalesce((SELECT json_agg((SELECT json_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid
+      AND a.attnum = ANY ((string_to_array(x.indkey::text, ' ')::int2[])[1:x.indnkeyatts]))) FROM pg_index x
+      WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL), '[]')))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 't') AND c.relname = ANY ($4::name[]))
 """
@@ -186,7 +190,7 @@ class Known:
                 table[name].append(Routine(schema, volatile, unary, extension, own, _own(oids), definer))
         for name, schema, volatile, checks, oid in types:
             self.types[name].append(Type(schema, volatile, tuple(checks), oid))
-        for name, schema, kind, visible, definition, oid, oids, foreign, columns, kin, made in relations:
+        for name, schema, kind, visible, definition, oid, oids, foreign, columns, kin, made, unique in relations:
             one = Relation(
                 schema,
                 name,
@@ -199,6 +203,7 @@ class Known:
                 frozenset(columns),
                 tuple(kin),
                 tuple((column, source) for column, source in made),
+                tuple(map(frozenset, unique)),
             )
             self.relations[name].append(one)
 
