@@ -40,6 +40,7 @@ INSERT INTO sw.zqvault (zqpin, part) SELECT 'canary', g % 200 FROM generate_seri
 INSERT INTO sw.zqchild SELECT g, 'canary', 'canary' FROM generate_series(1, 2000) g;
 CREATE VIEW sw.zqview AS SELECT zqpin FROM sw.zqvault;
 CREATE VIEW sw.zqover AS SELECT * FROM sw.zqview;
+CREATE VIEW sw.window AS SELECT part FROM sw.zqvault;
 CREATE VIEW sw.zqofpart AS SELECT * FROM sw.zqleaf;
 CREATE MATERIALIZED VIEW sw.zqmat AS SELECT zqid, zqtext FROM sw.zqchild;
 CREATE VIEW sw.zqofmat AS SELECT zqtext FROM sw.zqmat;
@@ -66,7 +67,7 @@ GRANT INSERT ON sw.zqsafe TO PUBLIC;
 """
 DENIED = {"deny_relations": ["sw.zqvault", "sw.zqsafe", "sw.zqloose"]}
 """What else begins with zq is closed by what it shares, reads or belongs to."""
-NOT_ALLOWED = {"allow_relations": ["sw.open", "sw2.open", "sw.plain"]}
+NOT_ALLOWED = {"allow_relations": ["sw.open", "sw2.open", "sw.plain", "sw.window"]}
 CLOSED = (
     "zqvault",
     "zqpart",
@@ -119,6 +120,9 @@ def tool_calls() -> dict[str, list[dict[str, Any]]]:
         "SELECT zqpn FROM sw.zqvault", "SELECT * FROM sw.zqvaul",
         "SELECT o.id FROM sw.open o JOIN sw.zqview v ON true", "SELECT most_common_vals FROM pg_stats WHERE schemaname = 'sw'",
         "SELECT id, note FROM sw.open WHERE id < 3",
+        "SELECT part FROM sw.window",
+        "EXPLAIN (VERBOSE) SELECT part FROM sw.window",
+        "SELECT count(*) FROM sw.window a, sw.window b, sw.window c, sw.window d",
     ]  # fmt: skip
     run = [{"sql": sql} for sql in sqls]
     single = [[name] for name in NAMES]
@@ -127,7 +131,7 @@ def tool_calls() -> dict[str, list[dict[str, Any]]]:
         + [{"kinds": KINDS, "pattern": "zq"}, {"detail": "names"}, {"kinds": KINDS, "limit": 1}],
         "describe_objects": [
             {"names": names, "include": include}
-            for names in (*single, ["open"], ["sw.open", "sw.plain"], ["sw.noting"], ["sw.taking"], ["sw.giving"])
+            for names in (*single, ["open"], ["sw.open", "sw.plain"], ["sw.window"], ["sw.noting"], ["sw.taking"], ["sw.giving"])
             for include in (PARTS, ["ddl"])
         ],
         "run_query": run,
@@ -137,7 +141,7 @@ def tool_calls() -> dict[str, list[dict[str, Any]]]:
         "export_query": run,
         "search_schema": [{"text": text} for text in ("zq", "canary", "pin", "vault", "zqvalut", "taking", "giving", "sw")]
         + [{"start": name, "goal": "sw.open"} for name in NAMES[:11]] + [{"start": "sw.open", "goal": "sw2.open"}],
-        "profile_table": [{"table": name} for name in (*NAMES, "zqvaul", "sw.open", "sw.plain")],
+        "profile_table": [{"table": name} for name in (*NAMES, "zqvaul", "sw.open", "sw.plain", "sw.window")],
         "generate_types": [{"tables": [name], "language": language} for name in (*NAMES, "sw.open")
             for language in ("typescript", "sqlalchemy")],
         "compare_schemas": [{"left": "sw", "right": "sw2"}, {"left": "sw2", "right": "sw"}],
@@ -247,3 +251,10 @@ async def _completed(client: Client, owner: Any, name: str, value: str, chosen: 
     except (MCPError, CallError):
         return []
     return found.completion.values
+
+
+async def test_an_allowed_view_is_read_though_its_tables_are_not(system_bed: Bed, home: str, tmp_path: Path) -> None:
+    async with server(tmp_path, system_bed.url(home, READER), **NOT_ALLOWED) as client:
+        assert await client.rows("SELECT part FROM sw.window ORDER BY part LIMIT 1") == ['{"part":0}']
+        assert (await client.error("explain_query", sql="SELECT part FROM sw.window")).startswith("refused")
+        assert "sw.window" in await client.text("describe_objects", names=["sw.window"])

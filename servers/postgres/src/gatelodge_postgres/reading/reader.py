@@ -203,7 +203,8 @@ class Reader:
         known = self._remembered(whole)
         if known is not None:
             if not self._cheap(known):
-                await self._price(session, sql, whole, parameters, rows)
+                told = known.verdict is None or not self.judge.conceals(known.verdict)
+                await self._price(session, sql, whole, parameters, rows, told=told)
             return known
         return await self._prepare(session, sql, whole, parameters, rows)
 
@@ -227,7 +228,7 @@ class Reader:
         return known.point and known.expected is not None and known.expected.total <= self.caps.max_cost * SMALL
 
     async def _price(
-        self, session: Session, sql: str, whole: Statement, parameters: Sequence[object], rows: int
+        self, session: Session, sql: str, whole: Statement, parameters: Sequence[object], rows: int, *, told: bool
     ) -> None:
         if not parameters and _PARAMETER.search(whole.text):
             return  # without values there is nothing to plan for yet
@@ -239,7 +240,7 @@ class Reader:
             except psycopg.Error as error:
                 raise self._told(error, sql, whole, parameters) from None
             self._note(key, expected)
-        cost.check(expected, self.caps.max_cost, rows)
+        cost.check(expected, self.caps.max_cost, rows, told=told)
 
     def _note(self, key: bytes, expected: cost.Estimate) -> None:
         self._prices[key] = (time.monotonic(), replace(expected, plan=cost.above(expected.plan)))
@@ -256,6 +257,9 @@ class Reader:
             verdict.check()
             self.caps.masks.check(verdict)
         explained = verdict is not None and verdict.explained
+        told = verdict is None or not self.judge.conceals(verdict)
+        if verdict is not None and explained:
+            self.judge.check_plan(verdict)
         expected = None
         try:
             # Whether the statement wants values that weren't sent, its description tells.
@@ -269,7 +273,7 @@ class Reader:
         masked = self.caps.masks.masked(description.columns, self.names)
         if expected is not None:
             self._note(_priced(whole, parameters), expected)
-            cost.check(expected, self.caps.max_cost, rows)
+            cost.check(expected, self.caps.max_cost, rows, told=told)
         point = verdict is not None and looks_up_one(verdict)
         made = Prepared(verdict, whole.text, whole.start, description, masked, explained, expected, point)
         if not explained:

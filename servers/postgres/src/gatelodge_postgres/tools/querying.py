@@ -193,7 +193,7 @@ async def validate_query(sources: Sources, sql: Sql, connection: Connection = ""
             raise told(error, sql=sql, prefix=-verdict.statement.start) from None
         if expected is not None and reader.caps.max_cost:
             try:
-                cost.check(expected, reader.caps.max_cost, 200)
+                cost.check(expected, reader.caps.max_cost, 200, told=not reader.judge.conceals(verdict))
             except CallError as error:
                 reasons.append(error.message)
         return VerdictRecord(

@@ -287,6 +287,21 @@ class Judge:
                     findings.reasons[f"{inside} can't be judged: {error.message}"] = None
         return nodes
 
+    def conceals(self, verdict: Verdict) -> bool:
+        """Whether an allowed view reads what the caller may not name, so that a plan would tell of it."""
+        named = {one.oid for one in verdict.named}
+        return any(one.oid not in named and self.closed(one.schema, one.name, one.kin) for one in verdict.relations)
+
+    def check_plan(self, verdict: Verdict) -> None:
+        """Refuse to show a plan that tells of what is closed.
+
+        Raises:
+            CallError: ``refused``.
+        """
+        if self.conceals(verdict):
+            text = "the plan is not shown: a view reads what is not read here, and the plan would tell of it."
+            raise CallError("refused", text, "Run the query itself.")
+
     def closed(self, schema: str, name: str, kin: Sequence[str] = (), *, direct: bool = True) -> str:
         """Why a relation isn't read; empty if it is.
 
