@@ -448,6 +448,8 @@ def _dml() -> Iterable[Attack]:
         "by a view": "INSERT INTO app.people_public VALUES (9, 'evil')",
         "explain analyze": f"EXPLAIN ANALYZE {INSERT}",
         "explain options": f"EXPLAIN (ANALYZE true, FORMAT json) {INSERT}",
+        "explain off and on": f"EXPLAIN (ANALYZE false, ANALYZE) {INSERT}",
+        "explain off and 1": f"EXPLAIN (ANALYZE 0, VERBOSE off, ANALYZE 1) {INSERT}",
         "explain analyze CTE": f"EXPLAIN (VERBOSE, ANALYZE 1) WITH x AS ({INSERT} RETURNING 1) TABLE x",
         "explain analyze function": "EXPLAIN ANALYZE SELECT app.write_note('evil')",
         "explain after a comment": f"/* a */ EXPLAIN -- b\n ANALYZE {INSERT}",

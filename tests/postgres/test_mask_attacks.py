@@ -39,11 +39,26 @@ INSERT INTO mk.parts SELECT g, 'ann@part' || g FROM generate_series(1, 9) g;
 CREATE TABLE mk.base (id int, pin text);
 CREATE TABLE mk.leaf () INHERITS (mk.base);
 INSERT INTO mk.leaf SELECT g, 'ann@leaf' || g FROM generate_series(1, 9) g;
+CREATE TABLE mk.made (id int, email text, folded text GENERATED ALWAYS AS (lower(email)) STORED,
+  size int GENERATED ALWAYS AS (id * 2) STORED, words tsvector);
+INSERT INTO mk.made SELECT g, 'ANN@' || g FROM generate_series(1, 9) g;
+CREATE TABLE mk.made_kid () INHERITS (mk.made);
+INSERT INTO mk.made_kid VALUES (1, 'ANN@kid');
+CREATE DOMAIN mk.address AS text; CREATE DOMAIN mk.mail AS mk.address; CREATE TYPE mk.pair AS (n int, mail mk.mail);
+CREATE TABLE mk.odd (id int PRIMARY KEY, email mk.mail, mails mk.mail[], pair mk.pair, pairs mk.pair[], doc jsonb);
+INSERT INTO mk.odd SELECT g, m, ARRAY[m], row(g, m)::mk.pair, ARRAY[row(g, m)::mk.pair],
+  jsonb_build_object('a', m) FROM (SELECT g, ('ann@' || g)::mk.mail AS m FROM generate_series(1, 9) g) s;
+CREATE DOMAIN mk.begins AS text CHECK (VALUE LIKE 'ann%');
+CREATE TABLE mk.known (body text PRIMARY KEY);
+CREATE TABLE mk.long (id int, email text);
+ALTER TABLE mk.long ALTER email SET STORAGE EXTERNAL;
+INSERT INTO mk.long VALUES (1, repeat('ann@', 2000));
 GRANT USAGE ON SCHEMA mk, mk2 TO app_writer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA mk, mk2 TO app_writer;
 ANALYZE;
 """
-MASKS = ["mk.users.email", "mk.parts.email", "mk.leaf.pin"]
+MASKS = ["mk.users.email", "mk.parts.email", "mk.leaf.pin", "mk.made.email", "mk.long.email"]
+MASKS += [f"mk.odd.{name}" for name in ("email", "mails", "pair", "pairs", "doc")]
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +136,104 @@ async def test_a_column_is_masked_in_all_tables_that_share_its_rows(called: Call
     text = await called.text("run_query", sql=sql)
     assert "[masked]" in text
     assert SECRET not in text
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT folded FROM mk.made", "TABLE mk.made", "SELECT folded AS x, size FROM mk.made_kid"]
+)
+async def test_a_column_that_is_made_of_a_masked_one_is_masked_too(called: Called, sql: str) -> None:
+    text = await called.text("run_query", sql=sql)
+    assert "[masked]" in text
+    assert SECRET not in text.lower()
+
+
+async def test_a_column_that_is_made_of_others_is_not_masked(called: Called) -> None:
+    assert await called.rows("SELECT size FROM mk.made WHERE size = 4") == ['{"size":4}']
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT left(folded, 9) FROM mk.made",
+        "SELECT id FROM mk.made ORDER BY folded",
+        "SELECT id FROM mk.made_kid WHERE folded = 'ann@1'",
+    ],
+)
+async def test_what_is_made_of_a_masked_column_is_kept_as_strictly(called: Called, sql: str) -> None:
+    await refused(called, sql)
+
+
+ODD = ("email", "mails", "pair", "pairs", "doc")
+WAYS = (
+    "SELECT {c}::text FROM mk.odd", "SELECT ({c}) AS x FROM mk.odd", "SELECT row({c}) FROM mk.odd", "SELECT to_json({c}) FROM mk.odd",
+    "SELECT json_agg({c}) FROM mk.odd", "SELECT ARRAY(SELECT {c} FROM mk.odd)", "SELECT array_agg(o.{c}) FROM mk.odd o",
+    "WITH w(x) AS (SELECT {c} FROM mk.odd) SELECT x FROM w", "WITH w AS MATERIALIZED (TABLE mk.odd) SELECT {c} AS x FROM w",
+    "WITH RECURSIVE r(a, b) AS (SELECT id, {c} FROM mk.odd UNION ALL SELECT a + 1, b FROM r WHERE a < 3) SELECT b FROM r",
+    "SELECT {c} FROM mk.odd EXCEPT SELECT NULL", "TABLE mk.odd UNION ALL TABLE mk.odd", "SELECT x.* FROM (TABLE mk.odd) x",
+    "SELECT a.id FROM mk.odd a JOIN mk.odd b USING (id, {c})", "SELECT {c} FROM mk.odd a JOIN mk.odd b USING ({c})",
+    "SELECT l FROM mk.odd o, LATERAL (VALUES (o.{c})) v(l)", "SELECT l FROM mk.odd o CROSS JOIN LATERAL (SELECT o.{c}) v(l)",
+    "VALUES ((SELECT {c}::text FROM mk.odd LIMIT 1))", "SELECT * FROM mk.odd ORDER BY {c}", "SELECT id FROM mk.odd ORDER BY {c} DESC",
+    "SELECT id FROM mk.odd ORDER BY ({c} IS NULL)", "SELECT id FROM mk.odd WHERE {c} IS NOT NULL", "SELECT id, {c} FROM mk.odd ORDER BY 2",
+    "SELECT lag({c}) OVER (ORDER BY id) FROM mk.odd", "SELECT first_value({c}) OVER w FROM mk.odd WINDOW w AS (PARTITION BY id)",
+    "SELECT rank() OVER w FROM mk.odd WINDOW w AS (ORDER BY {c})", "SELECT count(*) FILTER (WHERE {c} IS NULL) FROM mk.odd",
+    "SELECT count(*) FROM mk.odd GROUP BY {c}", "SELECT count(*) FROM mk.odd GROUP BY id HAVING max({c}::text) > 'a'",
+    "SELECT CASE {c} WHEN NULL THEN 1 END FROM mk.odd", "SELECT coalesce({c}, NULL) FROM mk.odd", "SELECT nullif({c}, NULL) FROM mk.odd",
+    "SELECT greatest({c}, {c}) FROM mk.odd", "SELECT DISTINCT ON ({c}) id FROM mk.odd", "SELECT DISTINCT ON (id) {c} FROM mk.odd",
+    "SELECT {c}::text::int FROM mk.odd", "SELECT id FROM mk.odd LIMIT (SELECT length({c}::text) FROM mk.odd LIMIT 1)",
+    "SELECT (o).{c} FROM mk.odd o", "SELECT (o.*).{c} FROM mk.odd o", "SELECT (mk.odd).{c} FROM mk.odd", "SELECT {c}(o) FROM mk.odd o",
+    "SELECT (SELECT o) FROM mk.odd o", "SELECT o::text FROM mk.odd o", "SELECT row(o.*) FROM mk.odd o", "SELECT o = o FROM mk.odd o",
+    "SELECT x FROM mk.odd AS o(i, a, b, c, d, x)", "SELECT j.b FROM (mk.odd a CROSS JOIN mk.orders o) AS j(i, b, c, d, e, f)",
+    "SELECT xmlelement(name a, {c}) FROM mk.odd", "SELECT xmlforest({c}) FROM mk.odd", "SELECT format('%s', {c}) FROM mk.odd",
+    "SELECT string_agg({c}::text, ',' ORDER BY id) FROM mk.odd", "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY {c}::text) FROM mk.odd",
+    "SELECT id FROM mk.odd WHERE {c} = ANY (SELECT {c} FROM mk.odd)", "SELECT id FROM mk.odd WHERE (id, {c}) IN (SELECT id, {c} FROM mk.odd)",
+    "SELECT jsonb_path_query(to_jsonb({c}), '$') FROM mk.odd", "EXPLAIN SELECT id FROM mk.odd WHERE {c}::text = 'x'",
+    "EXPLAIN (VERBOSE) SELECT {c} FROM mk.odd ORDER BY {c}", "SELECT U&\"em\\0061il\"::text FROM mk.odd", 'SELECT o."{c}" || $$$$ FROM mk.odd o',
+    "SELECT query_to_xml('TABLE mk.odd', true, true, '')", "COPY mk.odd TO STDOUT", "DECLARE c CURSOR FOR TABLE mk.odd",
+    "SELECT pair.mail FROM mk.odd pair", "SELECT (pair).mail FROM mk.odd", "SELECT mails[1] FROM mk.odd", "SELECT (pairs[1]).mail FROM mk.odd",
+    "SELECT unnest(mails) FROM mk.odd", "SELECT m FROM mk.odd, unnest(mails) m", "SELECT m FROM mk.odd, unnest(pairs) m",
+    "SELECT doc -> 'a' FROM mk.odd", "SELECT doc['a'] FROM mk.odd", "SELECT v FROM mk.odd, jsonb_each(doc) v", "SELECT doc ? 'a' FROM mk.odd",
+    "SELECT (pair).* FROM mk.odd", "SELECT cardinality(mails) FROM mk.odd", "SELECT * FROM mk.odd, ROWS FROM (unnest(mails)) u",
+)  # fmt: skip
+
+
+async def test_no_way_to_write_a_query_gives_a_masked_value_of_any_type(called: Called) -> None:
+    answered = 0
+    for sql in {way.replace("{c}", column) for way in WAYS for column in ODD}:
+        failed, text = await called.call("run_query", sql=sql)
+        assert SECRET not in text, sql
+        assert failed or "[masked]" in text or "QUERY PLAN" in text, (sql, text)
+        assert "internal_error" not in text, sql
+        answered += not failed
+    assert answered < 20
+    text = await called.text("run_query", sql="TABLE mk.odd")
+    assert text.count("[masked]") == 9 * len(ODD)
+
+
+async def test_no_toast_and_no_statement_of_others_tells_of_masked_values(home: Home, called: Called) -> None:
+    with home.admin() as admin:
+        ((toast,),) = admin.execute(
+            "SELECT reltoastrelid::regclass::text FROM pg_class WHERE oid = 'mk.long'::regclass"
+        )
+        admin.execute("SELECT 1 FROM mk.users WHERE email = 'ann@1'")
+        for sql in (
+            f"SELECT encode(chunk_data, 'escape') FROM {toast}",
+            "SELECT query FROM pg_stat_activity",
+            "SELECT pg_stat_get_backend_activity(n) FROM generate_series(1, 99) n",
+            "SELECT query FROM pg_stat_get_activity(NULL)",
+            "SELECT pg_stat_get_activity(NULL)",
+        ):
+            for text in (await called.error("run_query", sql=sql), await called.error("explain_query", sql=sql)):
+                assert text.startswith("refused"), text
+                assert SECRET not in text
+
+
+async def test_the_values_of_columns_made_of_masked_ones_are_in_no_description_and_no_profile(called: Called) -> None:
+    text = await called.text("describe_objects", names=["mk.made", "mk.made_kid"], include=["columns", "stats"])
+    assert text.count("(masked)") == 4
+    for table in ("mk.made", "mk.made_kid"):
+        text = await called.text("profile_table", table=table, sample=9)
+        assert "folded text: masked" in text
+        assert SECRET not in text.lower()
 
 
 @pytest.mark.parametrize(
@@ -217,6 +330,15 @@ async def test_a_column_that_comes_later_is_masked_at_once(home: Home, tmp_path:
         "UPDATE mk.users u SET name = 'x' WHERE u.id = 1 AND u.hash_record > 0",
         "UPDATE mk.users u SET name = 'x' WHERE u.id = 1 RETURNING u.to_jsonb",
         "DELETE FROM mk.kids WHERE id = 101 AND email LIKE 'ann%'",
+        "UPDATE mk.made SET words = to_tsvector('simple', folded) WHERE id = 1",
+        "DELETE FROM mk.made WHERE id = 1 AND folded = 'ann@1'",
+        "ALTER TABLE mk.kids NO INHERIT mk.users",
+        "ALTER TABLE mk.parts_1 DETACH PARTITION mk.parts_11",
+        "ALTER TABLE mk.users ALTER COLUMN email TYPE mk.begins",
+        "ALTER TABLE mk.users ALTER email TYPE varchar(4)",
+        "ALTER TABLE mk.users ADD FOREIGN KEY (email) REFERENCES mk.known (body)",
+        "ALTER TABLE mk.made ADD FOREIGN KEY (folded) REFERENCES mk.known (body)",
+        "CREATE TRIGGER t BEFORE UPDATE ON mk.made EXECUTE FUNCTION tsvector_update_trigger(words, 'pg_catalog.simple', email)",
     ],
 )
 async def test_changes_copy_and_ask_for_no_masked_column(home: Home, sql: str) -> None:

@@ -304,3 +304,25 @@ async def test_a_function_written_as_an_attribute_is_judged_whatever_the_stateme
         finally:
             admin.execute("DROP TABLE gl_row CASCADE")
             admin.execute("DROP DOMAIN gl_dom")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "ANALYZE false", "ANALYZE off", "ANALYZE 0", "ANALYZE 'FALSE'", "FORMAT JSON, ANALYZE OFF", "FORMAT yaml, COSTS off",
+        "BUFFERS false", "VERBOSE, SETTINGS, SUMMARY false, TIMING off, WAL false", "ANALYZE off, ANALYZE false",
+    ],
+)  # fmt: skip
+async def test_an_explain_that_says_that_it_runs_nothing_is_answered(called: Called, options: str) -> None:
+    assert "Result" in await called.text("run_query", sql=f"EXPLAIN ({options}) SELECT 1")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "ANALYZE", "ANALYZE true", "ANALYZE 1", "ANALYZE on", "ANALYZE false, ANALYZE", "ANALYZE, ANALYZE false", "ANALYZE no",
+        "ANALYZE 0.0", "ANALYZE 2", "ANALYZE 'of'", "ANALYZE \"f\"", "SERIALIZE", "SERIALIZE text", "ANALYZE off, SERIALIZE binary",
+    ],
+)  # fmt: skip
+async def test_an_explain_that_may_run_something_is_refused(called: Called, options: str) -> None:
+    assert (await called.error("run_query", sql=f"EXPLAIN ({options}) SELECT 1")).startswith("refused")

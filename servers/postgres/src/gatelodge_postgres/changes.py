@@ -15,10 +15,10 @@ from typing import LiteralString
 from gatelodge_core.errors import CallError
 from gatelodge_core.lists import Stop
 
-from gatelodge_postgres.catalog.patterns import visible
 from gatelodge_postgres.connect.database import Database
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.shut import shut, visible
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ FROM (SELECT c.oid, n.nspname, c.relname, c.relkind, (SELECT sum(hashtextextende
    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
- AND NOT (n.nspname || '.' || c.relname ~ ANY ($1::text[])) AND n.nspname || '.' || c.relname ~ ANY ($2::text[])
+ AND NOT (c.oid = ANY ($1::oid[])) AND n.nspname || '.' || c.relname ~ ANY ($2::text[])
  AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')) s
 """
 # Transaction ids of catalog rows are compared for being equal alone, and freezing leaves them as they are.
@@ -170,13 +170,14 @@ class Changes:
             CallError: They can't be had.
         """
         tables = list({watcher.table for watcher in watchers if watcher.table is not None})
-        open_tables = [one for one in tables if not self._judge.closed(*one)]
         everything = any(watcher.table is None for watcher in watchers)
 
         async def work(session: Session) -> Seen:
             seen: Seen = {}
             if everything:
-                ((seen[None],),) = await session.rows(_ALL, visible(self._judge.rules))
+                ((seen[None],),) = await session.rows(_ALL, await visible(session, self._judge))
+            closing = await shut(session, self._judge) if tables else None
+            open_tables = [one for one in tables if closing is not None and not closing.closed(*one)]
             if open_tables:
                 given = [[schema for schema, _ in open_tables], [name for _, name in open_tables]]
                 seen |= {(schema, name): state for schema, name, state in await session.rows(_TABLES, given)}

@@ -63,7 +63,7 @@ async def complete_schema(sources: Sources, value: str, chosen: dict[str, str]) 
     """Names of schemas."""
 
     async def ask(session: Session, source: Source) -> list[str]:
-        return await prefixes.schemas(session, source.reader.judge.rules, value[:MAX_BEGINNING])
+        return await prefixes.schemas(session, source.reader.judge, value[:MAX_BEGINNING])
 
     return await _asked(sources, chosen, ask)
 
@@ -75,7 +75,7 @@ async def complete_table(sources: Sources, value: str, chosen: dict[str, str]) -
     schema = chosen.get("schema", "")
 
     async def ask(session: Session, source: Source) -> list[str]:
-        found = await prefixes.relations(session, source.reader.judge.rules, schema, value[:MAX_BEGINNING])
+        found = await prefixes.relations(session, source.reader.judge, schema, value[:MAX_BEGINNING])
         return list(dict.fromkeys(name for where, name in found if not source.reader.judge.closed(where, name)))
 
     return await _asked(sources, chosen, ask)
@@ -87,7 +87,7 @@ async def complete_full_table(sources: Sources, value: str, chosen: dict[str, st
     """Tables and views with their schema, by the beginning of either."""
 
     async def ask(session: Session, source: Source) -> list[str]:
-        found = await prefixes.relations(session, source.reader.judge.rules, "", value[:MAX_BEGINNING])
+        found = await prefixes.relations(session, source.reader.judge, "", value[:MAX_BEGINNING])
         return [f"{where}.{name}" for where, name in found if not source.reader.judge.closed(where, name)]
 
     return await _asked(sources, chosen, ask)
@@ -99,7 +99,7 @@ async def complete_column(sources: Sources, value: str, chosen: dict[str, str]) 
     schema, table = split(chosen.get("table", ""))
 
     async def ask(session: Session, source: Source) -> list[str]:
-        return await prefixes.columns(session, source.reader.judge.rules, schema, table, value[:MAX_BEGINNING])
+        return await prefixes.columns(session, source.reader.judge, schema, table, value[:MAX_BEGINNING])
 
     return await _asked(sources, chosen, ask)
 

@@ -17,10 +17,10 @@ from gatelodge_core.errors import CallError
 from gatelodge_core.lists import Listed, ListPage, Stop
 
 from gatelodge_postgres import uris
-from gatelodge_postgres.catalog.patterns import visible
 from gatelodge_postgres.changes import Changes
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.sources import Source, Sources
+from gatelodge_postgres.verdict.shut import visible
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ SELECT n.nspname::text, c.relname::text, CASE c.relkind WHEN 'v' THEN 'View' WHE
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
 AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-AND NOT (n.nspname || '.' || c.relname ~ ANY ($1::text[])) AND n.nspname || '.' || c.relname ~ ANY ($2::text[])
+AND NOT (c.oid = ANY ($1::oid[])) AND n.nspname || '.' || c.relname ~ ANY ($2::text[])
 AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
 ORDER BY n.nspname, c.relname LIMIT $3::int
 """
@@ -98,7 +98,7 @@ class Listing:
 
     async def _tables(self, source: Source) -> list[tuple[str, str, str]]:
         async def work(session: Session) -> list[tuple[Any, ...]]:
-            return await session.rows(_TABLES, [*visible(source.reader.judge.rules), MOST])
+            return await session.rows(_TABLES, [*await visible(session, source.reader.judge), MOST])
 
         try:
             async with asyncio.timeout(SECONDS):

@@ -91,7 +91,7 @@ async def table_definition(sources: Sources, connection: str, schema: str, table
 
     async def work(session: Session) -> str:
         found = await relation_named(session, source.reader.judge, schema, table)
-        return await table_ddl(session, found.oid)
+        return await table_ddl(session, source.reader.judge, found.oid)
 
     text = await source.database.run(work)
     if len(text) <= MAX_DEFINITION:

@@ -32,7 +32,7 @@ async def overview_text(source: Source) -> str:
     """
 
     async def work(session: Session) -> Overview:
-        return await overview(session, source.reader.judge.rules)
+        return await overview(session, source.reader.judge)
 
     found = await source.database.run(work)
     server, settings = found.server, source.settings

@@ -20,6 +20,7 @@ from gatelodge_postgres.reading.reader import Caps, Reader
 from gatelodge_postgres.settings import DatabaseSettings, PostgresSettings
 from gatelodge_postgres.verdict.judge import Judge, Rules
 from gatelodge_postgres.verdict.known import Known
+from gatelodge_postgres.verdict.shut import shut
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Source:
             deny_relations=tuple(settings.deny_relations),
             allow_relations=tuple(settings.allow_relations),
             foreign=settings.allow_foreign,
-            values_kept=bool(settings.mask_columns),
+            values_kept=bool(settings.mask_columns or settings.deny_relations or settings.allow_relations),
         )
         caps = Caps(settings.value_chars, settings.max_cost, self.masks, judged=settings.judge == "parsed")
         self.reader = Reader(self.database, Judge(Known(), rules), caps)
@@ -110,7 +111,7 @@ class Source:
         Raises:
             CallError: It may do more than the settings accept.
         """
-        found = self.audit = await audit(session)
+        found = self.audit = await audit(session, (await shut(session, self.reader.judge)).hides)
         if found.superuser and not self.settings.allow_superuser:
             raise CallError(
                 "superuser_refused",

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from gatelodge_postgres.catalog.relations import Attribute, Described, relations
+from gatelodge_postgres.catalog.withholding import withhold
 from gatelodge_postgres.connect.privileges import quoted
 from gatelodge_postgres.connect.session import Session
+from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.shut import WITHHELD, shut
 
 
-async def table_ddl(session: Session, oid: int) -> str:
+async def table_ddl(session: Session, judge: Judge, oid: int) -> str:
     """The definition of one relation; empty if it isn't there.
 
     Raises:
         psycopg.Error: The catalog can't be read.
     """
     found = await relations(session, [oid], frozenset(("ddl",)))
-    return ddl(found[oid]) if oid in found else ""
+    if oid not in found:
+        return ""
+    withhold(found[oid], await shut(session, judge, texts=True))
+    return ddl(found[oid])
 
 
 def ddl(one: Described) -> str:
@@ -22,7 +28,8 @@ def ddl(one: Described) -> str:
     name = f"{ident(one.schema)}.{ident(one.name)}"
     if one.kind in ("v", "m"):
         word = "MATERIALIZED VIEW" if one.kind == "m" else "VIEW"
-        lines = [f"CREATE {word} {name} AS\n{one.query.rstrip().rstrip(';')};"]
+        query = one.query.rstrip().rstrip(";")
+        lines = [f"CREATE {word} {name} AS\n-- {query}" if query == WITHHELD else f"CREATE {word} {name} AS\n{query};"]
     elif one.kind == "S":
         lines = [f"CREATE SEQUENCE {name};"]
     else:

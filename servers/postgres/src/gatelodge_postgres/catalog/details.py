@@ -8,9 +8,12 @@ from typing import Literal, LiteralString
 from gatelodge_postgres.catalog.ddl import ddl
 from gatelodge_postgres.catalog.names import split
 from gatelodge_postgres.catalog.relations import Attribute, Described, relations
+from gatelodge_postgres.catalog.withholding import withhold
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.reading.masks import Masks
 from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.kin import NOBODY, Kin, kin
+from gatelodge_postgres.verdict.shut import WITHHELD, Shut, shut
 
 Part = Literal["columns", "constraints", "indexes", "triggers", "policies", "stats", "ddl", "privileges"]
 INCLUDED: tuple[Part, ...] = ("columns", "constraints", "indexes")
@@ -58,30 +61,51 @@ async def described(
     wanted = [split(name) for name in names]
     given = [[schema for schema, _ in wanted], [name for _, name in wanted]]
     places: dict[int, list[int]] = {}
+    closing = await shut(session, judge, texts=True)
     for number, oid, schema, name, visible in await session.rows(_FIND, given):
         own = places.setdefault(number, [])
         # Where a plain name means one in the search path, others of that name are not meant.
-        if not judge.closed(schema, name) and len(own) < MOST_OF_A_NAME and (visible or not own):
+        if not closing.closed(schema, name) and len(own) < MOST_OF_A_NAME and (visible or not own):
             own.append(oid)
     chosen = frozenset(parts)
     found = await relations(session, [oid for own in places.values() for oid in own], chosen)
+    shared = await kin(session, found) if masks and found else {}
+    for one in found.values():
+        withhold(one, closing)
     others: dict[int, list[str]] = {}
     if len(places) < len(wanted):
         for number, text in await session.rows(_OTHERS, [*given, "ddl" in chosen]):
-            others.setdefault(number, []).append(text)
+            others.setdefault(number, []).append(_told(text, closing))
     result: list[tuple[str, str]] = []
     for number, name in enumerate(names, 1):
-        texts = [_text(found[oid], masks, chosen) for oid in places.get(number, []) if oid in found]
+        texts = [
+            _text(found[oid], _masked(found[oid], masks, shared.get(oid, NOBODY)), chosen)
+            for oid in places.get(number, [])
+            if oid in found
+        ]
         result.append((name, "\n\n".join(texts or others.get(number, [])[:20])))
     return result
 
 
-def _text(one: Described, masks: Masks, parts: frozenset[str]) -> str:
+def _told(text: str, closing: Shut) -> str:
+    """Of a function or type only what names nothing closed: all, the first line, or that it is there."""
+    head, _, rest = text.partition("\n")
+    if closing.tells(head):
+        return f"{' '.join(head.partition('(')[0].split())[:200]}: {WITHHELD}"
+    return f"{head}\ndefinition {WITHHELD}" if closing.tells(rest) else text
+
+
+def _masked(one: Described, masks: Masks, kin_: Kin) -> frozenset[str]:
+    """Names of its columns that are masked."""
+    return frozenset(column.name for column in one.columns if masks.covers(one.schema, one.name, column.name, kin_))
+
+
+def _text(one: Described, masked: frozenset[str], parts: frozenset[str]) -> str:
     lines = [_headline(one)]
     if "ddl" in parts:
         return "\n".join([*lines, ddl(one)])
     if "columns" in parts or "stats" in parts:
-        lines += [_column(one, column, masks, stats="stats" in parts) for column in one.columns[:MOST_COLUMNS]]
+        lines += [_column(one, column, masked, stats="stats" in parts) for column in one.columns[:MOST_COLUMNS]]
         more = len(one.columns) - MOST_COLUMNS
         lines += [f'  ... {more} more columns; include=["ddl"] shows all'] if more > 0 else []
     if "constraints" in parts:
@@ -117,15 +141,14 @@ def _headline(one: Described) -> str:
     return f"{text} -- {' '.join(one.comment.split())}" if one.comment else text
 
 
-def _column(one: Described, column: Attribute, masks: Masks, *, stats: bool) -> str:
+def _column(one: Described, column: Attribute, masked: frozenset[str], *, stats: bool) -> str:
     words = [column.name, column.type]
     words += ["not null"] if column.required else []
     words += [f"identity {column.identity.lower()}"] if column.identity else []
     words += [f"generated {column.generated}"] if column.generated else []
     words += [f"default {column.default}"] if column.default else []
-    masked = masks.covers(one.schema, one.name, column.name)
-    words += ["(masked)"] if masked else []
-    if stats and column.null_fraction is not None and column.distinct is not None:
+    words += ["(masked)"] if column.name in masked else []
+    if stats and column.name not in masked and column.null_fraction is not None and column.distinct is not None:
         distinct = column.distinct if column.distinct >= 0 else -column.distinct * max(one.rows, 0)
         words.append(f"[{column.null_fraction:.1%} null, ~{distinct:.0f} distinct]")
     text = "  " + " ".join(words)

@@ -10,6 +10,7 @@ from gatelodge_core.errors import CallError
 from gatelodge_postgres.catalog.objects import RELATIONS, listed
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.shut import shut
 
 _SCHEMA: LiteralString = """
 SELECT n.nspname::text, coalesce(obj_description(n.oid, 'pg_namespace'), '') FROM pg_namespace n
@@ -47,7 +48,7 @@ async def schema_named(session: Session, judge: Judge, name: str) -> tuple[str, 
     rows = await session.rows(_SCHEMA, [name])
     if rows and judge.rules.allow_relations:
         # Where only some relations are read, a schema without any of them is none of the caller's business.
-        rows = rows if (await listed(session, judge.rules, kinds=RELATIONS, schema=name, limit=1)).items else []
+        rows = rows if (await listed(session, judge, kinds=RELATIONS, schema=name, limit=1)).items else []
     if not rows:
         raise CallError("not_found", f"there is no schema {name[:80]!r}, or the role may not use it.", "list_objects with kinds=[\"schema\"] lists them.")  # fmt: skip
     found, comment = rows[0]
@@ -62,7 +63,7 @@ async def relation_named(session: Session, judge: Judge, schema: str, name: str)
         psycopg.Error: The catalog can't be read.
     """
     rows = await session.rows(_RELATION, [schema, name])
-    if not rows or judge.closed(schema, name):
+    if not rows or (await shut(session, judge)).closed(schema, name):
         shown = f"{schema[:80]}.{name[:80]}"
         raise CallError("not_found", f"there is no {shown}, or it may not be read.", "list_objects finds names.")
     return Found(*rows[0])

@@ -6,15 +6,16 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, LiteralString
 
 from gatelodge_core.errors import CallError
 
 from gatelodge_postgres.catalog.names import ROWS
-from gatelodge_postgres.catalog.patterns import regex, visible
 from gatelodge_postgres.connect.session import Session
-from gatelodge_postgres.verdict.judge import Rules
+from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.patterns import regex
+from gatelodge_postgres.verdict.shut import shut, visible
 
 Kind = Literal[
     "table", "view", "materialized_view", "foreign_table", "partition", "sequence", "function", "type", "schema",
@@ -30,7 +31,7 @@ WITH named AS (
      WHEN c.relkind = 'm' THEN 'materialized_view' WHEN c.relkind = 'f' THEN 'foreign_table' ELSE 'sequence' END AS kind,
    'pg_class' AS catalog, ''::text AS more
  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT (n.nspname || '.' || c.relname ~ ANY ($4::text[]))
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT (c.oid = ANY ($4::oid[]))
    AND n.nspname || '.' || c.relname ~ ANY ($5::text[])
  UNION ALL
  SELECT n.nspname, p.proname, p.oid, 0, 'function', 'pg_proc',
@@ -113,7 +114,7 @@ class Page:
 
 async def listed(
     session: Session,
-    rules: Rules,
+    judge: Judge,
     *,
     kinds: Sequence[str] = RELATIONS,
     schema: str = "",
@@ -126,7 +127,7 @@ async def listed(
 
     Args:
         session: A transaction.
-        rules: Which relations may be read.
+        judge: Knows which relations may be read.
         kinds: Of which kinds.
         schema: Only in it; without, all but the system's.
         pattern: A glob, or a part of the name; in any case.
@@ -140,9 +141,14 @@ async def listed(
     """
     wanted = regex(pattern) if any(char in pattern for char in "*?[") else regex(f"*{pattern}*") if pattern else ""
     after = _parsed(cursor) if cursor else ("", "", 0)
-    rows = await session.rows(_LIST, [list(kinds), schema, wanted, *visible(rules), *after, limit + 1, summary])
+    rows = await session.rows(
+        _LIST, [list(kinds), schema, wanted, *await visible(session, judge), *after, limit + 1, summary]
+    )
     total = rows[0][0] if rows else 0
     items = [Item(*row[1:]) for row in rows[:limit]]
+    if set(kinds) & {"function", "type"}:
+        closing = await shut(session, judge, texts=True)
+        items = [replace(item, more=closing.or_withheld(item.more)) for item in items]
     last = items[-1] if items else None
     more = len(rows) > limit and last is not None
     return Page(items, total, _written((last.schema, last.name, last.oid)) if more and last else "")

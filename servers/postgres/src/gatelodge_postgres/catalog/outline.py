@@ -9,8 +9,10 @@ from gatelodge_postgres.catalog.ddl import ident
 from gatelodge_postgres.catalog.find import schema_named
 from gatelodge_postgres.catalog.objects import RELATIONS, listed
 from gatelodge_postgres.catalog.relations import Attribute, Described, relations
+from gatelodge_postgres.catalog.withholding import withhold
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.shut import shut
 
 BUDGET = 14_000
 """Characters: about 4,000 tokens."""
@@ -49,11 +51,14 @@ async def outline(session: Session, judge: Judge, schema: str) -> Outline:
         psycopg.Error: The catalog can't be read.
     """
     name, comment = await schema_named(session, judge, schema)
-    page = await listed(session, judge.rules, kinds=RELATIONS, schema=name, limit=MOST)
-    items = [item for item in page.items if item.readable and not judge.closed(item.schema, item.name)]
+    page = await listed(session, judge, kinds=RELATIONS, schema=name, limit=MOST)
+    closing = await shut(session, judge, texts=True)
+    items = [item for item in page.items if item.readable and not closing.closed(item.schema, item.name)]
     total = page.total - (len(page.items) - len(items))
     found = await relations(session, [item.oid for item in items], frozenset(("columns", "constraints")))
-    types = await listed(session, judge.rules, kinds=["type"], schema=name, limit=MOST_TYPES)
+    for one in found.values():
+        withhold(one, closing)
+    types = await listed(session, judge, kinds=["type"], schema=name, limit=MOST_TYPES)
     lines = [f"schema {ident(name)}" + (f" -- {_flat(comment)}" if comment else "")]
     lines += [f"{ident(item.name)}: {item.more}" for item in types.items]
     if types.cursor:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
-from gatelodge_postgres.catalog.patterns import visible
 from gatelodge_postgres.connect.session import Session
-from gatelodge_postgres.verdict.judge import Rules
+from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.shut import visible
 
 MOST_SCHEMAS = 50
 MOST_EXTENSIONS = 50
@@ -30,7 +30,7 @@ _SCHEMAS: LiteralString = """
 SELECT n.nspname::text, count(c.oid) FILTER (WHERE has_any_column_privilege(c.oid, 'SELECT')),
  coalesce(obj_description(n.oid, 'pg_namespace'), '')
 FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
- AND NOT c.relispartition AND NOT (n.nspname || '.' || c.relname ~ ANY ($1::text[]))
+ AND NOT c.relispartition AND NOT (c.oid = ANY ($1::oid[]))
  AND n.nspname || '.' || c.relname ~ ANY ($2::text[])
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
 AND has_schema_privilege(n.oid, 'USAGE')
@@ -81,7 +81,7 @@ class Overview:
     extensions: Sequence[tuple[str, str]]
 
 
-async def overview(session: Session, rules: Rules) -> Overview:
+async def overview(session: Session, judge: Judge) -> Overview:
     """Ask for it.
 
     Raises:
@@ -89,7 +89,7 @@ async def overview(session: Session, rules: Rules) -> Overview:
     """
     (server,) = await session.rows(_SERVER)
     settings = await session.rows(_SETTINGS)
-    schemas = await session.rows(_SCHEMAS, [*visible(rules), MOST_SCHEMAS + 1])
+    schemas = await session.rows(_SCHEMAS, [*await visible(session, judge), MOST_SCHEMAS + 1])
     extensions = await session.rows(_EXTENSIONS, [MOST_EXTENSIONS])
     return Overview(
         Server(*server),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import LiteralString
 
-from gatelodge_postgres.catalog.patterns import visible
 from gatelodge_postgres.connect.session import Session
-from gatelodge_postgres.verdict.judge import Rules
+from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.shut import visible
 
 MOST = 101
 """One more than an answer may have, which tells that there are more."""
@@ -17,7 +17,7 @@ SELECT n.nspname::text FROM pg_namespace n
 WHERE starts_with(lower(n.nspname), lower($1::text)) AND has_schema_privilege(n.oid, 'USAGE') AND n.nspname !~ '^pg_(toast|temp)'
 AND ($1::text ~* '^(pg|inf)' OR n.nspname NOT IN ('pg_catalog', 'information_schema'))
 AND ($3::text[] = '{^}' OR EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-  AND NOT (n.nspname || '.' || c.relname ~ ANY ($2::text[])) AND n.nspname || '.' || c.relname ~ ANY ($3::text[])))
+  AND NOT (c.oid = ANY ($2::oid[])) AND n.nspname || '.' || c.relname ~ ANY ($3::text[])))
 ORDER BY starts_with(n.nspname, $1::text) DESC, 1 LIMIT $4::int
 """
 _RELATIONS: LiteralString = """
@@ -27,7 +27,7 @@ AND ($1::text <> '' OR n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 AND (starts_with(lower(c.relname), lower($2::text))
   OR $1::text = '' AND starts_with(lower(n.nspname || '.' || c.relname), lower($2::text)))
 AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
-AND NOT (n.nspname || '.' || c.relname ~ ANY ($3::text[])) AND n.nspname || '.' || c.relname ~ ANY ($4::text[])
+AND NOT (c.oid = ANY ($3::oid[])) AND n.nspname || '.' || c.relname ~ ANY ($4::text[])
 ORDER BY c.relispartition, starts_with(c.relname, $2::text) DESC, pg_table_is_visible(c.oid) DESC, n.nspname, c.relname
 LIMIT $5::int
 """
@@ -39,34 +39,37 @@ AND starts_with(lower(a.attname), lower($3::text))
 AND CASE WHEN $2::text <> '' THEN c.relname = $2::text AND ($1::text = '' OR n.nspname = $1::text)
   ELSE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' END
 AND has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT')
-AND NOT (n.nspname || '.' || c.relname ~ ANY ($4::text[])) AND n.nspname || '.' || c.relname ~ ANY ($5::text[])
+AND NOT (c.oid = ANY ($4::oid[])) AND n.nspname || '.' || c.relname ~ ANY ($5::text[])
 ORDER BY 1 LIMIT $6::int
 """
 
 
-async def schemas(session: Session, rules: Rules, beginning: str) -> list[str]:
+async def schemas(session: Session, judge: Judge, beginning: str) -> list[str]:
     """Names of schemas.
 
     Raises:
         psycopg.Error: The catalog can't be read.
     """
-    return [name for (name,) in await session.rows(_SCHEMAS, [beginning, *visible(rules), MOST])]
+    return [name for (name,) in await session.rows(_SCHEMAS, [beginning, *await visible(session, judge), MOST])]
 
 
-async def relations(session: Session, rules: Rules, schema: str, beginning: str) -> list[tuple[str, str]]:
+async def relations(session: Session, judge: Judge, schema: str, beginning: str) -> list[tuple[str, str]]:
     """(schema, name) of relations; without a schema in all but the system's, and the beginning may be the schema's.
 
     Raises:
         psycopg.Error: The catalog can't be read.
     """
-    found = await session.rows(_RELATIONS, [schema, beginning, *visible(rules), MOST])
+    found = await session.rows(_RELATIONS, [schema, beginning, *await visible(session, judge), MOST])
     return [(where, name) for where, name in found]
 
 
-async def columns(session: Session, rules: Rules, schema: str, table: str, beginning: str) -> list[str]:
+async def columns(session: Session, judge: Judge, schema: str, table: str, beginning: str) -> list[str]:
     """Names of columns of one relation, or of all.
 
     Raises:
         psycopg.Error: The catalog can't be read.
     """
-    return [name for (name,) in await session.rows(_COLUMNS, [schema, table, beginning, *visible(rules), MOST])]
+    return [
+        name
+        for (name,) in await session.rows(_COLUMNS, [schema, table, beginning, *await visible(session, judge), MOST])
+    ]

@@ -11,6 +11,7 @@ from gatelodge_postgres.changing.shape import Shape
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.reading.masks import Masks
 from gatelodge_postgres.reading.rows import Rows
+from gatelodge_postgres.verdict.kin import Kin
 from gatelodge_postgres.verdict.parse import Node
 from gatelodge_postgres.verdict.walking import nodes, words_of
 
@@ -22,8 +23,11 @@ _EVADING = {
     "RenameStmt": "renames it or a part of it",
     "AlterObjectSchemaStmt": "moves it",
     "ViewStmt": "makes a view of it",
+    "CreateTrigStmt": "makes a trigger, which sees whole rows",
+    "RuleStmt": "makes a rule, which sees whole rows",
 }
 _JOINING = ("AT_AddInherit", "AT_AttachPartition")
+_LEAVING = ("AT_DropInherit", "AT_DetachPartition", "AT_DetachPartitionFinalize")
 
 
 async def check_masked(session: Session, judged: Judged, masks: Masks) -> dict[int, frozenset[str]]:
@@ -41,7 +45,7 @@ async def check_masked(session: Session, judged: Judged, masks: Masks) -> dict[i
     by_oid = {one.oid: one for one in judged.relations}
     found: dict[int, set[str]] = {}
     for oid, name in await session.rows(_COLUMNS, [sorted(by_oid)]):
-        if masks.covers(by_oid[oid].schema, by_oid[oid].name, name, by_oid[oid].kin):
+        if masks.covers(by_oid[oid].schema, by_oid[oid].name, name, Kin(by_oid[oid].kin, by_oid[oid].made)):
             found.setdefault(oid, set()).add(name)
     if not found:
         return {}
@@ -82,6 +86,12 @@ def _walk(shape: Shape, names: set[str], rows: Rows) -> None:
             raise _refused("NATURAL JOIN compares them")
         if key == "AlterTableCmd" and node.get("subtype") in _JOINING:
             raise _refused("it could be read through another table")
+        if key == "AlterTableCmd" and node.get("subtype") in _LEAVING:
+            raise _refused("rows would leave the table whose columns are masked")
+        if key == "AlterTableCmd" and node.get("subtype") == "AT_AlterColumnType" and node.get("name") in names:
+            raise _refused("whether they fit another type tells of them")
+        if key == "Constraint" and names.intersection(words_of(node.get("fk_attrs", []))):
+            raise _refused("a foreign key compares them")
 
 
 def _proposed(root: Node) -> set[int]:

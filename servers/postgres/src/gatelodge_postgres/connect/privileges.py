@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import LiteralString, cast
 
@@ -48,8 +49,12 @@ class Audit:
     replica: bool
 
 
-async def audit(session: Session) -> Audit:
+async def audit(session: Session, hidden: Callable[[str], bool]) -> Audit:
     """Ask what the current role could do.
+
+    Args:
+        session: A transaction.
+        hidden: Whether a relation, ``schema.name``, may not be named.
 
     Raises:
         psycopg.Error: The catalog can't be read.
@@ -72,7 +77,10 @@ async def audit(session: Session) -> Audit:
         findings += ["it can replicate, which reads everything"] if replication else []
         findings += [f"it has the rights of {name}" for name in roles]
         findings += [f"it owns {owned} relations, and can change or drop them"] if owned else []
-        findings += [f"it can change rows of {', '.join(writable)}"] if writable else []
+        changeable = cast("list[str]", writable or [])
+        told = [name for name in changeable if not hidden(name)]
+        told += ["relations that are not read here"] if len(told) < len(changeable) else []
+        findings += [f"it can change rows of {', '.join(told)}"] if told else []
         findings += [f"it can create objects in {', '.join(schemas)}"] if schemas else []
         findings += ["it can create schemas"] if create else []
     notes: list[str] = []

@@ -10,6 +10,7 @@ from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.dba.amounts import duration
 from gatelodge_postgres.dba.texts import shown
 from gatelodge_postgres.reading.reader import Reader
+from gatelodge_postgres.verdict.shut import WITHHELD, shut
 
 State = Literal["active", "idle", "idle in transaction", "waiting"]
 OURS = "gatelodge-postgres/"
@@ -110,18 +111,30 @@ async def backends(session: Session, reader: Reader) -> list[Backend]:
         psycopg.Error: They can't be had.
     """
     found: list[Backend] = []
+    closing = await shut(session, reader.judge, texts=True)
     for row in await session.rows(_ACTIVITY):
         (
             pid, role, application, state, backend, waits, transaction, seconds, query, blockers, kind, mode, schema,
             table, here,
         ) = row  # fmt: skip
-        relation = "" if not table or reader.judge.closed(schema, table) else f" of {schema}.{table}"
+        relation = "" if not table or closing.closed(schema, table) else f" of {schema}.{table}"
         lock = f"{mode} on {kind}{relation}" if mode else ""
         # A blocker is named once for each of its parallel workers.
         distinct = tuple(dict.fromkeys(int(one) for one in blockers))
         found.append(
             Backend(
-                pid, role, application, state, backend, waits, transaction, seconds, query or "", distinct, lock, here
+                pid,
+                role,
+                application,
+                state,
+                backend,
+                waits,
+                transaction,
+                seconds,
+                WITHHELD if closing.reads(query or "") else query or "",
+                distinct,
+                lock,
+                here,
             )
         )
     needed = {pid for one in found if one.here for pid in one.blockers}

@@ -13,6 +13,7 @@ from gatelodge_postgres.dba.hypothetical import Wanted
 from gatelodge_postgres.dba.plans import Plan
 from gatelodge_postgres.dba.predicates import Key, Known, Table, Use, scans
 from gatelodge_postgres.reading.reader import Reader
+from gatelodge_postgres.verdict.shut import shut
 
 PER_USE = 18
 MAX_CANDIDATES = 60
@@ -66,12 +67,13 @@ async def known_tables(session: Session, reader: Reader, plans: Iterable[Plan]) 
     names = sorted({table for plan in plans for _, table, _ in scans(plan)})
     ((rows,),) = await session.rows(_KNOWN, [[schema for schema, _ in names], [name for _, name in names]])
     given = cast("list[list[Any]]", rows or [])
+    closing = await shut(session, reader.judge)
     return {
         (schema, name): Known(
             (root[0], root[1]), kind == "p", tuples, types, frozenset(few or []), frozenset(leading or []), writes
         )
         for schema, name, tuples, root, types, few, leading, writes, kind in given
-        if not reader.judge.closed(schema, name)
+        if not closing.closed(schema, name)
     }
 
 

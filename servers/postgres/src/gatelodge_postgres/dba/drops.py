@@ -9,6 +9,7 @@ from gatelodge_postgres.connect.privileges import quoted
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.dba.amounts import duration
 from gatelodge_postgres.reading.reader import Reader
+from gatelodge_postgres.verdict.shut import shut
 
 MAX_DROPS = 200
 """As many are looked at."""
@@ -75,8 +76,9 @@ async def drops(session: Session, reader: Reader) -> list[Drop]:
         psycopg.Error: The catalog can't be read.
     """
     found: list[Drop] = []
+    closing = await shut(session, reader.judge)
     for schema, table, index, size, used, seconds, known, twin, longer in await session.rows(_INDEXES):
-        if reader.judge.closed(schema, table):
+        if closing.closed(schema, table):
             continue
         ddl = f"DROP INDEX CONCURRENTLY {quoted(schema)}.{quoted(index)}"
         times = f"; used {used} times" if used else ""

@@ -19,6 +19,7 @@ from gatelodge_postgres.dba.trees import deparsed, expression_text
 from gatelodge_postgres.reading.reader import Reader
 from gatelodge_postgres.verdict.facts import statement_words
 from gatelodge_postgres.verdict.parse import Node, statement
+from gatelodge_postgres.verdict.shut import shut
 
 MAX_INDEXES = 20
 MISSING = "The person can install it: CREATE EXTENSION hypopg (package postgresql-NN-hypopg; most hosts offer it)."
@@ -178,7 +179,8 @@ async def wanted(session: Session, ddl: str, reader: Reader | None = None) -> Wa
         text = f"there is no table {shown[:130]!r} that can be read and indexed."
         raise CallError("no_table", text, "Use list_objects to see what there is.")
     schema, table, kind = (str(value) for value in rows[0])
-    if reader is not None and (reason := reader.judge.closed(schema, table)):
+    if reader is not None and (await shut(session, reader.judge)).closed(schema, table):
+        reason = reader.judge.closed(schema, table) or f"{schema}.{table} is not read here, by deny_relations"
         raise CallError("refused", f"{reason}.")
     keep = (
         "accessMethod",

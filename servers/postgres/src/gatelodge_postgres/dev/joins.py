@@ -11,6 +11,7 @@ from gatelodge_postgres.catalog.ddl import ident
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.dev.tables import Table
 from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.shut import shut
 
 MAX_HOPS = 4
 MAX_PATHS = 200
@@ -92,11 +93,12 @@ async def keys(session: Session, judge: Judge) -> list[Key]:
     Raises:
         psycopg.Error: The catalog can't be read.
     """
+    known = await shut(session, judge)
     return [
         Key(source, target, (schema, name), (other_schema, other), tuple(columns), tuple(references), optional, unique)
         for source, target, schema, name, other_schema, other, columns, references, optional, unique
         in await session.rows(_KEYS)
-        if not judge.closed(schema, name) and not judge.closed(other_schema, other)
+        if not known.closed(schema, name) and not known.closed(other_schema, other)
     ]  # fmt: skip
 
 

@@ -20,7 +20,8 @@ from gatelodge_postgres.connect.privileges import quoted
 from gatelodge_postgres.connect.session import Session, decoded
 from gatelodge_postgres.dev.tables import Table
 from gatelodge_postgres.reading.reader import Reader
-from gatelodge_postgres.verdict.kin import kin
+from gatelodge_postgres.verdict.kin import NOBODY, kin
+from gatelodge_postgres.verdict.shut import shut
 
 SAMPLE_ROWS = 10_000
 """Rows that are looked at where there are no statistics."""
@@ -138,12 +139,14 @@ async def facts(session: Session, reader: Reader, table: Table, wanted: Sequence
     columns = [Profile(*row) for row in await session.rows(_COLUMNS, [table.oid])]
     chosen = _chosen(columns, wanted, table)
     masks = reader.caps.masks
-    related = (await kin(session, [table.oid])).get(table.oid, ())
-    if closed := reader.judge.closed(table.schema, table.name, related):
-        raise CallError("refused", f"{closed}.", "Profile another table.")
+    related = (await kin(session, [table.oid])).get(table.oid, NOBODY)
+    closing = await shut(session, reader.judge, texts=True)
+    if closing.closed(table.schema, table.name):
+        raise CallError("refused", f"{table.full} is not read here.", "Profile another table.")
     # What a materialized view holds is named by its query alone, which no statistics tell of.
     unsure = table.kind == "m" and bool(masks or reader.judge.rules.deny_relations)
     for column in chosen:
+        column.type = closing.or_withheld(column.type)
         column.masked = unsure or masks.covers(table.schema, table.name, column.name, related)
     # Nothing is asked for that may not be shown.
     plain = {column.name: column for column in chosen if column.shown and column.plain}

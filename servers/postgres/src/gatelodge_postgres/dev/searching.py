@@ -6,13 +6,13 @@ import asyncio
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import LiteralString
 
 from gatelodge_postgres.catalog.names import ROWS
-from gatelodge_postgres.catalog.patterns import visible
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.shut import WITHHELD, shut, visible
 
 MAX_WORDS = 8
 MOST = 2000
@@ -68,7 +68,7 @@ WITH seen AS MATERIALIZED (
 rel AS MATERIALIZED (
  SELECT c.oid, c.relname FROM pg_class c JOIN seen s ON s.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
-   AND NOT (s.nspname || '.' || c.relname ~ ANY ($1::text[])) AND s.nspname || '.' || c.relname ~ ANY ($2::text[])
+   AND NOT (c.oid = ANY ($1::oid[])) AND s.nspname || '.' || c.relname ~ ANY ($2::text[])
    AND (has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT')))
 SELECT DISTINCT lower(name) FROM (SELECT relname AS name FROM rel
  UNION ALL SELECT a.attname FROM pg_attribute a JOIN rel r ON r.oid = a.attrelid
@@ -134,9 +134,14 @@ async def _hits(session: Session, judge: Judge, words: Sequence[str]) -> list[Hi
     patterns = [f"%{stem(word)}%" for word in words]
     found = [Hit(*row, score=0.0) for row in await session.rows(_SEARCH, [patterns, MOST])]
     ranked: list[Hit] = []
+    known = await shut(session, judge, texts=True)
     for hit in found:
-        if hit.sort in ("table", "column") and judge.closed(hit.schema, hit.owner):
+        if hit.sort in ("table", "column") and known.closed(hit.schema, hit.owner):
             continue
+        if hit.sort == "function" and known.tells(hit.more):
+            continue
+        if hit.sort == "column" and known.tells(hit.more):
+            hit = replace(hit, more=WITHHELD)  # noqa: PLW2901
         values = [_worth(hit, word) for word in words]
         # What has all of the words comes before what has one of them well.
         score = sum(values) / len(words) * (sum(value > 0 for value in values) / len(words))
@@ -184,5 +189,7 @@ def stem(word: str) -> str:
 
 async def _known(session: Session, judge: Judge) -> list[str]:
     """The words that names are made of."""
-    words = {part for (name,) in await session.rows(_WORDS, visible(judge.rules)) for part in _PART.findall(name)}
+    words = {
+        part for (name,) in await session.rows(_WORDS, await visible(session, judge)) for part in _PART.findall(name)
+    }
     return sorted(word for word in words if len(word) >= _SHORTEST)

@@ -13,6 +13,7 @@ from gatelodge_postgres.catalog.names import split
 from gatelodge_postgres.connect.privileges import quoted
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.shut import Shut, shut
 
 _FIND: LiteralString = """
 SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, pg_table_is_visible(c.oid)
@@ -68,18 +69,19 @@ async def named(session: Session, judge: Judge, names: Sequence[str]) -> list[Ta
         psycopg.Error: The catalog can't be read.
     """
     words = [split(name) for name in names]
+    known = await shut(session, judge)
     found = [
         (Table(oid, schema, name, kind), bool(visible))
         for oid, schema, name, kind, visible in await session.rows(
             _FIND, [[name.lower() for _, name in words], [name.lower() for name in names]]
         )
-        if not judge.closed(schema, name)
+        if not known.closed(schema, name)
     ]
-    return [await _one(session, judge, name, word, found) for name, word in zip(names, words, strict=True)]
+    return [await _one(session, known, name, word, found) for name, word in zip(names, words, strict=True)]
 
 
 async def _one(
-    session: Session, judge: Judge, given: str, word: tuple[str, str], found: Sequence[tuple[Table, bool]]
+    session: Session, known: Shut, given: str, word: tuple[str, str], found: Sequence[tuple[Table, bool]]
 ) -> Table:
     schema, name = word
     # Each way of reading the name, the most literal first.
@@ -95,7 +97,7 @@ async def _one(
             text = f"{given[:80]!r} can be {' or '.join(pair[0].full for pair in exact[:5])}."
             raise CallError("ambiguous_table", text, "Give the schema too.")
     candidates = [str(full) for (full,) in await session.rows(_NAMES)]
-    allowed = {full.lower() if schema else full.rpartition(".")[2].lower(): full for full in candidates if not judge.closed(*full.split(".", 1))}  # fmt: skip
+    allowed = {full.lower() if schema else full.rpartition(".")[2].lower(): full for full in candidates if not known.closed(*full.split(".", 1))}  # fmt: skip
     close = [allowed[key] for key in difflib.get_close_matches(given.lower(), allowed, 3, 0.6)]
     hint = f"Did you mean {' or '.join(close)}?" if close else "search_schema finds tables by parts of their names."
     raise CallError("no_table", f"there is no table {given[:80]!r} that may be read.", hint)

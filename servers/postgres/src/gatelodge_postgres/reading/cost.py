@@ -70,13 +70,14 @@ def estimate_of(result: pq.abc.PGresult) -> Estimate:
     return Estimate(plan["Startup Cost"], plan["Total Cost"], plan["Plan Rows"], plan["Plan Width"], plan)
 
 
-def check(found: Estimate, limit: float, rows: int = 0) -> None:
+def check(found: Estimate, limit: float, rows: int = 0, *, told: bool = True) -> None:
     """Refuse what costs too much.
 
     Args:
         found: What the planner expects.
         limit: The most cost; 0 means no limit.
         rows: How many rows will be fetched; 0 means all.
+        told: Whether the plan may be told of.
 
     Raises:
         CallError: It costs more.
@@ -86,9 +87,18 @@ def check(found: Estimate, limit: float, rows: int = 0) -> None:
         text = f"the planner expects a cost of {cost:.3g}, and {limit:.3g} is allowed (about {found.rows:.3g} rows)"
         raise CallError(
             "too_expensive",
-            f"{text}: {summary(found.plan)}.",
+            f"{text}: {summary(found.plan)}." if told else f"{text}.",
             "Add a condition or a join condition, use an index, or aggregate less; explain_query shows the plan.",
         )
+
+
+def above(plan: dict[str, Any], depth: int = _DEEPEST) -> dict[str, Any]:
+    """As much of a plan as `summary` tells, to be kept."""
+    if not depth:
+        return {}
+    kept = {key: plan[key] for key in ("Node Type", "Relation Name", "Total Cost") if key in plan}
+    dearest = max(plan.get("Plans", []), key=lambda inner: float(inner["Total Cost"]), default=None)
+    return kept if dearest is None or depth == 1 else {**kept, "Plans": [above(dearest, depth - 1)]}
 
 
 def summary(plan: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import pq
 
 from gatelodge_postgres.connect.session import Session, decoded
-from gatelodge_postgres.verdict.kin import kin
+from gatelodge_postgres.verdict.kin import NOBODY, Kin, kin
 
 BYTEA = 17
 JSON_TYPES = (114, 3802)
@@ -80,13 +80,13 @@ class Origins:
         schema: Where it is.
         table: Its name.
         columns: Names of its columns by number.
-        kin: ``schema.name`` of the tables it shares rows with.
+        kin: Where else its values are.
     """
 
     schema: str
     table: str
     columns: dict[int, str] = field(default_factory=dict[int, str])
-    kin: tuple[str, ...] = ()
+    kin: Kin = NOBODY
 
 
 class Names:
@@ -120,7 +120,7 @@ class Names:
             for oid, schema, table, number, name in await session.rows(_ORIGINS, [sorted(wanted)]):
                 found.setdefault(oid, Origins(schema, table)).columns[number] = name
             shared = await kin(session, found) if anew else {}
-            self._origins |= {oid: replace(one, kin=shared.get(oid, ())) for oid, one in found.items()}
+            self._origins |= {oid: replace(one, kin=shared.get(oid, NOBODY)) for oid, one in found.items()}
         oids = {column.oid for column in description.columns} | set(description.parameters)
         unknown = sorted(oid for oid in oids if oid not in self._types and not _builtin(oid))
         if unknown:
@@ -137,10 +137,10 @@ class Names:
             return None
         return found.schema, found.table, found.columns[column.number]
 
-    def kin(self, column: Column) -> tuple[str, ...]:
-        """``schema.name`` of the tables that share rows with the one it comes from; known if asked for anew."""
+    def kin(self, column: Column) -> Kin:
+        """That of the table it comes from; known if asked for anew."""
         found = self._origins.get(column.table)
-        return found.kin if found else ()
+        return found.kin if found else NOBODY
 
 
 def _builtin(oid: int) -> str:

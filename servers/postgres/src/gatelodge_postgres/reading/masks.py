@@ -6,6 +6,7 @@ condition, an expression, a subquery, a whole row, an order) its value could be 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, cast
@@ -15,6 +16,7 @@ from gatelodge_core.errors import CallError
 from gatelodge_postgres.reading.describe import Column, Names
 from gatelodge_postgres.reading.rows import Rows
 from gatelodge_postgres.verdict.judge import Verdict
+from gatelodge_postgres.verdict.kin import Kin
 from gatelodge_postgres.verdict.known import Relation
 from gatelodge_postgres.verdict.parse import Node
 from gatelodge_postgres.verdict.walking import nodes, words_of
@@ -38,17 +40,18 @@ class Masks:
     def __bool__(self) -> bool:
         return bool(self._globs)
 
-    def covers(self, schema: str, table: str, column: str, kin: Sequence[str] = ()) -> bool:
-        """Whether a column is masked.
+    def covers(self, schema: str, table: str, column: str, kin: Kin) -> bool:
+        """Whether a column is masked, or made of one that is.
 
         Args:
             schema: Where its table is.
             table: The table's name.
             column: Its own.
-            kin: ``schema.name`` of the tables that share rows with that one.
+            kin: Of that table.
         """
-        full = (f"{schema}.{table}", *kin)
-        return any(fnmatchcase(column, which) and _matches(full, whose) for whose, which in self._globs)
+        full = (f"{schema}.{table}", *kin.names)
+        names = (column, *(source for made, source in kin.made if made == column))
+        return any(fnmatchcase(name, which) for whose, which in self._globs if _matches(full, whose) for name in names)
 
     def hides(self, column: Column, names: Names) -> bool:
         """Whether a result's column is to be masked; one that comes from an unknown column of a table is."""
@@ -103,11 +106,13 @@ class Masks:
     def patterns(self, one: Relation) -> list[str]:
         """Globs over names of columns that are masked in a relation; those over many tables count where there is such."""
         full = (f"{one.schema}.{one.name}", *one.kin)
-        return [
+        found = [
             which
             for whose, which in self._globs
             if _matches(full, whose) and ("*" not in whose or any(fnmatchcase(name, which) for name in one.columns))
         ]
+        made = {column for column, source in one.made if any(fnmatchcase(source, which) for which in found)}
+        return [*found, *(_literal(column) for column in sorted(made))]
 
 
 class _Check:
@@ -167,6 +172,11 @@ class _Check:
 
     def _protected(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self._patterns)
+
+
+def _literal(name: str) -> str:
+    """The glob that a name alone fits."""
+    return re.sub(r"([*?\[])", r"[\1]", name)
 
 
 def _column(node: Node) -> list[str] | None:

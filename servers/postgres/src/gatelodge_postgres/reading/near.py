@@ -11,6 +11,7 @@ from gatelodge_core.errors import CallError
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.facts import gather
 from gatelodge_postgres.verdict.parse import statement
+from gatelodge_postgres.verdict.shut import shut
 
 if TYPE_CHECKING:
     from gatelodge_postgres.reading.reader import Reader
@@ -51,12 +52,14 @@ async def near(reader: Reader, sql: str, error: CallError) -> CallError:
 
         async def ask(session: Session) -> list[str]:
             parameters = [tables] if error.code == "undefined_column" else []
-            return [str(name) for (name,) in await session.rows(_CANDIDATES[error.code], parameters)]
+            found = [str(name) for (name,) in await session.rows(_CANDIDATES[error.code], parameters)]
+            known = await shut(session, reader.judge)
+            return [name for name in found if not known.closed(*_split(name))]
 
         names = await reader.database.run(ask, seconds=SECONDS)
     except CallError:
         return error
-    close = closest(wrong, [name for name in names if not reader.judge.closed(*_split(name))])
+    close = closest(wrong, names)
     return (
         CallError(error.code, error.message, f"Did you mean {' or '.join(close)}? {error.hint}".strip())
         if close

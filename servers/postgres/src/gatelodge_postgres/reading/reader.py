@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import time
 from collections import OrderedDict
@@ -19,6 +21,7 @@ from gatelodge_postgres.reading.describe import BYTEA, Column, Description, Name
 from gatelodge_postgres.reading.fetch import DECLARE, Changed, Rows, fetch
 from gatelodge_postgres.reading.masks import Masks
 from gatelodge_postgres.reading.near import near
+from gatelodge_postgres.reading.point import looks_up_one
 from gatelodge_postgres.reading.project import wrapping
 from gatelodge_postgres.verdict.judge import Judge, Verdict
 from gatelodge_postgres.verdict.known import SECONDS
@@ -64,6 +67,7 @@ class Prepared:
         masked: Numbers of its columns that are masked.
         explained: Whether it stands in an EXPLAIN, which no cursor takes.
         expected: What the planner expected of it, or of another statement of its shape; None if it wasn't asked.
+        point: Whether it looks up one row, whatever the constants.
         remembered: Whether it was found of another statement of its shape.
     """
 
@@ -74,6 +78,7 @@ class Prepared:
     masked: frozenset[int]
     explained: bool
     expected: cost.Estimate | None = None
+    point: bool = False
     remembered: bool = False
     _wrappings: dict[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]], compare=False)
 
@@ -144,10 +149,13 @@ class Reader:
         """Called when the catalog seems to have changed; must not block."""
         self._plans: OrderedDict[bytes, tuple[float, Prepared]] = OrderedDict()
         """By shape: when, and what was found."""
+        self._prices: OrderedDict[bytes, tuple[float, cost.Estimate]] = OrderedDict()
+        """By text and parameters: when, and what the planner expected."""
 
     def forget(self) -> None:
         """Believe nothing of the catalog that was found before: it has changed."""
         self._plans.clear()
+        self._prices.clear()
         self.judge.known.forget()
         self.names.forget()
         self.forgotten()
@@ -194,8 +202,9 @@ class Reader:
         whole = self._parsed(sql)
         known = self._remembered(whole)
         if known is not None:
-            if not self._cheap(known, rows):
-                await self._price(session, sql, whole, parameters, rows)
+            if not self._cheap(known):
+                told = known.verdict is None or not self.judge.conceals(known.verdict)
+                await self._price(session, sql, whole, parameters, rows, told=told)
             return known
         return await self._prepare(session, sql, whole, parameters, rows)
 
@@ -212,21 +221,32 @@ class Reader:
         verdict = None if made.verdict is None else replace(made.verdict, statement=whole)
         return replace(made, verdict=verdict, sql=whole.text, offset=whole.start, remembered=True)
 
-    def _cheap(self, known: Prepared, rows: int) -> bool:
-        """Whether a statement of that shape cost so little that other constants won't make it too expensive."""
-        return not self.caps.max_cost or (
-            known.expected is not None and known.expected.of(rows) <= self.caps.max_cost * SMALL
-        )
+    def _cheap(self, known: Prepared) -> bool:
+        """Whether a statement of that shape cost little, and can't cost more with other constants."""
+        if not self.caps.max_cost:
+            return True
+        return known.point and known.expected is not None and known.expected.total <= self.caps.max_cost * SMALL
 
     async def _price(
-        self, session: Session, sql: str, whole: Statement, parameters: Sequence[object], rows: int
+        self, session: Session, sql: str, whole: Statement, parameters: Sequence[object], rows: int, *, told: bool
     ) -> None:
         if not parameters and _PARAMETER.search(whole.text):
             return  # without values there is nothing to plan for yet
-        try:
-            cost.check(await cost.estimate(session, whole.text, parameters), self.caps.max_cost, rows)
-        except psycopg.Error as error:
-            raise self._told(error, sql, whole, parameters) from None
+        key = _priced(whole, parameters)
+        begun, expected = self._prices.get(key, (0.0, None))
+        if expected is None or time.monotonic() - begun >= SECONDS:
+            try:
+                expected = await cost.estimate(session, whole.text, parameters)
+            except psycopg.Error as error:
+                raise self._told(error, sql, whole, parameters) from None
+            self._note(key, expected)
+        cost.check(expected, self.caps.max_cost, rows, told=told)
+
+    def _note(self, key: bytes, expected: cost.Estimate) -> None:
+        self._prices[key] = (time.monotonic(), replace(expected, plan=cost.above(expected.plan)))
+        self._prices.move_to_end(key)
+        if len(self._prices) > MAX_PLANS:
+            self._prices.popitem(last=False)
 
     async def _prepare(
         self, session: Session, sql: str, whole: Statement, parameters: Sequence[object], rows: int
@@ -237,6 +257,9 @@ class Reader:
             verdict.check()
             self.caps.masks.check(verdict)
         explained = verdict is not None and verdict.explained
+        told = verdict is None or not self.judge.conceals(verdict)
+        if verdict is not None and explained:
+            self.judge.check_plan(verdict)
         expected = None
         try:
             # Whether the statement wants values that weren't sent, its description tells.
@@ -249,8 +272,10 @@ class Reader:
         await self.names.learn(session, description, anew=bool(self.caps.masks))
         masked = self.caps.masks.masked(description.columns, self.names)
         if expected is not None:
-            cost.check(expected, self.caps.max_cost, rows)
-        made = Prepared(verdict, whole.text, whole.start, description, masked, explained, expected)
+            self._note(_priced(whole, parameters), expected)
+            cost.check(expected, self.caps.max_cost, rows, told=told)
+        point = verdict is not None and looks_up_one(verdict)
+        made = Prepared(verdict, whole.text, whole.start, description, masked, explained, expected, point)
         if not explained:
             self._plans[whole.shape] = (time.monotonic(), made)
             if len(self._plans) > MAX_PLANS:
@@ -314,6 +339,12 @@ class Reader:
         result = await session.extended(made.sql, parameters)
         lines = [decoded(result.get_value(number, 0) or b"") for number in range(result.ntuples)]
         return Rows([[line] for line in lines], sum(map(len, lines)))
+
+
+def _priced(whole: Statement, parameters: Sequence[object]) -> bytes:
+    """What a price holds for: a text with its constants, and the parameters."""
+    text = json.dumps([whole.text, [repr(value) for value in parameters]])
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _check_count(made: Prepared, parameters: Sequence[object]) -> None:

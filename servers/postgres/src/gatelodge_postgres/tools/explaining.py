@@ -50,6 +50,8 @@ async def explain_query(
         made = await source.reader.prepare(session, sql, params)
         if made.explained:
             raise CallError("invalid_arguments", "sql begins with EXPLAIN.", "Send the statement alone.")
+        if made.verdict is not None:
+            source.reader.judge.check_plan(made.verdict)
         unknown = len(made.description.parameters) if generic or not params else 0
         if analyze and unknown:
             raise CallError("invalid_arguments", f"the statement has {unknown} parameters.", "Give params to run it.")

@@ -40,7 +40,7 @@ async def list_objects(
 
     async def work(session: Session) -> Page:
         return await listed(
-            session, source.reader.judge.rules, kinds=kinds or RELATIONS, schema=schema, pattern=pattern, limit=limit,
+            session, source.reader.judge, kinds=kinds or RELATIONS, schema=schema, pattern=pattern, limit=limit,
             cursor=cursor, summary=summary,
         )  # fmt: skip
 

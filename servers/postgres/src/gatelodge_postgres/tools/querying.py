@@ -175,7 +175,9 @@ async def validate_query(sources: Sources, sql: Sql, connection: Connection = ""
             reader.caps.masks.check(verdict)
         except CallError as error:
             reasons.append(error.message)
-        relations = sorted({f"{one.schema}.{one.name}" for one in verdict.relations})
+        # What the caller names it knows; where a view reads what is closed, it needn't know of what views read.
+        closed = any(reader.judge.closed(one.schema, one.name, one.kin) for one in verdict.relations)
+        relations = sorted(f"{one.schema}.{one.name}" for one in (verdict.named if closed else verdict.relations))
         if reasons:
             return VerdictRecord(
                 allowed=False, reasons=reasons, columns=[], parameters=[], relations=relations,
@@ -191,7 +193,7 @@ async def validate_query(sources: Sources, sql: Sql, connection: Connection = ""
             raise told(error, sql=sql, prefix=-verdict.statement.start) from None
         if expected is not None and reader.caps.max_cost:
             try:
-                cost.check(expected, reader.caps.max_cost, 200)
+                cost.check(expected, reader.caps.max_cost, 200, told=not reader.judge.conceals(verdict))
             except CallError as error:
                 reasons.append(error.message)
         return VerdictRecord(

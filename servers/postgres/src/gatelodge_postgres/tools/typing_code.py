@@ -49,7 +49,7 @@ async def generate_types(
     judge = source.reader.judge
 
     async def work(session: Session) -> Shapes:
-        return await shapes(session, await named(session, judge, list(dict.fromkeys(tables))))
+        return await shapes(session, judge, await named(session, judge, list(dict.fromkeys(tables))))
 
     found = await source.database.run(work)
     shown: list[Shape] = []

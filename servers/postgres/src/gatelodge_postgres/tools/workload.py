@@ -21,6 +21,7 @@ from gatelodge_postgres.sources import Source, Sources
 from gatelodge_postgres.tools.arguments import Connection, Sql
 from gatelodge_postgres.tools.querying import DATA
 from gatelodge_postgres.tools.ticking import ticking
+from gatelodge_postgres.verdict.shut import WITHHELD, Shut, shut
 
 workload = Declarations[Sources]()
 BLOCK = 8192
@@ -42,11 +43,12 @@ async def list_top_queries(
     """Slowest or costliest SQL statements (pg_stat_statements) by time, I/O, WAL, temp files or calls."""
     source = sources.pick(connection)
 
-    async def work(session: Session) -> Top:
-        return await top(session, by, limit, looks(source), since)
+    async def work(session: Session) -> tuple[Top, Shut]:
+        found = await top(session, by, limit, looks(source), since)
+        return found, await shut(session, source.reader.judge, texts=True)
 
-    found = await source.database.run(work)
-    return "\n".join([*_head(found, by), "", *_lines(found, numbers=bool(source.masks))])
+    found, closing = await source.database.run(work)
+    return "\n".join([*_head(found, by), "", *_lines(found, closing, numbers=bool(source.masks))])
 
 
 def _head(found: Top, by: Order) -> list[str]:
@@ -72,10 +74,11 @@ def _head(found: Top, by: Order) -> list[str]:
     return head
 
 
-def _lines(found: Top, *, numbers: bool) -> list[str]:
+def _lines(found: Top, closing: Shut, *, numbers: bool) -> list[str]:
     lines: list[str] = []
     for number, line in enumerate(found.lines, 1):
-        lines += [f"{number}. {_counts(line, found.seconds)}; by {line.text.role}", f"   {shown(line.text.sql, numbers=numbers)}"]  # fmt: skip
+        text = WITHHELD if closing.reads(line.text.sql) else shown(line.text.sql, numbers=numbers)
+        lines += [f"{number}. {_counts(line, found.seconds)}; by {line.text.role}", f"   {text}"]
     return lines or ["none"]
 
 
@@ -120,7 +123,9 @@ async def recommend_indexes(
         given, why = [Query(sql) for sql in queries], ""
         if not given:
             try:
-                given = [Query(sql, calls) for sql, calls in await selects(session, MAX_WORKLOAD)]
+                closing = await shut(session, source.reader.judge, texts=True)
+                recorded = await selects(session, MAX_WORKLOAD)
+                given = [Query(sql, calls) for sql, calls in recorded if not closing.reads(sql)]
                 why = "" if given else "no SELECT was recorded"
             except CallError as error:
                 # The transaction may have failed with it; what goes has been found before.

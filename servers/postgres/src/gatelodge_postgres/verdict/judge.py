@@ -21,6 +21,8 @@ from gatelodge_postgres.verdict.lists import (
     RUNNING_EXTENSIONS,
     SECRET_RELATIONS,
     SQL_RUNNERS,
+    STATEMENT_FUNCTIONS,
+    STATEMENT_RELATIONS,
     VALUE_RELATIONS,
 )
 from gatelodge_postgres.verdict.parse import Node, Statement, expression, statement
@@ -41,7 +43,7 @@ class Rules:
         deny_relations: Globs over ``schema.relation`` never read.
         allow_relations: If there are any, others aren't read.
         foreign: Whether foreign tables are read.
-        values_kept: Whether parts of the catalog that hold columns' values are closed, since columns are masked.
+        values_kept: Whether parts of the catalog that hold columns' values are closed, since columns are masked or relations not read.
     """
 
     strict: bool = False
@@ -162,12 +164,13 @@ class Judge:
             return False, whole, []
         if whole.kind != "ExplainStmt":
             return False, whole, [f"{statement_words(whole.kind)} is no query{_instead(whole.kind)}"]
-        options = [str(item.get("DefElem", {}).get("defname", "")) for item in whole.node.get("options", [])]
+        options = [item.get("DefElem", {}) for item in whole.node.get("options", [])]
+        running = {str(one.get("defname", "")) for one in options if not _is_off(one)}
         ((kind, node),) = whole.node.get("query", {"": {}}).items()
         inner = Statement(kind, node, whole.text, whole.start)
-        if "analyze" in options:
+        if "analyze" in running:
             return True, inner, ["EXPLAIN ANALYZE runs the statement; explain_query does it with analyze=true"]
-        if "serialize" in options or kind != "SelectStmt":
+        if "serialize" in running or kind != "SelectStmt":
             return True, inner, [f"EXPLAIN of {statement_words(kind) or 'nothing'} is not run here"]
         return True, inner, []
 
@@ -233,6 +236,8 @@ class Judge:
             name = f"{one.schema}.{word}" if one.schema != "pg_catalog" else word
             if any(fnmatchcase(name, glob) for glob in self.rules.allow_functions):
                 continue
+            if self.rules.values_kept and word in STATEMENT_FUNCTIONS:
+                findings.reasons[f"{name} tells what others' statements say{where}"] = None
             if word in SQL_RUNNERS or one.extension in RUNNING_EXTENSIONS:
                 findings.reasons[f"{name} runs a text as SQL{where}"] = None
             elif one.volatile and not _harmless(word, one):
@@ -267,7 +272,8 @@ class Judge:
             findings.seen.add((one.oid, stored))
             findings.relations[one.oid] = one
             if reason := self.closed(one.schema, one.name, one.kin, direct=not within):
-                findings.reasons[f"{reason}{f' (in {within})' if within else ''}"] = None
+                # What a view reads is not the caller's to know.
+                findings.reasons[f"a view reads what {reason.partition(' ')[2]}" if within else reason] = None
             if one.foreign and not self.rules.foreign and not stored:
                 where = f" (in {within})" if within else ""
                 findings.reasons[
@@ -280,6 +286,21 @@ class Judge:
                 except CallError as error:
                     findings.reasons[f"{inside} can't be judged: {error.message}"] = None
         return nodes
+
+    def conceals(self, verdict: Verdict) -> bool:
+        """Whether an allowed view reads what the caller may not name, so that a plan would tell of it."""
+        named = {one.oid for one in verdict.named}
+        return any(one.oid not in named and self.closed(one.schema, one.name, one.kin) for one in verdict.relations)
+
+    def check_plan(self, verdict: Verdict) -> None:
+        """Refuse to show a plan that tells of what is closed.
+
+        Raises:
+            CallError: ``refused``.
+        """
+        if self.conceals(verdict):
+            text = "the plan is not shown: a view reads what is not read here, and the plan would tell of it."
+            raise CallError("refused", text, "Run the query itself.")
 
     def closed(self, schema: str, name: str, kin: Sequence[str] = (), *, direct: bool = True) -> str:
         """Why a relation isn't read; empty if it is.
@@ -296,12 +317,27 @@ class Judge:
             return f"{name} holds secrets and is not read here"
         if system and name in VALUE_RELATIONS and (self.rules.values_kept or self.rules.strict):
             return f"{name} holds values of columns that are kept, and is not read here"
+        if self.rules.values_kept and (schema == "pg_toast" or name in STATEMENT_RELATIONS):
+            what = "parts of tables' rows" if schema == "pg_toast" else "what others' statements say"
+            return f"{name} holds {what}, and is not read here"
         if any(fnmatchcase(one, glob) for one in (full, *kin) for glob in self.rules.deny_relations):
             return f"{full} is not read here, by deny_relations"
         allowed = self.rules.allow_relations
         if direct and allowed and not system and not any(fnmatchcase(full, glob) for glob in allowed):
             return f"{full} is not read here, as it is not in allow_relations"
         return ""
+
+
+_OFF = {"analyze": ("false", "off"), "serialize": ("none", "off")}
+
+
+def _is_off(option: Node) -> bool:
+    """Whether an option of EXPLAIN is written so that PostgreSQL takes it for switched off; it takes no other words."""
+    value = option.get("arg", {})
+    if "Integer" in value:
+        return value["Integer"].get("ival", 0) == 0 and option.get("defname") == "analyze"
+    word = str(value.get("String", {}).get("sval", ""))
+    return word.lower() in _OFF.get(str(option.get("defname")), ())
 
 
 def _harmless(word: str, one: Routine) -> bool:

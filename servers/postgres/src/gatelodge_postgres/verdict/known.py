@@ -8,7 +8,7 @@ from typing import Any, LiteralString, cast
 
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.facts import IMPLIED_OPERATORS, Facts
-from gatelodge_postgres.verdict.kin import KIN
+from gatelodge_postgres.verdict.kin import KIN, MADE
 
 SECONDS = 30.0
 """How long an answer is believed. A function that turns volatile meanwhile still runs in a read-only transaction."""
@@ -72,6 +72,8 @@ class Relation:
         foreign: Whether reading it, or one of its partitions or children, reaches another server or a file.
         columns: Names of its columns.
         kin: ``schema.name`` of each it is a partition or child of, and of its own, at any depth: they share rows.
+        made: Generated columns, each with one that it is made of.
+        unique: Columns of each unique index that holds for all of its rows.
     """
 
     schema: str
@@ -84,6 +86,8 @@ class Relation:
     foreign: bool
     columns: frozenset[str]
     kin: tuple[str, ...]
+    made: tuple[tuple[str, str], ...]
+    unique: tuple[frozenset[str], ...]
 
 
 _LOOKUP: LiteralString = (
@@ -126,7 +130,11 @@ SELECT
       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]'),
     """  # noqa: S608 - a text of ours
     + KIN
-    + """))
+    + ", "
+    + MADE
+    + """, coalesce((SELECT json_agg((SELECT json_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid
+      AND a.attnum = ANY ((string_to_array(x.indkey::text, ' ')::int2[])[1:x.indnkeyatts]))) FROM pg_index x
+      WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL), '[]')))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 't') AND c.relname = ANY ($4::name[]))
 """
@@ -182,9 +190,20 @@ class Known:
                 table[name].append(Routine(schema, volatile, unary, extension, own, _own(oids), definer))
         for name, schema, volatile, checks, oid in types:
             self.types[name].append(Type(schema, volatile, tuple(checks), oid))
-        for name, schema, kind, visible, definition, oid, oids, foreign, columns, kin in relations:
+        for name, schema, kind, visible, definition, oid, oids, foreign, columns, kin, made, unique in relations:
             one = Relation(
-                schema, name, kind, visible, definition, oid, _own(oids), foreign, frozenset(columns), tuple(kin)
+                schema,
+                name,
+                kind,
+                visible,
+                definition,
+                oid,
+                _own(oids),
+                foreign,
+                frozenset(columns),
+                tuple(kin),
+                tuple((column, source) for column, source in made),
+                tuple(map(frozenset, unique)),
             )
             self.relations[name].append(one)
 

@@ -51,3 +51,8 @@ SECRET_RELATIONS = frozenset(_CLOSED.split())
 
 VALUE_RELATIONS = frozenset(("pg_stats", "pg_stats_ext", "pg_stats_ext_exprs"))
 """Parts of the catalog that hold values of columns that the role may read: masked ones, a superuser's passwords."""
+
+STATEMENT_RELATIONS = frozenset(("pg_stat_activity", "pg_stat_statements"))
+"""Views of what others' statements say, with the values in them."""
+STATEMENT_FUNCTIONS = frozenset(("pg_stat_get_activity", "pg_stat_get_backend_activity", "pg_stat_statements"))
+"""The functions behind them."""

@@ -8,6 +8,7 @@ from typing import Any, Literal, LiteralString
 
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.sources import Source
+from gatelodge_postgres.verdict.shut import shut
 
 Severity = Literal["ok", "notice", "warning", "critical"]
 MOST = 8
@@ -48,9 +49,22 @@ class At:
     session: Session
     source: Source
 
-    def readable(self, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Those rows whose first two values name a relation that may be read."""
-        return [row for row in rows if not self.source.reader.judge.closed(str(row[0]), str(row[1]))]
+    async def readable(self, sql: LiteralString, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Those rows of a query whose first two values name a relation that may be read.
+
+        Raises:
+            psycopg.Error: It can't be run.
+        """
+        return await self.told(await self.session.rows(sql, list(values)))
+
+    async def told(self, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The same of rows that are there already.
+
+        Raises:
+            psycopg.Error: The catalog can't be read.
+        """
+        closing = await shut(self.session, self.source.reader.judge)
+        return [row for row in rows if not closing.closed(str(row[0]), str(row[1]))]
 
 
 Check = Callable[[At], Awaitable[list[Finding]]]

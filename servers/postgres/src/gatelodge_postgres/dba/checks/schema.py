@@ -57,7 +57,7 @@ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p
 
 async def indexes(at: At) -> list[Finding]:
     """Indexes that are broken, doubled, or of no use."""
-    broken = [str(name) for *_, name in at.readable(await at.session.rows(_INVALID))]
+    broken = [str(name) for *_, name in await at.readable(_INVALID)]
     fix = "DROP INDEX CONCURRENTLY and make them anew, or REINDEX INDEX CONCURRENTLY."
     found = some("warning", broken, "invalid indexes, which cost writes and help no query", fix)
     going = await drops(at.session, at.source.reader)
@@ -77,7 +77,7 @@ async def sequences(at: At) -> list[Finding]:
     """How near sequences are to their last number, or to that of the column they fill."""
     found: list[Finding] = []
     hidden = 0
-    for schema, name, may, last, up, cycles, highest, lowest, column in at.readable(await at.session.rows(_SEQUENCES)):
+    for schema, name, may, last, up, cycles, highest, lowest, column in await at.readable(_SEQUENCES):
         if not may:
             hidden += 1
         elif last is not None and not cycles:
@@ -94,16 +94,16 @@ async def sequences(at: At) -> list[Finding]:
 
 async def constraints(at: At) -> list[Finding]:
     """Constraints that aren't checked, foreign keys without an index, tables without a key."""
-    unchecked = [".".join(row) for row in at.readable(await at.session.rows(_CONSTRAINTS))]
+    unchecked = [".".join(row) for row in await at.readable(_CONSTRAINTS)]
     fix = "ALTER TABLE ... VALIDATE CONSTRAINT, once the rows that break them are mended."
     found = some("warning", unchecked, "constraints that old rows may break (NOT VALID)", fix)
-    disabled = [".".join(row) for row in at.readable(await at.session.rows(_DISABLED))]
+    disabled = [".".join(row) for row in await at.readable(_DISABLED)]
     fix = "ALTER TABLE ... ENABLE TRIGGER, if that was left from an import."
     found += some("warning", disabled, "triggers that are switched off (those of foreign keys too)", fix)
-    rows = at.readable(await at.session.rows(_UNINDEXED, [MANY_ROWS]))
+    rows = await at.readable(_UNINDEXED, [MANY_ROWS])
     slow = [f"{schema}.{table}.{name} ({amount(count)} rows)" for schema, table, name, count in rows]
     fix = "Index their columns: deleting or changing a referenced row reads the whole table."
     found += some("notice", slow, "foreign keys without an index", fix)
-    keyless = [".".join(row) for row in at.readable(await at.session.rows(_KEYLESS))]
+    keyless = [".".join(row) for row in await at.readable(_KEYLESS)]
     found += some("notice", keyless, "tables without a primary key", "Add one; logical replication needs it.")
     return found or [Finding("ok", "all constraints are checked")]

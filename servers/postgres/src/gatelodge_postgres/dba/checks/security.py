@@ -6,6 +6,7 @@ from typing import LiteralString
 
 from gatelodge_postgres.connect.privileges import audit
 from gatelodge_postgres.dba.checks.finding import At, Finding, named, some, visible
+from gatelodge_postgres.verdict.shut import shut
 
 _CONNECTION: LiteralString = """
 SELECT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), current_setting('password_encryption'),
@@ -39,7 +40,7 @@ GRANT = "Use a role that only reads: gatelodge-postgres grant-sql prints one."
 
 async def security(at: At) -> list[Finding]:
     """What this role could do beyond reading, and what others may."""
-    seen = await audit(at.session)
+    seen = await audit(at.session, (await shut(at.session, at.source.reader.judge)).hides)
     grave = "critical" if seen.superuser else "warning"
     found = [Finding(grave, f"this server's role {seen.role}: {one}", GRANT) for one in seen.findings]
     if seen.notes:
@@ -59,9 +60,9 @@ async def security(at: At) -> list[Finding]:
     found += some("notice", bypassing or [], "roles that bypass row-level security", "ALTER ROLE ... NOBYPASSRLS.")
     fix = "REVOKE CREATE ON SCHEMA ... FROM PUBLIC: what is made there can be run by others unawares."
     found += some("warning", schemas or [], "schemas in which everybody can make objects", fix)
-    open_tables = [".".join(row) for row in at.readable(await at.session.rows(_PUBLIC))]
+    open_tables = [".".join(row) for row in await at.readable(_PUBLIC)]
     found += some("warning", open_tables, "tables that everybody can change", "REVOKE that FROM PUBLIC.")
-    idle = [".".join(row) for row in at.readable(await at.session.rows(_POLICIES))]
+    idle = [".".join(row) for row in await at.readable(_POLICIES)]
     fix = "ALTER TABLE ... ENABLE ROW LEVEL SECURITY."
     found += some("warning", idle, "tables with policies that are not in force", fix)
     definers = [".".join(row) for row in await at.session.rows(_DEFINERS)]

@@ -56,7 +56,7 @@ SELECT pg_database_size(current_database())::int8, current_setting('data_checksu
 
 async def bloat(at: At) -> list[Finding]:
     """Dead rows, tables much larger than their rows, and statistics that are out of date."""
-    rows = at.readable(await at.session.rows(_ROWS, [DEAD_ROWS, STALE_ROWS, BLOATED_PAGES]))
+    rows = await at.readable(_ROWS, [DEAD_ROWS, STALE_ROWS, BLOATED_PAGES])
     found: list[Finding] = []
     dead: list[str] = []
     worst = 0.0
@@ -93,7 +93,7 @@ async def vacuum_wraparound(at: At) -> list[Finding]:
             fix = "VACUUM (FREEZE) its oldest tables, and let autovacuum work."
             found.append(Finding("critical" if oldest > HALF_WAY else "warning", text, fix))
     if found:
-        tables = at.readable(await at.session.rows(_OLDEST))
+        tables = await at.readable(_OLDEST)
         found += some(
             "notice", [f"{schema}.{table} ({amount(age)})" for schema, table, age in tables], "oldest tables here"
         )
@@ -103,7 +103,7 @@ async def vacuum_wraparound(at: At) -> list[Finding]:
     ((on,),) = await at.session.rows("SELECT current_setting('autovacuum')")
     if on != "on":
         found.append(Finding("critical", "autovacuum is off: dead rows stay, and transaction numbers run out", "Set autovacuum = on."))  # fmt: skip
-    rows = at.readable(await at.session.rows(_ROWS, [2**62, 2**62, 2**62]))
+    rows = await at.readable(_ROWS, [2**62, 2**62, 2**62])
     off = [f"{row[0]}.{row[1]}" for row in rows if row[-1]]
     found += some(
         "warning", off, "autovacuum is switched off for tables", "ALTER TABLE ... RESET (autovacuum_enabled)."
@@ -114,7 +114,7 @@ async def vacuum_wraparound(at: At) -> list[Finding]:
 async def storage(at: At) -> list[Finding]:
     """Sizes, checksums, and tables that a crash would empty."""
     ((whole, checksums, failures, largest, unlogged),) = await at.session.rows(_STORAGE)
-    tables = at.readable([tuple(row) for row in cast("list[list[Any]]", largest or [])])
+    tables = await at.told([tuple(row) for row in cast("list[list[Any]]", largest or [])])
     names = ", ".join(f"{schema}.{table} {size(bytes_)}" for schema, table, bytes_, _ in tables[:MOST])
     found = [Finding("ok", f"the database has {size(whole)}{f'; largest: {names}' if names else ''}")]
     if failures:
@@ -123,7 +123,7 @@ async def storage(at: At) -> list[Finding]:
     if checksums != "on":
         found.append(Finding("notice", "data checksums are off: a failing disk goes unnoticed", "pg_checksums --enable, with the server stopped."))  # fmt: skip
     light = [
-        f"{row[0]}.{row[1]}" for row in at.readable([tuple(row) for row in cast("list[list[Any]]", unlogged or [])])
+        f"{row[0]}.{row[1]}" for row in await at.told([tuple(row) for row in cast("list[list[Any]]", unlogged or [])])
     ]
     if light:
         text = f"unlogged tables, which a crash empties and replicas don't have: {named(light)}"

@@ -10,6 +10,7 @@ from gatelodge_core.errors import CallError
 from gatelodge_postgres.connect.privileges import quoted
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.shut import shut
 
 # Definitions then name what is in the schema without it. PostgreSQL's own names still come first. Nor is it worth while
 # to compile what follows, which the planner takes for large queries.
@@ -146,28 +147,37 @@ async def snapshot(session: Session, judge: Judge, schema: str) -> Snapshot:
         text = f"there is no schema {schema[:60]!r} that the role may use."
         raise CallError("no_schema", text, 'list_objects with kinds=["schema"] lists them.')
     oid, name = rows[0]
+    closing = await shut(session, judge, texts=True)
     await session.rows(_PATH, [f"pg_catalog, {quoted(name)}"])
     made = Snapshot(name, session.version)
     tables: dict[int, str] = {}
     for table, relation, kind, partition_by, parent, bound, query, readable, uses in await session.rows(
         _RELATIONS, [oid]
     ):
-        if not readable or judge.closed(name, relation):
+        if not readable or closing.closed(name, relation):
             made.hidden += 1
             continue
         tables[table] = relation
-        made.relations[relation] = Relation(kind, partition_by, parent, bound, query, frozenset(uses))
+        made.relations[relation] = Relation(
+            kind, partition_by, closing.or_withheld(parent), bound, closing.or_withheld(query), frozenset(uses)
+        )
     oids = [list(tables)]
     for table, column, *rest in await session.rows(_COLUMNS, oids):
-        made.relations[tables[table]].columns[column] = Column(*rest)
+        kind, required, default, *others = rest
+        made.relations[tables[table]].columns[column] = Column(
+            closing.or_withheld(kind), required, closing.or_withheld(default), *others
+        )
     for table, constraint, kind, text in await session.rows(_CONSTRAINTS, oids):
-        made.constraints[tables[table], constraint] = (kind, text)
+        if not closing.tells(text):
+            made.constraints[tables[table], constraint] = (kind, text)
     for table, index, text in await session.rows(_INDEXES, oids):
         made.indexes[index] = (tables[table], text)
     for signature, word, text, late in await session.rows(_FUNCTIONS, [oid]):
-        made.functions[signature] = (word, text, late)
+        if not closing.tells(f"{signature} {text}"):
+            made.functions[signature] = (word, text, late)
     for enum, labels in await session.rows(_ENUMS, [oid]):
         made.enums[enum] = tuple(labels or [])
     for sequence, text, owner in await session.rows(_SEQUENCES, [oid]):
-        made.sequences[sequence] = (text, owner)
+        if not closing.closed(name, sequence) and not closing.tells(owner):
+            made.sequences[sequence] = (text, owner)
     return made

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import LiteralString
 
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.dev.tables import Table
+from gatelodge_postgres.verdict.judge import Judge
+from gatelodge_postgres.verdict.shut import shut
 
 _COLUMNS: LiteralString = """
 SELECT a.attrelid::int8, a.attnum::int8, a.attname::text, a.atttypid::int8, a.atttypmod::int8, a.attnotnull,
@@ -168,7 +170,7 @@ class Shapes:
         return list(made.values())
 
 
-async def shapes(session: Session, tables: Sequence[Table]) -> Shapes:
+async def shapes(session: Session, judge: Judge, tables: Sequence[Table]) -> Shapes:
     """Look tables up.
 
     Raises:
@@ -177,10 +179,15 @@ async def shapes(session: Session, tables: Sequence[Table]) -> Shapes:
     # The planner takes the types of types for a huge query, and would compile it for a third of a second.
     await session.constant("SET LOCAL jit=off")
     oids = [table.oid for table in tables]
+    closing = await shut(session, judge, texts=True)
     comments = dict(await session.rows(_TABLES, [oids]))
     by_oid = {table.oid: Shape(table, str(comments.get(table.oid, ""))) for table in tables}
     for oid, *rest in await session.rows(_COLUMNS, [oids]):
-        by_oid[oid].columns.append(Column(*rest))
+        column = Column(*rest)
+        if closing.tells(column.default) or closing.tells(column.generated):
+            told = {"default": closing.or_withheld(column.default), "generated": closing.or_withheld(column.generated)}
+            column = replace(column, **told)
+        by_oid[oid].columns.append(column)
     for oid, other, own, theirs in await session.rows(_KEYS, [oids]):
         by_oid[oid].keys.append((other, own, theirs))
     wanted = sorted({column.type for shape in by_oid.values() for column in shape.columns})
@@ -188,6 +195,10 @@ async def shapes(session: Session, tables: Sequence[Table]) -> Shapes:
         oid: Type(oid, schema, name, kind, inner, modifier, required, tuple(labels), tuple(map(tuple, fields)))
         for oid, schema, name, kind, inner, modifier, required, labels, fields in await session.rows(_TYPES, [wanted])
     }
+    for oid, one in types.items():
+        # The row of a closed table is a type, and its columns are its fields.
+        if one.kind == "c" and closing.closed(one.schema, one.name):
+            types[oid] = replace(one, schema="", name="withheld", fields=())
     found = Shapes(list(by_oid.values()), types)
     _name(found)
     return found

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gatelodge_postgres.verdict.judge import Rules
-
 
 def regex(glob: str) -> str:
     """The regular expression, anchored, of a glob with ``*``, ``?`` and ``[...]``."""
@@ -22,11 +20,6 @@ def regex(glob: str) -> str:
 def regexes(globs: Sequence[str]) -> list[str]:
     """Those of several."""
     return [regex(glob) for glob in globs]
-
-
-def visible(rules: Rules) -> list[list[str]]:
-    """(denied, allowed) relations as parameters of a query; nothing allowed means everything is."""
-    return [regexes(rules.deny_relations), regexes(rules.allow_relations) or ["^"]]
 
 
 def _escaped(text: str) -> str:
