@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import anyio.to_thread
 from gatelodge_core.declare import Declarations
 from gatelodge_core.effects import EXTERNAL, READ
 from gatelodge_core.errors import CallError
@@ -192,8 +193,13 @@ async def get_job_log(
             raise
         hint = "Logs expire (usually after 90 days), and a job has none before it ends. get_run shows the jobs."
         raise CallError("not_found", error.message, f"{hint} {error.hint}".strip()) from error
-    cut = await hub.downloads.feed(url, reader.feed)
-    excerpt = reader.finish(whole=not cut)
+    try:
+        cut = await hub.downloads.feed(url, reader.feed)
+        excerpt = await anyio.to_thread.run_sync(lambda: reader.finish(whole=not cut), abandon_on_cancel=True)
+    except BaseException:
+        # A thread that still searches, for a call that was cancelled, ends.
+        reader.stop()
+        raise
     found = job_logs.shown(excerpt, lines, BUDGET - 2_000)
     counted = f"{excerpt.total_lines} lines, {excerpt.total_bytes} bytes, {excerpt.errors} errors"
     head = [f"log of job {job_id} of {visit.title}: {counted}", _told(mode, excerpt, found, lines)]
