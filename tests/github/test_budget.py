@@ -96,10 +96,10 @@ async def test_no_answer_of_any_tool_is_larger_than_the_budget(
         # Facts, rights and the user are what they are.
         if data is None or answer.status != 200 or _FACTS.fullmatch(request.path):
             return answer
-        made = hostile(data, HOSTILE[kind])
+        made: Any = hostile(data, HOSTILE[kind])
         if isinstance(made, dict) and "content" in made:
             content = HOSTILE[kind].encode("utf-16" if kind == "wide" else "utf-8") * 3
-            made |= {"content": base64.b64encode(content).decode(), "size": len(content)}
+            made = {**cast("dict[str, Any]", made), "content": base64.b64encode(content).decode(), "size": len(content)}
         return as_json(made)
 
     tools = {tool.name: tool.input_schema["properties"] for tool in (await called.client.list_tools()).tools}
@@ -134,7 +134,7 @@ def seen(text: str) -> str:
     """Shown text as it was: marks of hidden characters are these characters again."""
 
     def hidden(match: re.Match[str]) -> str:
-        char = "\x1b" if match[1] == "ESC" else chr(int(match[1][2:], 16))
+        char = "\x1b" if match[1] == "ESC" else chr(int(match[1].removeprefix("U+"), base=16))
         return char * int(match[2] or 1)
 
     return re.sub(r"⟦(ESC|U\+[0-9A-F]+)(?: x(\d+))?⟧", hidden, text)

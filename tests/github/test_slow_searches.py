@@ -89,11 +89,11 @@ async def test_no_thread_goes_on_searching_once_a_call_was_cancelled(
 
             group.start_soon(call)
             with anyio.fail_after(30):
-                while not (asked.is_set() and limiter.borrowed_tokens):
+                while not (asked.is_set() and limiter.borrowed_tokens):  # noqa: ASYNC110 - threads set no event
                     await anyio.sleep(0.01)
             group.cancel_scope.cancel()
         with anyio.fail_after(10):
-            while limiter.borrowed_tokens:
+            while limiter.borrowed_tokens:  # noqa: ASYNC110 - as above
                 await anyio.sleep(0.01)
         # The server still answers.
         assert "visibility" in await called.text("get_repo")

@@ -104,7 +104,9 @@ class LogSearch:
     def _check(self) -> None:
         if self.stopped or time.monotonic() > self._until:
             raise CallError(
-                "too_slow", "Searching this log for that takes too long.", "Search for plain text, or with less repetition."
+                "too_slow",
+                "Searching this log for that takes too long.",
+                "Search for plain text, or with less repetition.",
             )
 
     def _lines(self, block: bytes) -> list[int]:

@@ -122,7 +122,9 @@ async def rest(
             found.append((item, {"p": number + last, "n": size, "o": 0 if last else at + 1}))
             if len(found) == limit:
                 more = bool(answer.next_page) or not last
-                return Page(found, *_total(answer, total(answer.data), number, size, len(items)), more, later=bool(place))
+                return Page(
+                    found, *_total(answer, total(answer.data), number, size, len(items)), more, later=bool(place)
+                )
         if not answer.next_page:
             counted = _total(answer, total(answer.data), number, size, len(items))
             return Page(found, *counted, more=False, later=bool(place))

@@ -180,7 +180,9 @@ class View:
         lines, items = ["\t".join(columns)], list[dict[str, Any]]()
         place = page.end
         notes = [*self.notes(), *([note] if note else [])]
-        around = sum(shown_size(line) + 4 for line in [title, *lines, *notes, cursors.make(place or {"o": 1}, question)])
+        around = sum(
+            shown_size(line) + 4 for line in [title, *lines, *notes, cursors.make(place or {"o": 1}, question)]
+        )
         size = around + _AROUND
         for row, after in rows:
             line = "\t".join(_cell(row[name]) for name in columns)

@@ -151,7 +151,9 @@ async def get_pull(
     described = ""
     if not (cursor and include):
         start = 0 if include else cursors.read(cursor, question).get("o") or 0
-        described = _description(visit, pull, author, room // (len(parts) + 1) - _SPARE // 2, start, None if include else question)
+        described = _description(
+            visit, pull, author, room // (len(parts) + 1) - _SPARE // 2, start, None if include else question
+        )
     room -= len(described.encode("utf-8", "replace")) + 2 * len(parts)
     return visit.view.bulk(head, described, *shared(parts, room, question))
 
