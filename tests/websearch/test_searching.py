@@ -301,7 +301,7 @@ def test_the_pages_of_a_search_give_each_result_once_whatever_the_engine_gives_a
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("gatelodge_websearch.engines.services.BRAVE", "http://api.brave.example.net")
                 services = Egress(resolver=Names(), backend=Network(site))
-                given = {"engines": "brave", "brave_key": "brave-key-value"}
+                given: dict[str, Any] = {"engines": "brave", "brave_key": "brave-key-value"}
                 async with server(tmp_path, site, services=services, **given) as called:
                     pages: list[list[str]] = []
                     for page in range(1, 11):
@@ -324,7 +324,7 @@ def test_an_engine_without_pages_is_not_asked_for_the_second_one(tmp_path: Path)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("gatelodge_websearch.engines.services.TAVILY", "http://api.tavily.example.net")
                 services = Egress(resolver=Names(), backend=Network(site))
-                given = {"engines": "tavily", "tavily_key": "tavily-key-value"}
+                given: dict[str, Any] = {"engines": "tavily", "tavily_key": "tavily-key-value"}
                 async with server(tmp_path, site, services=services, **given) as called:
                     await called.record("search_web", query="fox")
                     told = await called.error("search_web", query="fox", page=2)

@@ -153,7 +153,9 @@ class _Reader:
         made = self._visit.view.text(mark, piece, source, surface)
         url = text(item.get("html_url"))
         size = len(body.encode("utf-8", "replace"))
-        return f"{made}\n(cut: {len(piece.encode('utf-8', 'replace'))} of {size} bytes; {url})" if cut else made
+        # The tool for issues goes on inside a comment.
+        way = 'get_issue with include=["comments"] shows all of it' if surface == "comment" else url
+        return f"{made}\n(cut: {len(piece.encode('utf-8', 'replace'))} of {size} bytes; {way})" if cut else made
 
     async def comments(self) -> Part:
         """Comments on the whole, oldest first."""
