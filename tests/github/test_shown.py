@@ -217,6 +217,12 @@ def test_texts_that_grow_by_what_hides_in_them_do_not_break_the_budget_and_say_t
     assert "x" * 9000 in shown.text(OUTSIDER, "x" * 9000, "x", "comment")
 
 
+def test_a_text_asked_for_as_a_whole_is_not_cut_by_what_hides_in_it() -> None:
+    text = "\u200b" + "y" * 100_000
+    assert "y" * 100_000 in view().text(OUTSIDER, text, "x", "file", markdown=False, whole=True)
+    assert "y" * 100_000 not in view().text(OUTSIDER, text, "x", "file", markdown=False)
+
+
 def test_a_list_is_cut_row_by_row_and_its_cursor_goes_on_behind_the_last_row_that_is_shown() -> None:
     rows: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"number": number, "title": "日" * 160}, {"p": 1, "o": number}) for number in range(1, 101)

@@ -109,7 +109,9 @@ class View:
         self._showing(mark)
         return one_line(name, size)
 
-    def text(self, mark: Mark, text: str, source: str, surface: Surface, *, markdown: bool = True) -> str:
+    def text(
+        self, mark: Mark, text: str, source: str, surface: Surface, *, markdown: bool = True, whole: bool = False
+    ) -> str:
         """A text of any length; in an envelope unless its author can push.
 
         Args:
@@ -118,13 +120,15 @@ class View:
             source: Where it is from, such as ``issue 12 by octocat``.
             surface: Where it stands.
             markdown: Whether hidden parts of Markdown are made visible; not for code.
+            whole: Whether it isn't held to the budget of an answer, as a resource that is asked for as a whole.
         """
         if not self.admits(mark, surface):
             return WITHHELD
         if not text:
             return "(empty)"
         self._showing(mark)
-        clean = self._bounded(visible(self._seen(text) if markdown else text)[0], text)
+        clean = visible(self._seen(text) if markdown else text)[0]
+        clean = clean if whole else self._bounded(clean, text)
         return clean if mark.trust.trusted else wrap(clean, source, self._nonce)
 
     def notes(self) -> list[str]:
