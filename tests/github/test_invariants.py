@@ -230,7 +230,7 @@ async def test_no_answer_is_larger_than_the_budget_however_much_there_is(
         told = text_of(found)
         assert not found.is_error, (name, told)
         sizes = [len(told.encode()), len(json.dumps(found.structured_content, ensure_ascii=False).encode())]
-        assert max(sizes) <= BUDGET + 4_000, (name, sizes)
+        assert max(sizes) <= BUDGET, (name, sizes)
         full += max(sizes) > BUDGET / 2
     # Else there was not much.
     assert full > 20

@@ -146,14 +146,17 @@ async def test_a_real_searxng_is_searched_and_its_silent_engines_are_named(tmp_p
         searxng(tmp_path, site, "html, json") as url,
         server(tmp_path, engines="searxng", searxng_url=url) as called,
     ):
-        found = await called.record("search_web", query="fox & berries", time="w", safe_search="on", page=2)
+        found = await called.record("search_web", query="fox & berries", time="w", safe_search="on")
         assert [item["url"] for item in found["results"]] == [EXACT, "https://other.example.org/"]
         assert [item["title"] for item in found["results"]] == ["The fox", "Another fox"]
         assert found["results"][0]["snippet"] == "Foxes eat berries."
         [engine] = found["engines"]
         assert (engine["engine"], engine["status"], engine["filters_ignored"]) == ("searxng", "ok", [])
         assert "limited" in engine["message"]
-        asked = next(one for one in site.asked if one.path.startswith("/answering"))
+        # The second page has nothing else.
+        found = await called.record("search_web", query="fox & berries", time="w", safe_search="on", page=2)
+        assert found["results"] == []
+        asked = [one for one in site.asked if one.path.startswith("/answering")][-1]
         query = parse_qs(urlsplit(asked.path).query)
         assert query["q"] == ["fox & berries"]
         assert query["page"] == ["2"]

@@ -286,6 +286,67 @@ def test_an_api_is_asked_as_its_documentation_says(
     anyio.run(main)
 
 
+def test_the_pages_of_a_search_give_each_result_once_whatever_the_engine_gives_at_once(tmp_path: Path) -> None:
+    every = [f"https://example.org/{number}" for number in range(47)]
+
+    async def by_offset(asked: Asked, writer: Writer) -> None:
+        offset = int(parse_qs(urlsplit(asked.path).query).get("offset", ["0"])[0])
+        # Each page begins with the last two of the one before.
+        urls = every[max(0, 20 * offset - 2) : 20 * offset + 20]
+        table = {"web": {"results": [{"title": url, "url": url, "description": "d"} for url in urls]}}
+        await api(table, X_RateLimit_Limit="50, 2000")(asked, writer)
+
+    async def main() -> None:
+        async with serving(by_offset) as site:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("gatelodge_websearch.engines.services.BRAVE", "http://api.brave.example.net")
+                services = Egress(resolver=Names(), backend=Network(site))
+                given: dict[str, Any] = {"engines": "brave", "brave_key": "brave-key-value"}
+                async with server(tmp_path, site, services=services, **given) as called:
+                    pages: list[list[str]] = []
+                    for page in range(1, 11):
+                        found = await called.record("search_web", query="fox", page=page, max_results=8)
+                        pages.append([item["url"] for item in found["results"]])
+                        assert found["shown"] == len(pages[-1]) <= found["total"]
+                        if not pages[-1]:
+                            break
+                    assert [url for page in pages for url in page] == every
+                    assert pages[1][:2] == every[8:10]
+                    # What was fetched is not fetched again: three pages with results, and one that is empty.
+                    assert len(site.asked) == 4
+
+    anyio.run(main)
+
+
+def test_an_engine_without_pages_is_not_asked_for_the_second_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(api(TAVILY)) as site:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("gatelodge_websearch.engines.services.TAVILY", "http://api.tavily.example.net")
+                services = Egress(resolver=Names(), backend=Network(site))
+                given: dict[str, Any] = {"engines": "tavily", "tavily_key": "tavily-key-value"}
+                async with server(tmp_path, site, services=services, **given) as called:
+                    await called.record("search_web", query="fox")
+                    told = await called.error("search_web", query="fox", page=2)
+                    assert "tavily error (It has no further pages)" in told
+                    assert len(site.asked) == 1
+
+    anyio.run(main)
+
+
+def test_an_answer_of_a_service_is_bounded_in_bytes_and_in_results() -> None:
+    async def asked(table: object) -> Report:
+        async with serving(api(table)) as site, Egress(resolver=Names(), backend=Network(site)) as egress:
+            gate = Gate(Brave(egress, "k", "http://api.example.net"))
+            return await gate.ask(Ask("fox"), anyio.current_time() + 5)
+
+    many = anyio.run(asked, {"web": {"results": [{"url": f"https://e.org/{number}"} for number in range(20_000)]}})
+    assert (many.status, many.found) == ("ok", 200)
+    large = anyio.run(asked, {"web": {"results": [{"url": "https://e.org/", "description": "x" * 1_100_000}]}})
+    assert large.status == "error"
+    assert "could not be asked" in large.message
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "says"),
     [

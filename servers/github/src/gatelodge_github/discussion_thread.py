@@ -17,7 +17,7 @@ from gatelodge_github.hub import Visit
 from gatelodge_github.trust.marks import Mark
 from gatelodge_github.view import BUDGET
 
-ROOM = BUDGET - 2_500
+ROOM = BUDGET - 3_000
 """Bytes for texts; the rest is for heads, cursors and notes."""
 
 Node = Mapping[str, Any]

@@ -8,6 +8,7 @@ which is all that a search by line needs.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from gatelodge_core.errors import CallError
@@ -48,18 +49,20 @@ class Expression:
     Args:
         source: The expression, at most 200 characters.
         ignore_case: Whether `a` matches `A`; also set by `(?i)` in front.
+        check: Called whenever a state is met that takes work; what it raises ends a search.
 
     Raises:
         CallError: ``bad_pattern``, with what is wrong.
     """
 
-    def __init__(self, source: str, *, ignore_case: bool = False) -> None:
+    def __init__(self, source: str, *, ignore_case: bool = False, check: Callable[[], None] = lambda: None) -> None:
         if not source or len(source) > MAX_PATTERN:
             raise CallError(
                 "bad_pattern", f"An expression has 1 to {MAX_PATTERN} characters.", "Search for less of it."
             )
         self._source = source.removeprefix("(?i)")
         self._flags = re.DOTALL | (re.IGNORECASE if ignore_case or source != self._source else 0)
+        self._check = check
         self._at = 0
         self._work = 0
         self._depth = 0
@@ -104,6 +107,7 @@ class Expression:
             if len(self._matched) >= _MAX_CHARACTERS:
                 self._matched.clear()
             return self._matched
+        self._check()
         matching = self._matching(char)
         reached = self._following(positions) & matching
         if char in _MARKS:

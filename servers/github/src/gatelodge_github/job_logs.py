@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from gatelodge_github.log_lines import Line
 from gatelodge_github.logs import LogExcerpt
+from gatelodge_github.view import fitting, shown_size
 
 _FOLLOWING = 4
+_LONGEST = 8_000
+"""Bytes of a line that are shown: any in whose 2,000 characters nothing hides, and its note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,11 @@ def shown(excerpt: LogExcerpt, most: int, room: int) -> Shown:
     distances = _distances(excerpt.lines)
     for line in sorted(excerpt.lines, key=lambda line: (distances[line.number], line.number)):
         # The number, and what may stand before a line.
-        used += len(line.text.encode("utf-8", "replace")) + len(line.group.encode("utf-8", "replace")) + 40
+        piece, cut = fitting(line.text, _LONGEST)
+        used += shown_size(piece) + shown_size(line.group) + 70
         if chosen and (len(chosen) == most or used > room):
             break
-        chosen.append(line)
+        chosen.append(replace(line, text=f"{piece} ⟦cut: more is hidden here than there is room for⟧") if cut else line)
     chosen.sort(key=lambda line: line.number)
     matches = sum(line.match for line in chosen)
     return Shown(_text(chosen), len(chosen), len(excerpt.lines) - len(chosen), matches)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 
 from gatelodge_core.errors import CallError
@@ -13,6 +14,8 @@ LINE = 2000
 """Characters of a line that are kept and searched."""
 RAW = 4 * LINE
 """Bytes of a line that are kept until it is read: a character of UTF-8 has up to four."""
+SECONDS = 20.0
+"""The longest that a log is searched; usual expressions take a second for 30 MB."""
 TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z ?")
 _KINDS = "group|endgroup|error|warning|notice|debug|command|section"
 MARK = re.compile(rf"##\[({_KINDS})\]".encode())
@@ -57,21 +60,25 @@ class LogSearch:
         pattern: A text, or an expression.
         regex: Whether it is an expression.
         ignore_case: Whether letters match in both cases.
+        seconds: The longest that searching may take in all.
 
     Raises:
         CallError: ``bad_pattern``.
     """
 
-    def __init__(self, pattern: str, *, regex: bool, ignore_case: bool) -> None:
+    def __init__(self, pattern: str, *, regex: bool, ignore_case: bool, seconds: float = SECONDS) -> None:
         if not pattern or len(pattern) > MAX_PATTERN or "\n" in pattern:
             raise CallError(
                 "bad_pattern",
                 f"A pattern has 1 to {MAX_PATTERN} characters and no line breaks.",
                 "Search for less of it.",
             )
+        self.stopped = False
+        """Set, from any thread, once nobody waits for it any more."""
+        self._left, self._until = seconds, 0.0
         self._fold = ignore_case
         self._text = pattern.lower() if ignore_case else pattern
-        self._expression = Expression(pattern, ignore_case=ignore_case) if regex else None
+        self._expression = Expression(pattern, ignore_case=ignore_case, check=self._check) if regex else None
         # A quick no from the bytes. Those of letters beyond ASCII don't show which are the same in another case.
         sure = self._expression.literal if self._expression else pattern
         self._lower = ignore_case or self._expression is not None
@@ -82,7 +89,28 @@ class LogSearch:
         self._sure = sure.encode("utf-8", "replace")
 
     def lines(self, block: bytes) -> list[int]:
-        """The lines that match, from 0."""
+        """The lines that match, from 0.
+
+        Raises:
+            CallError: ``too_slow``: it took too long, or was stopped.
+        """
+        begun = time.monotonic()
+        self._until = begun + self._left
+        try:
+            return self._lines(block)
+        finally:
+            self._left -= time.monotonic() - begun
+
+    def _check(self) -> None:
+        if self.stopped or time.monotonic() > self._until:
+            raise CallError(
+                "too_slow",
+                "Searching this log for that takes too long.",
+                "Search for plain text, or with less repetition.",
+            )
+
+    def _lines(self, block: bytes) -> list[int]:
+        self._check()
         quick = block.lower() if self._lower else block
         if self._sure not in quick:
             return []

@@ -13,7 +13,7 @@ import re
 from collections import deque
 from dataclasses import dataclass, replace
 
-from gatelodge_github.log_lines import MARK, RAW, TIME, Line, LogSearch, Raw, line_of
+from gatelodge_github.log_lines import MARK, RAW, SECONDS, TIME, Line, LogSearch, Raw, line_of
 
 MAX_LINES = 1000
 """Lines that are kept at most."""
@@ -108,16 +108,19 @@ class LogReader:
     Args:
         mode: What to keep.
         timestamps: Whether to leave the time before each line. It isn't searched in any case.
+        seconds: The longest that searching may take, in all pieces together.
 
     Raises:
         CallError: ``bad_pattern``, with what is wrong.
     """
 
-    def __init__(self, mode: Tail | Grep | Failed, *, timestamps: bool = False) -> None:
+    def __init__(self, mode: Tail | Grep | Failed, *, timestamps: bool = False, seconds: float = SECONDS) -> None:
         self._timestamps = timestamps
         self._mode = mode
         self._search = (
-            LogSearch(mode.pattern, regex=mode.regex, ignore_case=mode.ignore_case) if isinstance(mode, Grep) else None
+            LogSearch(mode.pattern, regex=mode.regex, ignore_case=mode.ignore_case, seconds=seconds)
+            if isinstance(mode, Grep)
+            else None
         )
         self._after = self._limit = 0
         if isinstance(mode, Tail):
@@ -142,10 +145,18 @@ class LogReader:
 
         Args:
             data: They may end within a line or a character.
+
+        Raises:
+            CallError: ``too_slow``: searching took too long, or was stopped.
         """
         self._bytes += len(data)
         for start in range(0, len(data), _STEP):
             self._take(data[start : start + _STEP])
+
+    def stop(self) -> None:
+        """From any thread: nobody waits for what is found any more, so a search that is under way ends."""
+        if self._search:
+            self._search.stopped = True
 
     def finish(self, *, whole: bool = True) -> LogExcerpt:
         """What was kept.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
+
+from gatelodge_core.errors import CallError
 
 from gatelodge_github import cursors
 from gatelodge_github.cursors import Place
@@ -15,6 +17,7 @@ MOST_PAGES = 5
 """Requests for one answer, where items are left out on the way."""
 
 Item = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Page:
         at_most: Whether the total is only a bound.
         more: Whether there is more behind the last.
         behind: Where to go on if nothing was found so far.
+        later: Whether it begins behind the beginning of the list.
     """
 
     items: list[tuple[Item, Place]] = field(default_factory=list[tuple[Item, Place]])
@@ -34,11 +38,34 @@ class Page:
     at_most: bool = False
     more: bool = False
     behind: Place = field(default_factory=Place)
+    later: bool = False
 
     @property
     def end(self) -> Place:
         """Where the next part begins, whatever of this one is shown."""
         return self.items[-1][1] if self.items else self.behind
+
+
+async def smaller(ask: Callable[[int], Awaitable[T]], size: int) -> tuple[T, int]:
+    """Ask for so many items at once, and for fewer where that is too large.
+
+    Args:
+        ask: Asks for a number of items.
+        size: Items wanted.
+
+    Returns:
+        The answer, and the number that was asked for.
+
+    Raises:
+        CallError: As `ask`; `too_large` if even one item is.
+    """
+    while True:
+        try:
+            return await ask(size), size
+        except CallError as error:
+            if error.code != "too_large" or size <= 1:
+                raise
+            size = max(1, size // 10)
 
 
 async def rest(
@@ -79,7 +106,13 @@ async def rest(
     number, skip = place.get("p") or 1, place.get("o") or 0
     found: list[tuple[Item, Place]] = []
     for _ in range(MOST_PAGES):
-        answer = await api.get(path, {**params, "per_page": size, "page": number}, accept=accept)
+        index = (number - 1) * size + skip
+
+        async def ask(per: int, index: int = index) -> Answer:
+            return await api.get(path, {**params, "per_page": per, "page": index // per + 1}, accept=accept)
+
+        answer, size = await smaller(ask, size)
+        number, skip = index // size + 1, index % size
         chosen: object = pick(answer.data)
         items = cast("list[Item]", chosen) if isinstance(chosen, list) else []
         for at, item in enumerate(items):
@@ -89,15 +122,18 @@ async def rest(
             found.append((item, {"p": number + last, "n": size, "o": 0 if last else at + 1}))
             if len(found) == limit:
                 more = bool(answer.next_page) or not last
-                return Page(found, *_total(answer, total(answer.data), number, size, len(items)), more)
+                return Page(
+                    found, *_total(answer, total(answer.data), number, size, len(items)), more, later=bool(place)
+                )
         if not answer.next_page:
-            return Page(found, *_total(answer, total(answer.data), number, size, len(items)), more=False)
+            counted = _total(answer, total(answer.data), number, size, len(items))
+            return Page(found, *counted, more=False, later=bool(place))
         number, skip = number + 1, 0
     behind: Place = {"p": number, "n": size}
     if found:
         # Nothing more was found in the rest of these pages: they need not be read again.
         found[-1] = (found[-1][0], behind)
-    return Page(found, more=True, behind=behind)
+    return Page(found, more=True, behind=behind, later=bool(place))
 
 
 def _total(answer: Answer, told: int, number: int, size: int, here: int) -> tuple[int, bool]:

@@ -10,7 +10,7 @@ from typing import Any
 from gatelodge_core.globs import Globs
 
 from gatelodge_github.data import text
-from gatelodge_github.view import fitting, one_line
+from gatelodge_github.view import fitting, one_line, shown_size
 
 LEAST = 500
 """Bytes of a patch that are worth showing."""
@@ -100,9 +100,9 @@ def shown(files: Sequence[Changed], room: int) -> tuple[str, list[str]]:
     if cut:
         notes.append(f"{len(files) - listed.count(chr(10)) - 1} more files are not listed: name paths.")
     with_patch = [file for file in files if file.patch]
-    parts, left = [listed], room - _size(listed)
+    parts, left = [listed], room - shown_size(listed)
     picked = _picked(with_patch, left)
-    share = _share([_size(file.patch) for file in picked], left - sum(map(_frame, picked)))
+    share = _share([_weight(file) for file in picked], left - sum(map(_frame, picked)))
     short = 0
     for file in picked:
         part, was_cut = _part(file, max(0, share))
@@ -119,7 +119,7 @@ def _picked(files: Sequence[Changed], room: int) -> list[Changed]:
     """The files, in their order, of which something worth showing has room; the first in any case."""
     found: list[Changed] = []
     for file in files:
-        least = min(_size(file.patch), LEAST) + _frame(file)
+        least = min(_weight(file), LEAST) + _frame(file)
         if not found or least <= room:
             found.append(file)
             room -= least
@@ -128,15 +128,26 @@ def _picked(files: Sequence[Changed], room: int) -> list[Changed]:
 
 def _part(file: Changed, room: int) -> tuple[str, bool]:
     patch, cut = fitting(file.patch, room)
-    # A fence that nothing in the patch can close.
-    fence = "`" * max(3, 1 + max((len(run) for run in _TICKS.findall(patch)), default=0))
+    if (cut or _weight(file) > room) and (longer := len(_fence(patch)) - 3):
+        patch, cut = fitting(file.patch, room - 2 * longer)
+    fence = _fence(patch)
     end = f"\n(cut: {_size(patch):,} of {_size(file.patch):,} bytes)" if cut else ""
     return f"{file.name}\n{fence}diff\n{patch}\n{fence}{end}", cut
 
 
+def _fence(patch: str) -> str:
+    """One that nothing in the patch can close."""
+    return "`" * max(3, 1 + max((len(run) for run in _TICKS.findall(patch)), default=0))
+
+
 def _frame(file: Changed) -> int:
-    """Bytes around a patch, at most."""
-    return _size(file.name) + 70
+    """Bytes around a patch, at most, if no long fence is needed."""
+    return shown_size(file.name) + 70
+
+
+def _weight(file: Changed) -> int:
+    """Bytes of a patch as it is shown, with what a long fence takes more."""
+    return shown_size(file.patch) + 2 * (len(_fence(file.patch)) - 3)
 
 
 def _share(sizes: Sequence[int], room: int) -> int:

@@ -6,17 +6,19 @@ takes long. A patch is shown as GitHub has it; only a line of thousands of chara
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gatelodge_core.errors import CallError
-
+from gatelodge_github import paging
 from gatelodge_github.cursors import Place
 from gatelodge_github.data import rows
 from gatelodge_github.patches import Changed, Chosen
 from gatelodge_github.pull_requests import pull_path
 from gatelodge_github.transport.api import Api
+from gatelodge_github.transport.request import Answer
+from gatelodge_github.view import fitting, shown_size
 
 MOST_FILES = 3000
 """GitHub lists no more of a pull request."""
@@ -52,7 +54,7 @@ class Diff:
 
     def count(self, change: Changed) -> None:
         """Put a file into the statistics, if it fits."""
-        size = _size(change.line) + 1
+        size = shown_size(change.line) + 1
         if self._listing + size <= min(self.room // 3, self.room - self._used):
             self._lines.append(change.line)
             self._names.add(change.path)
@@ -69,25 +71,26 @@ class Diff:
         if not change.patch:
             return self._tell(change, start)
         head = f"{change.name}{f' (from line {start + 1} of its patch)' if start else ''}"
-        left = self.room - self._used - _size(head) - 60
+        left = self.room - self._used - shown_size(head) - 60
         if left < _LEAST and self.shown:
             return start
         lines = change.patch.split("\n")
-        at, taken = start, list[str]()
+        at, taken, ticks = start, list[str](), 3
         while at < len(lines):
             line = _cut(lines[at])
-            left -= _size(line) + 1
+            # A line of the patch must not end the block.
+            longer = max([ticks, *(len(run) + 1 for run in _FENCES.findall(line))])
+            # With its line end: what is usual at a text's beginning alone isn't one here.
+            left -= shown_size(f"\n{line}") + 2 * (longer - ticks)
             if left < 0 and taken:
                 break
             taken.append(line)
-            at += 1
-        body = "\n".join(taken)
-        # A line of the patch must not end the block.
-        fence = "`" * max([3, *(len(run) + 1 for run in _FENCES.findall(body))])
+            at, ticks = at + 1, longer
+        body, fence = "\n".join(taken), "`" * ticks
         rest = at < len(lines)
         block = f"{head}\n{fence}diff\n{body}\n{fence}" + (f"\n(cut at line {at} of {len(lines)})" if rest else "")
         self._blocks.append(block)
-        self._used += _size(block) + 2
+        self._used += shown_size(block) + 2
         self.shown += 1
         return at if rest else -1
 
@@ -95,7 +98,7 @@ class Diff:
         """Name a file without a patch, which the statistics alone would tell of otherwise; they don't hold all."""
         if change.path in self._names:
             return -1
-        size = _size(change.full_line) + 2
+        size = shown_size(change.full_line) + 2
         if self._used + size > self.room and self._blocks:
             return start
         self._blocks.append(change.full_line)
@@ -133,6 +136,8 @@ class PullFiles:
     async def fill(self, diff: Diff, place: Place) -> Place:
         """Put files into `diff` from a place on: ``o`` files are behind us, and ``n`` lines of the next one's patch.
 
+        ``a`` is a digest of that file: if another one stands there now, since the base has moved, it is shown whole.
+
         Pages are read until a patch doesn't fit; none behind the one with the last of the wanted files.
 
         Returns:
@@ -141,10 +146,10 @@ class PullFiles:
         Raises:
             CallError: As `Api.get`.
         """
-        index, start = place.get("o") or 0, place.get("n") or 0
+        index = first = place.get("o") or 0
         while index < MOST_FILES:
             if self._requests >= MOST_REQUESTS:
-                return {"o": index, "n": start if index == place.get("o") else 0}
+                return {"o": index}
             changes, more = await self._page(index)
             wanted = [(index + at, change) for at, change in enumerate(changes) if self._wanted(change)]
             for _, change in wanted:
@@ -153,9 +158,10 @@ class PullFiles:
                 if not place:
                     diff.count(change)
             for at, change in wanted:
-                rest = diff.show(change, start if at == place.get("o") else 0)
+                same = at == first and place.get("a") == _digest(change)
+                rest = diff.show(change, place.get("n") or 0 if same else 0)
                 if rest >= 0:
-                    return {"o": at, "n": rest}
+                    return {"o": at, "n": rest, "a": _digest(change)}
             index += len(changes)
             if not more or not (self._all or self._missing):
                 break
@@ -163,23 +169,20 @@ class PullFiles:
 
     async def _page(self, index: int) -> tuple[list[Changed], bool]:
         """The files from an index to the end of their page, and whether there are more; smaller pages if one is too large."""
-        while True:
-            asked = {"per_page": self._size, "page": index // self._size + 1}
+
+        async def ask(size: int) -> Answer:
             self._requests += 1
-            try:
-                answer = await self._api.get(self._path, asked)
-            except CallError as error:
-                if error.code != "too_large" or self._size == 1:
-                    raise
-                self._size //= 10
-                continue
-            found = rows(answer.data)[index % self._size :]
-            return [Changed.of(item) for item in found], bool(answer.next_page) and bool(found)
+            return await self._api.get(self._path, {"per_page": size, "page": index // size + 1})
+
+        answer, self._size = await paging.smaller(ask, self._size)
+        found = rows(answer.data)[index % self._size :]
+        return [Changed.of(item) for item in found], bool(answer.next_page) and bool(found)
 
 
 def _cut(line: str) -> str:
-    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}… (line cut: {len(line)} characters)"
+    shown, cut = fitting(line[:LONGEST_LINE], 3 * LONGEST_LINE)
+    return f"{shown}… (line cut: {len(line)} characters)" if cut or len(line) > LONGEST_LINE else line
 
 
-def _size(line: str) -> int:
-    return len(line.encode("utf-8", "replace"))
+def _digest(change: Changed) -> str:
+    return hashlib.sha256(change.path.encode("utf-8", "replace")).hexdigest()[:8]

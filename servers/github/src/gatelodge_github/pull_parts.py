@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from gatelodge_core.errors import CallError
 
 from gatelodge_github import cursors, paging
 from gatelodge_github.checks import Check, checks_of
+from gatelodge_github.conversation import size_of
 from gatelodge_github.cursors import Place
 from gatelodge_github.data import day, rows, table, text
 from gatelodge_github.hub import Visit
@@ -22,6 +23,10 @@ from gatelodge_github.view import fitting
 Include = Literal["checks", "reviews", "threads", "comments", "commits"]
 ITEM = 6_000
 """Bytes of one comment that are shown."""
+THREAD = 14_000
+"""Bytes of one thread that are shown."""
+_SAID = 400
+"""Bytes of a comment in a thread: its head, its envelope, and some of its text."""
 THREADS = 50
 """Threads a page; each brings up to 20 comments."""
 
@@ -40,6 +45,7 @@ class Part:
         more: Whether there are more behind the last.
         weight: About how many characters it has.
         about: Said beside its name.
+        item: Bytes of one item, at most.
     """
 
     name: str
@@ -48,6 +54,7 @@ class Part:
     more: bool = False
     weight: int = 0
     about: str = ""
+    item: int = ITEM
 
     def render(self, room: int, question: object | None) -> str:
         """Its text within so many bytes.
@@ -60,9 +67,10 @@ class Part:
         left, more, place = room - 200, self.more, Place()
         count = 0
         for entry, behind in self.entries:
-            made = entry(max(200, min(ITEM, left - 300)))
+            # Where a cursor goes on, an item is cut only if it is too large for an answer.
+            made = entry(self.item if question is not None and shown else max(200, min(self.item, left - 300)))
             size = len(made.encode("utf-8", "replace")) + 1
-            if shown and size > left:
+            if (shown or question is None) and size > left:
                 more = True
                 break
             left -= size
@@ -73,7 +81,7 @@ class Part:
         lines = [f"== {self.name}: {self.about or f'shown {count}{total}'} ==", *shown]
         if more and question is not None and place:
             lines.append(f"cursor: {cursors.make(place, question)}")
-        elif more and place:
+        elif more and (place or question is None):
             lines.append(f'(cut; include=["{self.name}"] alone shows more, and gives a cursor)')
         elif more:
             lines.append(f"(cut: {len(self.entries) - count} more)")
@@ -145,7 +153,9 @@ class _Reader:
         made = self._visit.view.text(mark, piece, source, surface)
         url = text(item.get("html_url"))
         size = len(body.encode("utf-8", "replace"))
-        return f"{made}\n(cut: {len(piece.encode('utf-8', 'replace'))} of {size} bytes; {url})" if cut else made
+        # The tool for issues goes on inside a comment.
+        way = 'get_issue with include=["comments"] shows all of it' if surface == "comment" else url
+        return f"{made}\n(cut: {len(piece.encode('utf-8', 'replace'))} of {size} bytes; {way})" if cut else made
 
     async def comments(self) -> Part:
         """Comments on the whole, oldest first."""
@@ -235,17 +245,25 @@ class _Reader:
         place = cursors.read(self._cursor, self._question)
         after, skip = place.get("a") or None, place.get("o") or 0
         owner, _, name = self._visit.repo.partition("/")
-        asked = {"owner": owner, "name": name, "number": self._pull.number, "first": THREADS, "after": after}
-        data = await self._visit.api.graphql("pull_threads", asked)
+        asked: dict[str, Any] = {"owner": owner, "name": name, "number": self._pull.number, "after": after}
+        size = min(THREADS, place.get("n") or THREADS)
+
+        async def ask(first: int) -> Mapping[str, Any]:
+            # What is skipped must be in it.
+            return await self._visit.api.graphql("pull_threads", {**asked, "first": max(first, skip + 1)})
+
+        data, size = await paging.smaller(ask, size)
         found = table(table(table(data.get("repository")).get("pullRequest")).get("reviewThreads"))
         nodes, info = rows(found.get("nodes")), table(found.get("pageInfo"))
         total = found.get("totalCount")
         part = Part("threads", total=total if isinstance(total, int) else -1, more=info.get("hasNextPage") is True)
+        part.item = THREAD
         for at, node in enumerate(nodes):
             if at < skip:
                 continue
             last = at + 1 == len(nodes)
-            behind = {"a": text(info.get("endCursor"))} if last else {"a": after or "", "o": at + 1}
+            behind: Place = {"a": text(info.get("endCursor"))} if last else {"a": after or "", "o": at + 1}
+            behind["n"] = size
             part.entries.append((await self._thread(node), behind))
             part.weight += 200 + sum(
                 len(text(one.get("body"))) for one in rows(table(node.get("comments")).get("nodes"))
@@ -267,13 +285,16 @@ class _Reader:
             old = " of the old file" if node.get("diffSide") == "LEFT" else ""
             flags = [name for name, key in (("resolved", "isResolved"), ("outdated", "isOutdated")) if node.get(key)]
             lines = [f"thread on {where}{old}{' (' + ', '.join(flags) + ')' if flags else ''}"]
-            for one, mark in shown:
+            few = shown[: max(1, (most - size_of(lines[0])) // _SAID)]
+            each = (most - size_of(lines[0]) - 100) // len(few) - _SAID + 100
+            for one, mark in few:
                 identity = one.get("fullDatabaseId")
                 lines.append(f"comment {identity} by {mark} {day(one.get('createdAt'))}")
-                lines.append(self._said(one, mark, f"review comment {identity}", "review", most // len(shown)))
+                lines.append(self._said(one, mark, f"review comment {identity}", "review", max(100, each)))
             count = comments.get("totalCount")
-            if isinstance(count, int) and count > len(said):
-                lines.append(f"({count - len(said)} more comments in this thread)")
+            left = (count if isinstance(count, int) else 0) - len(said) + len(shown) - len(few)
+            if left > 0:
+                lines.append(f"({left} more comments in this thread)")
             return "\n".join(lines)
 
         return make

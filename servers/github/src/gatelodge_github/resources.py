@@ -89,7 +89,7 @@ def _directory(visit: Visit, mark: Mark, ref: str, entries: list[dict[str, Any]]
         kind = text(item.get("type"))
         inside = text(item.get("path")) + ("/" if kind == "dir" else "")
         lines.append(f"{kind}\t{item.get('size') or 0}\t{uris.file(visit.repo, ref, inside)}")
-    return visit.view.text(mark, "\n".join(lines), f"directory of {visit.repo}", "file", markdown=False)
+    return visit.view.text(mark, "\n".join(lines), f"directory of {visit.repo}", "file", markdown=False, whole=True)
 
 
 def _content(hub: Hub, visit: Visit, mark: Mark, path: str, data: bytes) -> Content:
@@ -100,7 +100,9 @@ def _content(hub: Hub, visit: Visit, mark: Mark, path: str, data: bytes) -> Cont
         shown, _ = blobs.decoded(data)
         if mark.trust.trusted:
             return Content(shown, _TEXTS.get(ending, PLAIN))
-        return Content(visit.view.text(mark, shown, f"{path} of {visit.repo}", "file", markdown=False), PLAIN)
+        return Content(
+            visit.view.text(mark, shown, f"{path} of {visit.repo}", "file", markdown=False, whole=True), PLAIN
+        )
     if not visit.view.admits(mark, "file"):
         return Content(WITHHELD, PLAIN)
     if not mark.trust.trusted:

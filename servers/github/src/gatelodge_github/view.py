@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from gatelodge_core.effects import PRIVATE, UNTRUSTED
 from gatelodge_core.guard.envelope import new_nonce, wrap
-from gatelodge_core.guard.hygiene import visible
+from gatelodge_core.guard.hygiene import hides_something, visible
 from gatelodge_core.labels import raise_label
 from mcp_types import CallToolResult, TextContent
 
@@ -27,8 +27,10 @@ from gatelodge_github.trust.taint import Taint
 
 BUDGET = 24_000
 """Bytes of one answer: about 6,000 tokens; several clients cut or refuse more than 25,000."""
-_MOST = BUDGET + 2_000
-"""Bytes of all texts of an answer, from which on those are cut that grow by what is hidden in them."""
+_MEASURE = new_nonce()
+_EMPTY = len(wrap("", "", _MEASURE))
+_AROUND = 200
+"""Bytes of a list around its title, rows, notes and cursor."""
 _CUT = "\n(cut: what is hidden here takes too much room once it can be seen; ask for a smaller part)"
 
 Surface = Literal[
@@ -107,7 +109,9 @@ class View:
         self._showing(mark)
         return one_line(name, size)
 
-    def text(self, mark: Mark, text: str, source: str, surface: Surface, *, markdown: bool = True) -> str:
+    def text(
+        self, mark: Mark, text: str, source: str, surface: Surface, *, markdown: bool = True, whole: bool = False
+    ) -> str:
         """A text of any length; in an envelope unless its author can push.
 
         Args:
@@ -116,13 +120,15 @@ class View:
             source: Where it is from, such as ``issue 12 by octocat``.
             surface: Where it stands.
             markdown: Whether hidden parts of Markdown are made visible; not for code.
+            whole: Whether it isn't held to the budget of an answer, as a resource that is asked for as a whole.
         """
         if not self.admits(mark, surface):
             return WITHHELD
         if not text:
             return "(empty)"
         self._showing(mark)
-        clean = self._bounded(visible(self._seen(text) if markdown else text)[0], text)
+        clean = visible(self._seen(text) if markdown else text)[0]
+        clean = clean if whole else self._bounded(clean, text)
         return clean if mark.trust.trusted else wrap(clean, source, self._nonce)
 
     def notes(self) -> list[str]:
@@ -140,10 +146,10 @@ class View:
             raise_label(UNTRUSTED)
 
     def _bounded(self, clean: str, text: str) -> str:
-        """A text as it is shown, cut if the answer gets too large by what was hidden in it."""
+        """A text as it is shown, cut if the answer gets too large by what was hidden in it: the last resort, see `shown_size`."""
         size = _size(clean)
         self._size += size
-        over = self._size - _MOST
+        over = self._size - BUDGET
         if over <= 0 or size <= _size(text):
             return clean
         self._size -= min(over, size)
@@ -175,11 +181,17 @@ class View:
         """
         total, at_most, more = page.total, page.at_most, page.more
         columns = list(rows[0][0]) if rows else []
-        lines, items, size = ["\t".join(columns)], list[dict[str, Any]](), 0
+        lines, items = ["\t".join(columns)], list[dict[str, Any]]()
         place = page.end
+        notes = [*self.notes(), *([note] if note else [])]
+        around = sum(
+            shown_size(line) + 4 for line in [title, *lines, *notes, cursors.make(place or {"o": 1}, question)]
+        )
+        size = around + _AROUND
         for row, after in rows:
             line = "\t".join(_cell(row[name]) for name in columns)
-            size += max(_size(line), _size(json.dumps(dict(row), ensure_ascii=False)))
+            # A tool whose answers are all untrusted has its text in an envelope.
+            size += max(shown_size(line), _size(json.dumps(dict(row), ensure_ascii=False))) + 2
             if items and size > BUDGET:
                 more = True
                 break
@@ -188,8 +200,11 @@ class View:
             place = after
         cursor = cursors.make(place, question) if more and place else ""
         whole = "more" if total < 0 else f"at most {total}" if at_most else str(total)
-        head = f"{title}: shown {len(items)} of {whole if more or total >= 0 else len(items)}"
-        notes = [*self.notes(), *([note] if note else [])]
+        if more or total >= 0:
+            head = f"{title}: shown {len(items)} of {whole}"
+        else:
+            # How many came before the cursor isn't known.
+            head = f"{title}: shown {f'the last {len(items)}' if page.later else f'{len(items)} of {len(items)}'}"
         text = "\n".join([head, *(lines if items else []), *([f"cursor: {cursor}"] if cursor else []), *notes])
         structured: dict[str, Any] = {"items": items, "shown": len(items), "total": total, "cursor": cursor}
         if notes:
@@ -225,6 +240,15 @@ def one_line(name: str, size: int = 4096) -> str:
     return line if len(line) <= size else line[: size - 1] + "…"
 
 
+def several(names: Sequence[str], room: int = 3000) -> list[str]:
+    """Names, such as those of labels, as many as fit in `room` bytes, and how many more there are."""
+    for at, name in enumerate(names):
+        room -= _size(name) + 4
+        if room < 0:
+            return [*names[:at], f"and {len(names) - at} more"]
+    return list(names)
+
+
 def fitting(text: str, room: int, *, markdown: bool = False) -> tuple[str, bool]:
     """The beginning of a text that fits in `room` bytes once all of it can be seen, and whether it was cut.
 
@@ -236,12 +260,29 @@ def fitting(text: str, room: int, *, markdown: bool = False) -> tuple[str, bool]
         markdown: Whether hidden parts of Markdown will be made visible.
     """
     piece = text.encode("utf-8", "replace")[: max(0, room)].decode("utf-8", "ignore")
-    while piece and (size := _size(visible(shown(piece)[0] if markdown else piece)[0])) > room:
-        piece = piece[: min(len(piece) - 1, len(piece) * room // size)]
-    if len(piece) == len(text):
-        return text, False
-    cut = piece.rfind("\n", len(piece) // 2)
-    return (piece[:cut] if cut > 0 else piece), True
+    while True:
+        while piece and (size := shown_size(piece, markdown=markdown)) > room:
+            piece = piece[: min(len(piece) - 1, len(piece) * max(0, room) // size)]
+        if len(piece) == len(text):
+            return text, False
+        cut = piece.rfind("\n", len(piece) // 2)
+        # Half a line less can hide more: what nothing refers to any more is a hidden part.
+        if cut <= 0 or shown_size(piece[:cut], markdown=markdown) <= room:
+            return (piece[:cut] if cut > 0 else piece), True
+        piece = piece[:cut]
+
+
+def shown_size(text: str, *, markdown: bool = False) -> int:
+    """Bytes of a text as an answer has it: what hides in it is made visible, and what imitates an envelope is defused.
+
+    Args:
+        text: As GitHub has it.
+        markdown: Whether hidden parts of Markdown are made visible.
+    """
+    if not markdown and text.isascii() and "<" not in text and not hides_something(text):
+        return len(text)
+    clean = visible(shown(text)[0] if markdown else text)[0]
+    return _size(wrap(clean, "", _MEASURE)) - _EMPTY
 
 
 def _size(text: str) -> int:

@@ -67,6 +67,13 @@ class Window:
             self.line += 1
         self.ended = not self.full
 
+    def keep(self, count: int) -> None:
+        """Let go of all lines but the first few: the others have no room in the end."""
+        if count < len(self.lines):
+            del self.lines[count:]
+            self.line = self.first + count
+            self.full = True
+
     @property
     def next_line(self) -> int:
         """Where to go on; 0 if all that was wanted is there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import anyio.to_thread
 from gatelodge_core.declare import Declarations
 from gatelodge_core.effects import EXTERNAL, READ
 from gatelodge_core.errors import CallError
@@ -17,7 +18,7 @@ from gatelodge_github.hub import Hub, Visit
 from gatelodge_github.logs import MAX_LINES, Failed, Grep, LogExcerpt, LogReader, Tail
 from gatelodge_github.tools.common import Limit, Number
 from gatelodge_github.trust.marks import PROGRAM, Mark
-from gatelodge_github.view import BUDGET
+from gatelodge_github.view import BUDGET, shown_size
 
 actions = Declarations[Hub]()
 
@@ -98,11 +99,12 @@ async def get_run(hub: Hub, run_id: Number, repo: str = "", cursor: str = "") ->
     start: int = cursors.read(cursor, question).get("o") or 0
     jobs, total = await _jobs(visit, path)
     parts = [_head(visit, mark, run)] if not start else []
-    lines, size = ["id\tjob\tresult\ttook\tfailed steps"], 0
+    held = "" if start else await _artifacts(visit, mark, path)
+    lines, room = ["id\tjob\tresult\ttook\tfailed steps"], BUDGET - 1_000 - sum(map(shown_size, [*parts, held]))
     for job in jobs[start:]:
         line = _job(visit, mark, job)
-        size += len(line.encode("utf-8", "replace"))
-        if size > BUDGET - 8_000:
+        room -= shown_size(line) + 1
+        if room < 0 and len(lines) > 1:
             break
         lines.append(line)
     end = start + len(lines) - 1
@@ -110,8 +112,8 @@ async def get_run(hub: Hub, run_id: Number, repo: str = "", cursor: str = "") ->
     parts.append("\n".join([f"jobs: shown {end - start} of {whole}", *(lines if end > start else [])]))
     if end < len(jobs):
         parts.append(f"cursor: {cursors.make({'o': end}, question)}")
-    if not start:
-        parts.append(await _artifacts(visit, mark, path))
+    if held:
+        parts.append(held)
     failed = next((job.get("id") for job in jobs[start:end] if runs.failed_steps(job)), None)
     if failed is not None:
         parts.append(f"get_job_log(job_id={failed}) shows where it failed.")
@@ -191,8 +193,13 @@ async def get_job_log(
             raise
         hint = "Logs expire (usually after 90 days), and a job has none before it ends. get_run shows the jobs."
         raise CallError("not_found", error.message, f"{hint} {error.hint}".strip()) from error
-    cut = await hub.downloads.feed(url, reader.feed)
-    excerpt = reader.finish(whole=not cut)
+    try:
+        cut = await hub.downloads.feed(url, reader.feed)
+        excerpt = await anyio.to_thread.run_sync(lambda: reader.finish(whole=not cut), abandon_on_cancel=True)
+    except BaseException:
+        # A thread that still searches, for a call that was cancelled, ends.
+        reader.stop()
+        raise
     found = job_logs.shown(excerpt, lines, BUDGET - 2_000)
     counted = f"{excerpt.total_lines} lines, {excerpt.total_bytes} bytes, {excerpt.errors} errors"
     head = [f"log of job {job_id} of {visit.title}: {counted}", _told(mode, excerpt, found, lines)]

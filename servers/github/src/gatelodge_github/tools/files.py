@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import bisect
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
@@ -22,13 +23,15 @@ from gatelodge_github.hub import Hub, Visit
 from gatelodge_github.paging import Page
 from gatelodge_github.transport.request import RAW
 from gatelodge_github.trust.marks import Mark
-from gatelodge_github.view import BUDGET, one_line
+from gatelodge_github.view import BUDGET, fitting, one_line, shown_size
 from gatelodge_github.windows import Window
 
 files = Declarations[Hub]()
 
 ROOM = BUDGET - 1500
-"""Bytes of a file in one answer."""
+"""Bytes of a file in one answer, at most."""
+_AROUND = 900
+"""Bytes of an answer beside a file, its place and its source."""
 MOST = 100 * 1024 * 1024
 """Bytes of the largest file that GitHub's API gives."""
 MOST_ENTRIES = 1000
@@ -70,6 +73,7 @@ class _Shown:
         self.visit, self.window = visit, window
         self.mark = Mark("", visit.facts.file_trust(ref))
         self.path = one_line(path.strip("/")) or "/"
+        self.source = f"{self.path} of {visit.repo}"
         self.place = f"{self.path} of {visit.title} at {ref or visit.facts.default_branch or 'HEAD'}"
 
     def directory(self, entries: list[dict[str, Any]]) -> str:
@@ -77,11 +81,12 @@ class _Shown:
         lines = [f"{_type(item)}\t{item.get('size') or 0}\t{one_line(text(item.get('name')))}\n" for item in entries]
         self.window.feed("".join(lines).encode("utf-8", "replace"))
         self.window.close()
+        shown, _ = self._fitted()
         notes = [f"cut: go on with start_line={self.window.next_line}"] if self.window.next_line else []
         if len(entries) >= MOST_ENTRIES:
             notes.append(f"GitHub lists at most {MOST_ENTRIES} entries: get_tree with this prefix has all.")
         which = f"entries {self.window.shown or 'none'} of {len(entries)} (type, bytes, name)"
-        return self._told(f"{self.place}: directory, {which}", self.window.data.decode(), notes)
+        return self._told(f"{self.place}: directory, {which}", shown, notes)
 
     async def file(self, item: Mapping[str, Any]) -> str:
         """Its text, or what it is instead."""
@@ -124,7 +129,7 @@ class _Shown:
         if not window.lines and (window.first > 1 or lines > 0):
             there = f"{lines}" if lines >= 0 else "fewer"
             raise CallError("no_such_line", f"The file has {there} lines.", "Give a smaller start_line.")
-        shown, odd = blobs.decoded(window.data, cut=window.broken)
+        shown, odd = self._fitted()
         notes: list[str] = []
         if window.broken:
             notes.append(f"line {window.first} is longer than an answer can be: only its beginning is shown.")
@@ -137,9 +142,27 @@ class _Shown:
             f"{self.place}: {f'lines {window.shown} {whole}' if window.lines else 'empty'}, {about}", shown, notes
         )
 
+    def _fitted(self) -> tuple[str, str]:
+        """As many lines as fit once they can be seen, and a remark on their encoding: in another one they may be longer."""
+        window, whole = self.window, self.window.lines
+        room = ROOM + 1500 - _AROUND - shown_size(self.place) - shown_size(self.source)
+
+        def size(count: int) -> int:
+            return shown_size(blobs.decoded(b"".join(whole[:count]), cut=window.broken)[0])
+
+        if size(len(whole)) <= room:
+            return blobs.decoded(window.data, cut=window.broken)
+        # Of more lines, none is shown shorter.
+        count = bisect.bisect_right(range(1, len(whole)), room, key=size)
+        window.keep(max(1, count))
+        shown, odd = blobs.decoded(window.data, cut=window.broken)
+        if not count:
+            shown, window.broken = fitting(shown, room)
+        return shown, odd
+
     def _told(self, head: str, shown: str, notes: list[str]) -> str:
         view = self.visit.view
-        body = view.text(self.mark, shown, f"{self.path} of {self.visit.repo}", "file", markdown=False)
+        body = view.text(self.mark, shown, self.source, "file", markdown=False)
         return view.bulk(head, body, "\n".join(notes))
 
 

@@ -20,11 +20,13 @@ from gatelodge_github.data import day, rows, table, text
 from gatelodge_github.hub import Hub, Visit
 from gatelodge_github.tools.common import Limit, Names, Number
 from gatelodge_github.trust.marks import Mark
-from gatelodge_github.view import BUDGET, View
+from gatelodge_github.view import BUDGET, View, several
 
 issues = Declarations[Hub]()
 
 Include = Literal["comments", "timeline", "sub_issues"]
+_SPARE = 800
+"""Bytes kept for the title of a list, the way to its rest, and notes."""
 
 
 @issues.tool(effect=READ, reach=EXTERNAL)
@@ -137,14 +139,14 @@ async def get_issue(
     visit = await hub.open(repo)
     view = visit.view
     if cursor and wanted:
-        part = _part(visit, number, wanted[0], limit, cursor, BUDGET - FRAME)
+        part = _part(visit, number, wanted[0], limit, cursor, BUDGET - _SPARE)
         return view.bulk(f"issue {number} of {visit.title}", await _included(hub, visit, wanted[0], part, -1))
     item = table(await visit.api.data(f"{names.repo_path(visit.repo)}/issues/{number}"))
     mark = await visit.desk.marks.of(visit.repo, item.get("user"), str(item.get("author_association") or "none"))
     head = [] if cursor else _head(view, mark, item)
     pull = "pull_request" in item
     title = f"{'pull request' if pull else 'issue'} {number} of {visit.title}"
-    room = BUDGET - size_of("\n".join([title, *head])) - FRAME
+    room = BUDGET - size_of("\n".join([title, *head])) - _SPARE
     body = _body(visit, mark, item, cursor, room // 2 if wanted else room)
     room -= size_of(body)
     parts = [body]
@@ -152,7 +154,7 @@ async def get_issue(
         if pull and name == "sub_issues":
             found = "sub-issues: a pull request has none"
         else:
-            part = _part(visit, number, name, limit, "", room // (len(wanted) - at) - FRAME)
+            part = _part(visit, number, name, limit, "", room // (len(wanted) - at) - _SPARE)
             count: object = item.get("comments")
             found = await _included(hub, visit, name, part, count if isinstance(count, int) else -1)
         parts.append(found)
@@ -223,7 +225,7 @@ def _body(visit: Visit, mark: Mark, item: Mapping[str, Any], cursor: str, room: 
 
 
 def _labels(view: View, item: Mapping[str, Any]) -> list[str]:
-    return [view.name(PUSHERS, text(label.get("name")), "issue", 60) for label in rows(item.get("labels"))]
+    return several([view.name(PUSHERS, text(label.get("name")), "issue", 60) for label in rows(item.get("labels"))])
 
 
 def _milestone(view: View, item: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from gatelodge_github.pull_parts import Include, parts_of, shared
 from gatelodge_github.pull_requests import Pull, fetch, requested
 from gatelodge_github.tools.common import Limit, Names, Number
 from gatelodge_github.trust.marks import Mark, Trust
-from gatelodge_github.view import BUDGET, WITHHELD, fitting
+from gatelodge_github.view import BUDGET, WITHHELD, fitting, several
 
 pulls = Declarations[Hub]()
 
@@ -151,8 +151,10 @@ async def get_pull(
     described = ""
     if not (cursor and include):
         start = 0 if include else cursors.read(cursor, question).get("o") or 0
-        described = _description(visit, pull, author, room // (len(parts) + 1), start, None if include else question)
-    room -= len(described.encode("utf-8", "replace"))
+        described = _description(
+            visit, pull, author, room // (len(parts) + 1) - _SPARE // 2, start, None if include else question
+        )
+    room -= len(described.encode("utf-8", "replace")) + 2 * len(parts)
     return visit.view.bulk(head, described, *shared(parts, room, question))
 
 
@@ -186,7 +188,7 @@ def _head(visit: Visit, pull: Pull, author: Mark) -> str:
         "base": f"{view.name(OURS, pull.base.ref, 'ref', 250)} at {pull.base.sha}",
         "mergeable": f"{merging} ({text(data.get('mergeable_state')) or 'unknown'})" if pull.state in ("open", "draft") else "",
         "auto-merge": f"on ({text(auto.get('merge_method'))}): it merges once checks and approvals allow" if auto else "",
-        "labels": ", ".join(view.name(OURS, text(label.get("name")), "pull", 60) for label in rows(data.get("labels"))),
+        "labels": ", ".join(several([view.name(OURS, text(label.get("name")), "pull", 60) for label in rows(data.get("labels"))])),
         "assignees": ", ".join(text(user.get("login")) for user in rows(data.get("assignees"))),
         "reviews requested of": ", ".join(requested(pull)),
         "milestone": view.name(OURS, text(table(data.get("milestone")).get("title")), "pull", 60),

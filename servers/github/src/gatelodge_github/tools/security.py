@@ -106,7 +106,13 @@ async def _after(visit: Visit, path: str, params: Mapping[str, Any], limit: int,
     place = cursors.read(cursor, question)
     size, skip = place.get("n") or limit, place.get("o") or 0
     here: Place = {key: place[key] for key in ("a", "p") if place.get(key)}
-    answer = await visit.api.get(path, {**params, "per_page": size, "after": here.get("a"), "page": here.get("p")})
+
+    async def ask(per: int) -> Answer:
+        # What is skipped must be in it; a page's number means another place where pages have another size.
+        per = size if here.get("p") else max(per, skip + 1)
+        return await visit.api.get(path, {**params, "per_page": per, "after": here.get("a"), "page": here.get("p")})
+
+    answer, size = await paging.smaller(ask, size)
     items, following = rows(answer.data), _following(answer)
     found: list[tuple[Item, Place]] = []
     for at, item in enumerate(items[skip:], skip + 1):

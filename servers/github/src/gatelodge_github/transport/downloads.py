@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 MOST_BYTES = 256 * MIB
 """Of one log, decompressed; what lies behind is not looked at, and the answer says so."""
 SECONDS = 45.0
-_FED = 1 * MIB
+_FED = MIB // 4
 
 
 class Downloads:
@@ -38,7 +38,7 @@ class Downloads:
 
         Args:
             url: As GitHub named it; judged again here.
-            take: Takes the next bytes.
+            take: Takes the next bytes. If the call is cancelled meanwhile, it isn't waited for: it must end by itself.
             most: Bytes after which it ends.
 
         Returns:
@@ -64,10 +64,10 @@ class Downloads:
             async for piece in answer.body:
                 held += piece
                 if len(held) >= _FED:
-                    await anyio.to_thread.run_sync(take, bytes(held))
+                    await anyio.to_thread.run_sync(take, bytes(held), abandon_on_cancel=True)
                     held.clear()
             if held:
-                await anyio.to_thread.run_sync(take, bytes(held))
+                await anyio.to_thread.run_sync(take, bytes(held), abandon_on_cancel=True)
             return answer.body.truncated
 
     def _out(self) -> Egress:

@@ -76,6 +76,9 @@ class Gate:
     async def _asked(self, ask: Ask, deadline: float, report: Report, overtaken: Callable[[], bool]) -> None:
         if ask.kind not in self.engine.kinds:
             raise EngineError("error", f"It has no {ask.kind}.")
+        if ask.page > 1 and "page" not in self.engine.honours:
+            # It would give the first page again.
+            raise EngineError("error", "It has no further pages.")
         await self._turn(deadline)
         # After the queue: it may have opened meanwhile.
         probing = self._pass()

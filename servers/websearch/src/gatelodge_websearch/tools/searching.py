@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import anyio
@@ -16,7 +17,8 @@ from pydantic import BaseModel, Field
 
 from gatelodge_websearch import showing
 from gatelodge_websearch.budget import MAX_TOKENS, bounded, within
-from gatelodge_websearch.engines.desk import Found
+from gatelodge_websearch.engines.desk import SECONDS, Found
+from gatelodge_websearch.engines.fusion import Fused, canonical
 from gatelodge_websearch.engines.model import Ask, Kind
 from gatelodge_websearch.pages import Page, cite
 from gatelodge_websearch.passages import Passage, pieces, ranked
@@ -107,7 +109,8 @@ async def search_web(
     """Search the web: results with ids for read_page, and each engine's status (blocked is not empty)."""
     web.leaving.check_all(more_queries=more_queries, engines=engines)
     ask = _ask(web, query, kind, page, time, region, safe_search, include_domains, exclude_domains)
-    found = await _searched(web, ask, more_queries, engines)
+    part = await _paged(web, ask, more_queries, engines, max_results)
+    found = part.found
     size = 200 if detail == "brief" else 1000
     records = [
         ResultRecord(
@@ -118,14 +121,14 @@ async def search_web(
             published=showing.one_line(item.hit.published, 30),
             engines=item.engines,
         )
-        for item in found.results[:max_results]
+        for item in part.results
     ]
     shown = await anyio.to_thread.run_sync(within, records, web.cleanser)
     return SearchRecord(
         search=found.id,
         results=shown,
         shown=len(shown),
-        total=len(found.results),
+        total=part.known,
         engines=[
             EngineRecord(
                 engine=report.engine,
@@ -200,9 +203,45 @@ def _time(text: str) -> str:
     return f"{first}..{last}"
 
 
-async def _searched(web: Web, ask: Ask, more: list[str], engines: list[str]) -> Found:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A page of results.
+
+    Args:
+        found: The search that they are of.
+        results: They.
+        known: How many results are known by now, those of earlier pages included.
+    """
+
+    found: Found
+    results: list[Fused]
+    known: int
+
+
+async def _paged(web: Web, ask: Ask, more: list[str], engines: list[str], count: int) -> _Part:
+    """A page of so many results: what engines give at once may fill several, and what came before isn't shown again.
+
+    Raises:
+        CallError: As `Desk.search`.
+    """
+    until = anyio.current_time() + SECONDS
+    seen: set[str] = set()
+    left, number = ask.page, 0
+    while True:
+        number += 1
+        seconds = max(1.0, until - anyio.current_time())
+        found = await _searched(web, replace(ask, page=number), more, engines, seconds)
+        fresh = [item for item in found.results if canonical(item.hit.url) not in seen]
+        seen.update(canonical(item.hit.url) for item in fresh)
+        filled = max(1, -(-len(fresh) // count))
+        if left <= filled or not fresh:
+            return _Part(found, fresh[(left - 1) * count : left * count], len(seen))
+        left -= filled
+
+
+async def _searched(web: Web, ask: Ask, more: list[str], engines: list[str], seconds: float = SECONDS) -> Found:
     words = [" ".join(text.split()) for text in more if text.strip()]
-    found = await web.desk.search(ask, words, [engine for engine in engines if engine])
+    found = await web.desk.search(ask, words, [engine for engine in engines if engine], seconds)
     named = [(item.hit.url, item.hit.title[:300]) for item in found.results]
     await anyio.to_thread.run_sync(web.store.mine().name, named)
     return found
