@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from gatelodge_core.cli.checks import asked, machine, written
 from gatelodge_core.cli.checks.findings import Finding
 from gatelodge_core.cli.checks.started import Started, start
+from gatelodge_core.cli.children import Children
 from gatelodge_core.cli.hosts.entries import Entry, entries
 from gatelodge_core.cli.hosts.machine import Machine
 from gatelodge_core.cli.hosts.table import HOSTS, find
@@ -20,7 +21,7 @@ from gatelodge_core.cli.showing import coloured, progress
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.places import state_folder
 
-EXIT = "exit status: 0 all is well, 1 something doesn't work or isn't safe (with --strict also: not as it should be), 2 usage"
+EXIT = "exit status: 0 all is well, 1 something doesn't work or isn't safe (with --strict also: not as it should be), 2 usage, 130 stopped with Ctrl-C"
 AT_ONCE = 3
 """Servers that are started side by side."""
 SECONDS = 30.0
@@ -88,15 +89,24 @@ def _startable(entry: Entry) -> bool:
 
 
 def _started(found: Sequence[Entry], here: Machine, given: argparse.Namespace) -> list[Started]:
+    children = Children()
+
     def one(entry: Entry) -> Started:
         server = server_of(entry)
-        made = start(entry, here, given.seconds, asked.asks(server, entry) if given.online else ())
+        asks = asked.asks(server, entry) if given.online else ()
+        made = start(entry, here, given.seconds, asks, children)
         made.findings.extend(asked.judge(server, made))
         return made
 
     names = ", ".join(f"{entry.key} ({entry.host})" for entry in found)
     with progress(f"starting {names}"[:200]), ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(one, found))
+        try:
+            return list(pool.map(one, found))
+        except BaseException:
+            # Ctrl-C, mostly: nobody waits for servers that ignore it.
+            children.stop()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def _report(findings: Sequence[Finding], found: Sequence[Entry], started: Sequence[Started], *, as_json: bool) -> None:
