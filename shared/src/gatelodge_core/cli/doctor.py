@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from gatelodge_core.audit.texts import clean
 from gatelodge_core.cli.checks import asked, machine, written
 from gatelodge_core.cli.checks.findings import Finding
 from gatelodge_core.cli.checks.started import Started, start
@@ -58,13 +59,13 @@ def run(argv: Sequence[str]) -> int:
     given = parser().parse_args(list(argv))
     try:
         hosts = [find(name) for name in given.host] or list(HOSTS.values())
+        here = Machine.current(given.home, os.getcwd() if given.project else "")
     except SettingsError as error:
         sys.stderr.write(f"gatelodge doctor: {error}\n")
         return 2
     if not 0 < given.seconds <= 600:
         sys.stderr.write("gatelodge doctor: --seconds is a number of seconds up to 600\n")
         return 2
-    here = Machine.current(given.home, os.getcwd() if given.project else "")
     findings = machine.look(state_folder(given.state_dir))
     found: list[Entry] = []
     for host in hosts:
@@ -99,7 +100,7 @@ def _started(found: Sequence[Entry], here: Machine, given: argparse.Namespace) -
         return made
 
     names = ", ".join(f"{entry.key} ({entry.host})" for entry in found)
-    with progress(f"starting {names}"[:200]), ThreadPoolExecutor(AT_ONCE) as pool:
+    with progress(f"starting {clean(names)}"[:200]), ThreadPoolExecutor(AT_ONCE) as pool:
         try:
             return list(pool.map(one, found))
         except BaseException:
@@ -141,7 +142,7 @@ def _report(findings: Sequence[Finding], found: Sequence[Entry], started: Sequen
 
 
 def _head(title: str, place: str) -> None:
-    print(f"\n{title}  ({place})")
+    print(f"\n{clean(title)}  ({clean(place)})")
 
 
 def _lines(findings: Iterable[Finding]) -> None:
@@ -149,6 +150,6 @@ def _lines(findings: Iterable[Finding]) -> None:
     for finding in findings:
         mark, code = _MARKS[finding.level]
         shown = f"\x1b[{code}m{mark}\x1b[0m" if colour else mark
-        print(f"{shown}  {finding.what:<12}  {finding.text}")
+        print(f"{shown}  {finding.what:<12}  {clean(finding.text)}")
         if finding.fix:
-            print(f"                    {finding.fix}")
+            print(f"                    {clean(finding.fix)}")
