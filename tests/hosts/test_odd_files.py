@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from pathlib import Path
 
 import pytest
+from gatelodge_core.cli.hosts import HOSTS
 
 from tests.hosts.support import Home
 
@@ -137,3 +139,25 @@ def test_what_a_file_calls_its_servers_cant_act_on_the_terminal(level: str, home
     assert "\x1b" not in ran.out
     assert "\nok  all well" not in ran.out
     assert level or "\u202e" not in ran.out
+
+
+@pytest.mark.parametrize("host", ["cursor", "codex", "claude-desktop"])
+def test_taking_out_does_not_tell_how_to_switch_on(host: str, home: Home) -> None:
+    home.install(host)
+    told = home.uninstall(host).out
+    assert "runs until its session ends" in told
+    assert HOSTS[host].restart not in told
+
+
+def test_a_secret_is_never_typed_into_a_shell_by_the_readmes() -> None:
+    root = Path(__file__).resolve().parents[2]
+    pages = [root / "README.md", *root.glob("servers/*/README.md"), *root.glob("docs/*.md")]
+    typed = re.compile(r"""(?:--env|-e)\s+['"]?(\w*(?:TOKEN|URL|KEY|PASSWORD)\w*)=(?!\$\{)""")
+    assert [(page.name, found[0]) for page in pages for found in typed.finditer(page.read_text(encoding="utf-8"))] == []
+
+
+def test_before_the_first_server_has_run_the_journal_is_said_to_be_missing_and_what_makes_one(home: Home) -> None:
+    for verb in ("verify", "show", "tail", "export"):
+        ran = home.run("audit", verb, "--state-dir", str(home.path / "state"))
+        assert ran.status == 2
+        assert "there is no journal yet" in ran.err
