@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,3 +78,18 @@ def test_a_closed_standard_input_asks_nobody(tmp_path: Path) -> None:
         done = ran(tmp_path, "<&-", *command)
         assert b"Traceback" not in done.stderr
         assert done.returncode in (0, 1, 2)
+
+
+@pytest.mark.parametrize("home", ["", "relative/home"])
+def test_a_home_that_names_no_folder_is_the_one_of_the_user_database(home: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(SCRIPTS / "gatelodge"), "install", "cursor", "websearch", "--dry-run"],
+        capture_output=True,
+        env={"HOME": home, "PATH": os.environ["PATH"]},
+        cwd=tmp_path,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert f"{pwd.getpwuid(os.getuid()).pw_dir}/.cursor/mcp.json" in done.stdout.decode()
+    assert not list(tmp_path.iterdir())

@@ -51,7 +51,10 @@ def run(name: str, command: Callable[[], int]) -> int:
 
 
 def _prepare() -> None:
-    """See that there is input and output, and that this takes any character: paths and names are other people's."""
+    """See that there is a home, input and output, and that this takes any character: names are other people's."""
+    if os.name == "posix" and not os.path.isabs(os.environ.get("HOME", os.sep)):
+        # Empty or relative: it would put files at the root, or wherever one is. Without it the user database counts.
+        del os.environ["HOME"]
     for place, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, place)
         if stream is None:
