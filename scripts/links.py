@@ -87,7 +87,8 @@ def hosts(product: Product) -> dict[str, str]:
         "name": product.package, "type": "stdio", "cmd": "uvx", "args": made["args"], "env_keys": names, "timeout": 300,
         "enabled": True,
     }  # fmt: skip
-    exports = "".join(f" --env {name}=..." for name in names)
+    # A name that Claude Code replaces: what is typed stays in the shell's history.
+    exports = "".join(f" --env '{name}=${{{name}}}'" for name in names)
     claude = f"claude mcp add --scope user{exports} {product.package} -- uvx {' '.join(made['args'])}"
     if names:  # --env takes several: something must end it
         claude = f"claude mcp add {product.package} --scope user{exports} -- uvx {' '.join(made['args'])}"

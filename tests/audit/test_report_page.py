@@ -539,3 +539,24 @@ def test_a_browser_that_can_not_unpack_shows_the_plain_summary(page: Page, week:
     page.wait("!document.querySelector('#trouble').hidden")
     assert page.evaluate("document.querySelector('#plain').checkVisibility()")
     assert "the summary is complete without it" in page.text("#trouble")
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_on_a_phone_the_time_of_a_call_can_be_read_and_no_name_of_a_flow_is_cut_off(
+    browser: Browser, hostile: Report, width: int
+) -> None:
+    with browser.page() as page:
+        page.viewport(width, 900, touch=True)
+        page.open(hostile.page)
+        page.wait(READY)
+        page.evaluate("document.querySelector('#calls').scrollIntoView()")
+        page.wait("document.querySelector('#rows tbody tr[data-at] .c-time')")
+        for part in ("c-time", "c-status"):
+            cell = f"document.querySelector('#rows tbody tr[data-at] .{part}')"
+            assert page.evaluate(f"{cell}.scrollWidth <= {cell}.clientWidth"), part
+        outside = """[...document.querySelectorAll('#flows svg text')].filter((text) => {
+          const own = text.getBoundingClientRect(), all = text.ownerSVGElement.getBoundingClientRect();
+          return own.left < all.left - 1 || own.right > all.right + 1;
+        }).map((text) => text.textContent)"""
+        assert page.evaluate("document.querySelectorAll('#flows svg text').length") > 0
+        assert page.evaluate(outside) == []

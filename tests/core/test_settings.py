@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 from gatelodge_core.errors import SettingsError
+from gatelodge_core.guard.policy import load as load_policy
 
 from tests.support.toy import ToySettings
 from tests.support.wire import python_module
@@ -134,3 +136,23 @@ def test_help_does_not_import_the_sdk() -> None:
     )
     assert done.stdout.splitlines()[-1] == "False"
     assert "--read-only" in done.stdout
+
+
+@pytest.mark.parametrize("text", [f"x = {'9' * 5000}", f"x = {'[' * 5000}", "x = '\\ud800'"])
+def test_a_file_that_python_can_not_read_is_an_error_like_any_other(tmp_path: Path, text: str) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(text, encoding="utf-8")
+    for load in (lambda: ToySettings.load(["--config", str(config)]), lambda: load_policy(str(config))):
+        with pytest.raises(SettingsError, match=re.escape(str(config))):
+            load()
+
+
+def test_a_file_of_another_encoding_and_a_folder_are_told_without_python_s_words(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_bytes(b"x = '\xff'")
+    for path, expected in ((config, "save it as UTF-8"), (tmp_path, "Is a directory")):
+        for load in (lambda: ToySettings.load(["--config", str(path)]), lambda: load_policy(str(path))):  # noqa: B023 - called at once
+            with pytest.raises(SettingsError, match=expected) as caught:
+                load()
+            assert "Errno" not in str(caught.value)
+            assert "codec" not in str(caught.value)

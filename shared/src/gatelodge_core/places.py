@@ -52,6 +52,6 @@ def _configured(given: str) -> str:
     try:
         with open(settings_file(given), "rb") as source:
             value = tomllib.load(source).get("state_dir", "")
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return ""
     return value if isinstance(value, str) else ""

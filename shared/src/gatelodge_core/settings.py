@@ -325,9 +325,12 @@ class LodgeSettings(BaseSettings):
                 raise SettingsError(f"--config {given}: there is no such file") from None
             return {}
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path}: can't be read: {error}") from None
+            reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text; save it as UTF-8"
+            raise SettingsError(f"{path}: can't be read: {reason}") from None
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"{path}: {error}") from None
+        except (ValueError, RecursionError):
+            raise SettingsError(f"{path}: a number in it is too long, or something nested too deep") from None
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key in SERVERS and isinstance(value, dict):

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from gatelodge_core.cli import outlet
+
 COMMANDS = {
     "approve": ("gatelodge_core.cli.approve", "Say yes or no to a call that waits for you."),
     "audit": ("gatelodge_core.audit.cli", "Look into the journal of all calls, and prove that nobody changed it."),
@@ -46,6 +48,11 @@ def usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; its exit status, or 2 if there is no such subcommand."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    name = " ".join(["gatelodge", *(item for item in arguments[:1] if item in COMMANDS)])
+    return outlet.run(name, lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage(), end="")
         return 0 if arguments else USAGE_ERROR

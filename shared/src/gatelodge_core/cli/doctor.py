@@ -9,9 +9,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from gatelodge_core.audit.texts import clean
 from gatelodge_core.cli.checks import asked, machine, written
 from gatelodge_core.cli.checks.findings import Finding
 from gatelodge_core.cli.checks.started import Started, start
+from gatelodge_core.cli.children import Children
 from gatelodge_core.cli.hosts.entries import Entry, entries
 from gatelodge_core.cli.hosts.machine import Machine
 from gatelodge_core.cli.hosts.table import HOSTS, find
@@ -20,7 +22,7 @@ from gatelodge_core.cli.showing import coloured, progress
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.places import state_folder
 
-EXIT = "exit status: 0 all is well, 1 something doesn't work or isn't safe (with --strict also: not as it should be), 2 usage"
+EXIT = "exit status: 0 all is well, 1 something doesn't work or isn't safe (with --strict also: not as it should be), 2 usage, 130 stopped with Ctrl-C"
 AT_ONCE = 3
 """Servers that are started side by side."""
 SECONDS = 30.0
@@ -57,13 +59,13 @@ def run(argv: Sequence[str]) -> int:
     given = parser().parse_args(list(argv))
     try:
         hosts = [find(name) for name in given.host] or list(HOSTS.values())
+        here = Machine.current(given.home, os.getcwd() if given.project else "")
     except SettingsError as error:
         sys.stderr.write(f"gatelodge doctor: {error}\n")
         return 2
     if not 0 < given.seconds <= 600:
         sys.stderr.write("gatelodge doctor: --seconds is a number of seconds up to 600\n")
         return 2
-    here = Machine.current(given.home, os.getcwd() if given.project else "")
     findings = machine.look(state_folder(given.state_dir))
     found: list[Entry] = []
     for host in hosts:
@@ -88,15 +90,24 @@ def _startable(entry: Entry) -> bool:
 
 
 def _started(found: Sequence[Entry], here: Machine, given: argparse.Namespace) -> list[Started]:
+    children = Children()
+
     def one(entry: Entry) -> Started:
         server = server_of(entry)
-        made = start(entry, here, given.seconds, asked.asks(server, entry) if given.online else ())
+        asks = asked.asks(server, entry) if given.online else ()
+        made = start(entry, here, given.seconds, asks, children)
         made.findings.extend(asked.judge(server, made))
         return made
 
     names = ", ".join(f"{entry.key} ({entry.host})" for entry in found)
-    with progress(f"starting {names}"[:200]), ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(one, found))
+    with progress(f"starting {clean(names)}"[:200]), ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            return list(pool.map(one, found))
+        except BaseException:
+            # Ctrl-C, mostly: nobody waits for servers that ignore it.
+            children.stop()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def _report(findings: Sequence[Finding], found: Sequence[Entry], started: Sequence[Started], *, as_json: bool) -> None:
@@ -131,7 +142,7 @@ def _report(findings: Sequence[Finding], found: Sequence[Entry], started: Sequen
 
 
 def _head(title: str, place: str) -> None:
-    print(f"\n{title}  ({place})")
+    print(f"\n{clean(title)}  ({clean(place)})")
 
 
 def _lines(findings: Iterable[Finding]) -> None:
@@ -139,6 +150,6 @@ def _lines(findings: Iterable[Finding]) -> None:
     for finding in findings:
         mark, code = _MARKS[finding.level]
         shown = f"\x1b[{code}m{mark}\x1b[0m" if colour else mark
-        print(f"{shown}  {finding.what:<12}  {finding.text}")
+        print(f"{shown}  {finding.what:<12}  {clean(finding.text)}")
         if finding.fix:
-            print(f"                    {finding.fix}")
+            print(f"                    {clean(finding.fix)}")

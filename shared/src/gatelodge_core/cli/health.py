@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from gatelodge_core.audit.texts import clean
 from gatelodge_core.cli.hosts.entries import Entry
 from gatelodge_core.cli.hosts.environment import launched
 from gatelodge_core.cli.hosts.machine import Machine
@@ -66,7 +67,7 @@ def check(entry: Entry, machine: Machine, secrets: tuple[Secret, ...], seconds: 
     if found.error:
         last = found.stderr.strip().splitlines()[-1:]
         return Health(
-            False, found.error + (f"; it says: {last[0][:500]}" if last else ""), "gatelodge doctor says more"
+            False, found.error + (f"; it says: {clean(last[0][:500])}" if last else ""), "gatelodge doctor says more"
         )
     if found.noise:
         return Health(

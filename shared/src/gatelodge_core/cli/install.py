@@ -70,8 +70,10 @@ def parser() -> argparse.ArgumentParser:
 
 def common(made: argparse.ArgumentParser) -> None:
     """What `install` and `uninstall` take alike."""
-    made.add_argument("host", metavar="HOST", choices=[*HOSTS, *ALIASES], help=f"One of: {', '.join(HOSTS)}.")
-    made.add_argument("servers", metavar="SERVER", nargs="*", choices=[*NAMES, []], help=f"Which ones: {', '.join(NAMES)}; default: all.")  # fmt: skip
+    made.add_argument(
+        "host", metavar="HOST", type=_host, choices=[*HOSTS, *ALIASES], help=f"One of: {', '.join(HOSTS)}."
+    )
+    made.add_argument("servers", metavar="SERVER", nargs="*", default=[], type=_server, choices=[*NAMES, []], help=f"Which ones: {', '.join(NAMES)}; default: all.")  # fmt: skip
     made.add_argument(
         "--project", action="store_true", help="Use the host's file in this folder, rather than your own."
     )
@@ -81,6 +83,18 @@ def common(made: argparse.ArgumentParser) -> None:
     made.add_argument("--dry-run", action="store_true", help="Show what would change, and change nothing.")
     made.add_argument("--home", default="", metavar="FOLDER", help="The home folder whose hosts are meant; default: yours.")  # fmt: skip
     made.add_argument("--state-dir", default="", metavar="FOLDER", help="Where backups and the record of what was written are kept; default: the state folder.")  # fmt: skip
+
+
+def _host(text: str) -> str:
+    if text not in (*HOSTS, *ALIASES):
+        raise argparse.ArgumentTypeError(f"there is no host {text!r}; known: {', '.join(HOSTS)}")
+    return text
+
+
+def _server(text: str) -> str:
+    if text not in NAMES:
+        raise argparse.ArgumentTypeError(f"there is no server {text!r}; known: {', '.join(NAMES)}")
+    return text
 
 
 def run(argv: Sequence[str]) -> int:

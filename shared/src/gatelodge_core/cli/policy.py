@@ -42,7 +42,7 @@ def run(argv: Sequence[str]) -> int:
     test = commands.add_parser("test", help="The verdict on one call. Exit status 0 if it is allowed, else 1.")
     test.add_argument("tool")
     test.add_argument(
-        "arguments", nargs="*", metavar="KEY=VALUE", help="Arguments of the call, such as path=notes/a.md."
+        "arguments", nargs="*", default=[], metavar="KEY=VALUE", help="Arguments of the call, such as path=notes/a.md."
     )
     test.add_argument("--principal", default=str(local_user()), help="Who calls; default: you, over stdio.")
     given = parser.parse_args(list(argv))

@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
-import signal
 import subprocess
 import threading
 import time
@@ -18,13 +16,14 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import IO, Any, Literal, cast
 
+from gatelodge_core.cli.children import Children, Inbox, kill, write
+
 Revision = Literal["2025-06-18", "2025-11-25", "2026-07-28"]
 REVISIONS: tuple[Revision, ...] = ("2025-06-18", "2025-11-25", "2026-07-28")
 USUAL: Revision = "2025-11-25"
 MODERN: Revision = "2026-07-28"
 PAGES = 50
 """Of a list of tools; no server has more."""
-LINE_BYTES = 32 * 1024 * 1024
 STDERR_BYTES = 16_384
 GRACE_SECONDS = 5.0
 
@@ -79,6 +78,7 @@ def probe(
     seconds: float = 30.0,
     awake: bool = False,
     asks: Sequence[Ask] = (),
+    children: Children | None = None,
 ) -> Probe:
     """Start a server, shake hands, list its tools, and end it with all that it started.
 
@@ -91,6 +91,7 @@ def probe(
         awake: Whether to ask for one thing more that no front can answer from what it knows: ours answers the first
             messages while the server still loads, and that may yet fail.
         asks: Further requests.
+        children: Gets the process for as long as it runs.
     """
     answers: list[Mapping[str, Any]] = []
     try:
@@ -109,6 +110,8 @@ def probe(
             error.strerror if isinstance(error, OSError) and error.strerror else "its name or arguments can't be used"
         )
         return Probe(revision, error=f"it can't be started: {reason}")
+    children = children or Children()
+    children.add(process)
     talk = _Talk(process, time.monotonic(), seconds)
     try:
         answered, server = talk.greet(revision)
@@ -119,7 +122,11 @@ def probe(
         answers += [talk.answer(method, dict(params), revision) for method, params in asks]
     except _Failed as failure:
         answered, server, tools, error = talk.answered, dict[str, Any](), (), str(failure)
+    except BaseException:
+        kill(process)
+        raise
     lingered = talk.end()
+    children.remove(process)
     return Probe(
         revision,
         error=error,
@@ -151,14 +158,10 @@ class _Talk:
         self.status: int | None = None
         self._process, self._started, self._seconds = process, started, seconds
         self._ids = 0
-        self._lines: queue.Queue[bytes | None] = queue.Queue()
+        self._inbox = Inbox(_pipe(process.stdout))
         self._err = bytearray()
-        self._threads = [
-            threading.Thread(target=self._read_out, args=(process.stdout,), daemon=True),
-            threading.Thread(target=self._read_err, args=(process.stderr,), daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._reader = threading.Thread(target=self._read_err, args=(_pipe(process.stderr),), daemon=True)
+        self._reader.start()
 
     def greet(self, revision: Revision) -> tuple[str, Mapping[str, Any]]:
         """Open the connection; the revision that was agreed, and what the server calls itself."""
@@ -176,7 +179,9 @@ class _Talk:
             if self.answered not in REVISIONS:
                 raise _Failed("it answered with another revision than those in use")
             self._send({"method": "notifications/initialized"})
-        server = result.get("serverInfo", cast("dict[str, Any]", result.get("_meta") or {}).get(f"{_KEY}serverInfo"))
+        meta = result.get("_meta")
+        told = cast("dict[str, Any]", meta).get(f"{_KEY}serverInfo") if isinstance(meta, dict) else None
+        server = result.get("serverInfo", told)
         return self.answered, cast("dict[str, Any]", server) if isinstance(server, dict) else {}
 
     def tools(self, revision: Revision) -> tuple[Mapping[str, Any], ...]:
@@ -212,19 +217,12 @@ class _Talk:
             self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             lingered = True
-        # The group outlives its first process if that left others behind.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.name == "posix":
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
+        kill(self._process)
         self._process.wait()
-        for thread in self._threads:
-            thread.join(GRACE_SECONDS)
-        for stream in (self._process.stdout, self._process.stderr):
-            with contextlib.suppress(OSError):
-                _pipe(stream).close()
-        return lingered
+        out = self._inbox.close(GRACE_SECONDS)
+        self._reader.join(GRACE_SECONDS if out else 0)
+        # Whatever left its group and kept a pipe is let be, as a host would; the readers wait for it.
+        return lingered or not out or self._reader.is_alive()
 
     def _ask(self, method: str, params: dict[str, Any], revision: Revision) -> dict[str, Any]:
         """The result of a request."""
@@ -259,19 +257,20 @@ class _Talk:
             self._send({"id": message["id"], **answer})
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        stream = _pipe(self._process.stdin)
-        # A server that ended is told of when its answer is missing.
-        with contextlib.suppress(OSError, ValueError):
-            stream.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
-            stream.flush()
+        data = json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n"
+        try:
+            write(_pipe(self._process.stdin).fileno(), data, self._started + self._seconds)
+        except TimeoutError:
+            raise _Failed(f"it didn't read what it was sent within {self._seconds:g} s") from None
+        except (OSError, ValueError):
+            pass  # a server that ended is told of when its answer is missing
 
     def _next(self, method: str) -> dict[str, Any]:
         """The next message; lines that are none are counted."""
         while True:
-            left = self._started + self._seconds - time.monotonic()
             try:
-                line = self._lines.get(timeout=max(left, 0))
-            except queue.Empty:
+                line = self._inbox.next(self._started + self._seconds)
+            except TimeoutError:
                 raise _Failed(f"it didn't answer {method} within {self._seconds:g} s") from None
             if line is None:
                 raise _Failed(self._ended(method))
@@ -279,7 +278,7 @@ class _Talk:
                 continue
             try:
                 message: Any = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 message = None
             if isinstance(message, dict) and cast("dict[str, Any]", message).get("jsonrpc") == "2.0":
                 return cast("dict[str, Any]", message)
@@ -291,15 +290,9 @@ class _Talk:
         how = "closed its output" if self.status is None else f"ended with exit status {self.status}"
         return f"it {how} before it answered {method}"
 
-    def _read_out(self, stream: IO[bytes] | None) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while line := _pipe(stream).readline(LINE_BYTES):
-                self._lines.put(line)
-        self._lines.put(None)
-
-    def _read_err(self, stream: IO[bytes] | None) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while data := os.read(_pipe(stream).fileno(), 65_536):
+    def _read_err(self, pipe: IO[bytes]) -> None:
+        with pipe, contextlib.suppress(OSError):
+            while data := os.read(pipe.fileno(), 65_536):
                 self._err += data
                 del self._err[:-STDERR_BYTES]
 

@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import pairwise
 
 from gatelodge_core.cli.hosts.entries import Entry
 from gatelodge_core.cli.hosts.machine import Machine
@@ -32,6 +33,10 @@ _SECRET = re.compile(
     r"://[^/@\s]*:[^/@\s]+@|\bpassword\s*=|\b(?:gh[opsur]_|github_pat_|glpat-|tvly-|sk-|xox[abp]-)[A-Za-z0-9_-]{10}|"
     r"-----BEGIN",
     re.IGNORECASE,
+)
+_OPTION = re.compile(
+    r"--?(?:[a-z0-9]+[-_])*(?:token|pat|password|passwd|passphrase|secret|api[-_]?key)(?:=(.*))?",
+    re.IGNORECASE | re.DOTALL,
 )
 _REFERENCE = re.compile(r"\$?\{[\w:.-]+\}")
 _INNOCENT = re.compile(r"/|[A-Za-z]:[\\/]|--[a-z-]+$|gatelodge-")
@@ -157,11 +162,11 @@ def checked(args: Sequence[str]) -> tuple[str, ...]:
             raise SettingsError("an argument has a control character or a line end in it")
         if not argument.isascii() and argument.encode("utf-8", "replace").decode() != argument:
             raise SettingsError("an argument isn't valid Unicode, so it can't be written; rename the folder")
-        if secret_in(argument):
-            raise SettingsError(
-                "an argument holds a secret, which others can see in the list of processes; put it into a file of mode "
-                "0600 that the server's settings name, or let the host pass it on"
-            )
+    if secret_among(args):
+        raise SettingsError(
+            "an argument holds a secret, which others can see in the list of processes; put it into a file of mode "
+            "0600 that the server's settings name, or let the host pass it on"
+        )
     return tuple(args)
 
 
@@ -178,6 +183,15 @@ def server_of(entry: Entry) -> str:
 def secret_in(text: str) -> bool:
     """Whether a text looks as if it held a secret."""
     return _SECRET.search(text) is not None
+
+
+def secret_among(args: Sequence[str]) -> bool:
+    """Whether one of some arguments is a secret, by its looks or by the option that it is for."""
+    if any(secret_in(argument) for argument in args):
+        return True
+    inside = [found[1] or "" for argument in args if (found := _OPTION.fullmatch(argument))]
+    behind = [value for option, value in pairwise(args) if _OPTION.fullmatch(option) and "=" not in option]
+    return any(value and not value.startswith("-") and not _REFERENCE.fullmatch(value) for value in [*inside, *behind])
 
 
 def showable(entry: Entry) -> set[str]:

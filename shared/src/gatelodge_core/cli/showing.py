@@ -11,6 +11,8 @@ import sys
 from collections.abc import Collection, Generator
 from typing import TextIO
 
+from gatelodge_core.audit.texts import clean
+
 HIDDEN = "…"
 LONGEST = 400
 """Characters of a shown line."""
@@ -38,9 +40,9 @@ def difference(path: str, before: str | None, after: str | None, own: Collection
         words: Whether values may stand without quotes, as in YAML.
     """
     old, new = ((text or "").splitlines() for text in (before, after))
-    names = (os.devnull if before is None else path, os.devnull if after is None else path)
+    names = (os.devnull if before is None else _fit(path), os.devnull if after is None else _fit(path))
     lines = list(difflib.unified_diff(old, new, *names, n=0, lineterm=""))
-    shown = lines[:2] + [line if line.startswith("@@") else line[0] + _masked(line[1:], own, words=words) for line in lines[2:]]  # fmt: skip
+    shown = lines[:2] + [line if line.startswith("@@") else line[0] + _fit(_masked(line[1:], own, words=words)) for line in lines[2:]]  # fmt: skip
     if not coloured(sys.stdout):
         return "\n".join(shown)
     return "\n".join(f"\x1b[{_COLOURS[line[0]]}m{line}\x1b[0m" if line[0] in _COLOURS else line for line in shown)
@@ -59,6 +61,11 @@ def progress(text: str) -> Generator[None]:
         if live:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def _fit(line: str) -> str:
+    """A line that can't act on a terminal, with its tabs."""
+    return "\t".join(map(clean, line.split("\t")))
 
 
 def _masked(line: str, own: Collection[str], *, words: bool) -> str:

@@ -57,7 +57,11 @@ def run(argv: Sequence[str]) -> int:
         print(f"gatelodge uninstall: {error}", file=sys.stderr)
         return USAGE
     if any(done):
-        print("Nothing was changed, as you said --dry-run." if given.dry_run else host.restart)
+        print(
+            "Nothing was changed, as you said --dry-run."
+            if given.dry_run
+            else f"What {host.title} has started already runs until its session ends."
+        )
         return DONE
     print(f"{host.title} has no such server of Gatelodge's; gatelodge doctor shows what it has")
     return NOT_THERE

@@ -179,13 +179,16 @@ def load(path: str) -> Policy:
             data = source.read(MAX_BYTES + 1)
         text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: the policy can't be read: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text; save it as UTF-8"
+        raise SettingsError(f"{path}: the policy can't be read: {reason}") from None
     if len(data) > MAX_BYTES:
         raise SettingsError(f"{path}: the policy has more than {MAX_BYTES} bytes")
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from None
+    except (ValueError, RecursionError):
+        raise SettingsError(f"{path}: a number in it is too long, or something nested too deep") from None
     lines = _lines(text)
     for key in table:
         if key != "rule":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import signal
 import sys
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
@@ -55,6 +56,9 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
 
     Exit status: 0 after a normal end, 2 if the settings can't be used, 1 if the server itself failed.
     """
+    # Ctrl-C before there is anything to tear down ends the process as SIGTERM does, rather than with a stack.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     arguments = list(sys.argv[1:] if argv is None else argv)
     if "--version" in arguments:
         from importlib.metadata import version  # noqa: PLC0415 - the first answer would wait for it

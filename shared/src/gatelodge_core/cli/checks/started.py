@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from gatelodge_core.cli.checks.findings import Finding
 from gatelodge_core.cli.checks.written import PLACEHOLDER, at
+from gatelodge_core.cli.children import Children
 from gatelodge_core.cli.hosts.entries import Entry
 from gatelodge_core.cli.hosts.environment import launched, replaced
 from gatelodge_core.cli.hosts.machine import Machine
@@ -61,7 +62,9 @@ class Started:
         }  # fmt: skip
 
 
-def start(entry: Entry, machine: Machine, seconds: float, asks: tuple[Ask, ...] = ()) -> Started:
+def start(
+    entry: Entry, machine: Machine, seconds: float, asks: tuple[Ask, ...] = (), children: Children | None = None
+) -> Started:
     """Start a server once in each revision; it is ended each time with all that it started.
 
     Args:
@@ -69,6 +72,7 @@ def start(entry: Entry, machine: Machine, seconds: float, asks: tuple[Ask, ...] 
         machine: Where its host runs.
         seconds: How long each start may take.
         asks: What else to ask it in the usual revision.
+        children: Gets each process for as long as it runs; no further one is started once they were stopped.
     """
     host = HOSTS[entry.host]
     command = [replaced(host, text, machine) for text in (entry.command, *entry.args)]
@@ -83,10 +87,11 @@ def start(entry: Entry, machine: Machine, seconds: float, asks: tuple[Ask, ...] 
     for revision in order:
         usual = revision == USUAL
         found = probe(
-            command, environment, folder, revision=revision, seconds=seconds, awake=usual, asks=asks if usual else ()
-        )
+            command, environment, folder, revision=revision, seconds=seconds, awake=usual,
+            asks=asks if usual else (), children=children,
+        )  # fmt: skip
         probes.append(found)
-        if usual and found.error:
+        if (usual and found.error) or (children is not None and children.stopped):
             break  # the others would fail in the same way, only later
     level = _level(entry, environment, began)
     findings = list(_judged(entry, probes, environment))
@@ -134,10 +139,17 @@ def _tools(entry: Entry, found: Probe) -> Iterator[Finding]:
     if long:
         text = f"{len(long)} tools are dropped by hosts that take {LONGEST_NAME} characters with the server's name, such as {long[0][:60]}"
         yield at(entry, "long_names", "warn", text, f"Call the server less than {entry.key} in the host's file.")
-    odd = [name for name, tool in zip(names, found.tools, strict=True) if _odd(tool.get("inputSchema"))]
+    odd = [name for name, tool in zip(names, found.tools, strict=True) if _rejected(tool.get("inputSchema"))]
     if odd:
         text = f"arguments of {len(odd)} tools have a form that some hosts reject ($ref, or a choice with null), such as {odd[0][:60]}"
         yield at(entry, "schema", "warn", text, "Report it to whoever makes the server.")
+
+
+def _rejected(schema: object) -> bool:
+    try:
+        return _odd(schema)
+    except RecursionError:
+        return True
 
 
 def _odd(schema: object) -> bool:
@@ -178,15 +190,23 @@ def _level(entry: Entry, environment: Mapping[str, str], began: float) -> str:
         return ""
     flags = dict(zip(entry.args, entry.args[1:], strict=False))
     folder = journal_folder(state_folder(flags.get("--state-dir", ""), environment))
-    newest = [
-        path for path in glob.glob(os.path.join(glob.escape(folder), "*.jsonl")) if os.path.getmtime(path) >= began
-    ]
-    for path in sorted(newest, key=os.path.getmtime, reverse=True):
+    written = [(_written(path), path) for path in glob.glob(os.path.join(glob.escape(folder), "*.jsonl"))]
+    for when, path in sorted(written, reverse=True):
+        if when < began:
+            break
         try:
             with open(path, encoding="ascii") as source:
                 header: Any = json.loads(source.readline(64 * 1024))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
-        if header.get("server") == server:
-            return str(header.get("sandbox", ""))[:200]
+        if isinstance(header, dict) and cast("dict[str, Any]", header).get("server") == server:
+            return str(cast("dict[str, Any]", header).get("sandbox", ""))[:200]
     return ""
+
+
+def _written(path: str) -> float:
+    """When a file was written last; long ago if it is gone by now."""
+    try:
+        return os.path.getmtime(path)
+    except OSError:
+        return 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ from gatelodge_core.cli.hosts.entries import Entry
 from gatelodge_core.cli.hosts.environment import launched, replaced, search_path
 from gatelodge_core.cli.hosts.machine import Machine
 from gatelodge_core.cli.hosts.table import HOSTS
-from gatelodge_core.cli.servers import secret_in, server_of
+from gatelodge_core.cli.servers import secret_among, secret_in, server_of
 
 _ALONE = ("--read-only", "--allow-broad-roots", "--require-sandbox")
 """Flags that take no value; what comes after any other one is its own."""
@@ -75,7 +76,7 @@ def _texts(entry: Entry, machine: Machine) -> Iterator[Finding]:
             yield at(
                 entry, "placeholder", "fail", shown, "Set the variable where the host is started, or write the value."
             )
-    if any(secret_in(arg) for arg in entry.args):
+    if secret_among(entry.args):
         text = "an argument looks like a secret, which every program of this machine can see"
         yield at(
             entry,
@@ -106,7 +107,7 @@ def _folders(entry: Entry, machine: Machine) -> Iterator[Finding]:
         if root.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", root):
             folder = os.path.join(machine.home, root[2:]) if root.startswith("~/") else root
             if machine.platform != "win32" and root.startswith(("/", "~/")) and not os.path.isdir(folder):
-                yield at(entry, "missing_root", "fail", f"{shown} is no folder", f"mkdir -p {shown}")
+                yield at(entry, "missing_root", "fail", f"{shown} is no folder", f"mkdir -p {shlex.quote(shown)}")
         elif "/" in root:
             yield at(
                 entry, "relative_root", "fail", f"{shown} is relative, and hosts start servers anywhere", _again(entry)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from gatelodge_core.cli.hosts import jsonc, yamlish
+from gatelodge_core.cli.hosts import jsonc, tomledit, yamlish
 from gatelodge_core.cli.hosts.machine import Machine
 from gatelodge_core.cli.hosts.table import ConfigFile, Host, Scope, files
 from gatelodge_core.cli.hosts.unreadable import Unreadable
@@ -129,9 +129,13 @@ def read_text(path: str) -> str:
 
     Raises:
         OSError: It can't be read.
-        Unreadable: It is no UTF-8, or too large.
+        Unreadable: It is no file, no UTF-8, or too large.
     """
-    with open(path, "rb") as source:
+    # A pipe in its place would let its reader wait for ever.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with open(descriptor, "rb") as source:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Unreadable("it can't be read: this is no file")
         data = source.read(LARGEST + 1)
     return decoded(data)
 
@@ -191,18 +195,14 @@ def load(host: Host, text: str) -> tuple[dict[str, Any], dict[str, int]]:
         Unreadable: It isn't what the host reads.
     """
     if host.format == "toml":
-        try:
-            return tomllib.loads(text), _toml_lines(host.top, text)
-        except tomllib.TOMLDecodeError as error:
-            where = re.search(r"at line (\d+), column (\d+)", str(error))
-            line, column = (int(where[1]), int(where[2])) if where else (0, 0)
-            # Python's reason may quote what it found.
-            raise Unreadable("this is no TOML", line, column) from None
+        return tomledit.loaded(text), _toml_lines(host.top, text)
     if host.format == "yaml":
         document = yamlish.parse(text)
         top = document.root.get(host.top) if document.root is not None else None
         return _table(document.value()), {item.key: item.line + 1 for item in (top.node.members if top else ())}
     written = jsonc.parse(text)
+    if written.root is not None and written.root.kind != "object":
+        raise Unreadable("the file holds no table", 1, 1)
     member = written.root.get(host.top) if written.root is not None else None
     servers = member.node.members if member is not None else ()
     return _table(written.value()), {item.key: text.count("\n", 0, item.start) + 1 for item in servers}

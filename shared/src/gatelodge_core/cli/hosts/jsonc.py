@@ -154,7 +154,11 @@ def _value(text: str, start: int, depth: int) -> Node:
     found = _SCALAR.match(text, start)
     if found is None:
         raise at(text, start, "a value is missing" if opening in ("", ",", "}", "]") else "this is no JSON value")
-    return Node("scalar", start, found.end(), json.loads(found.group()))
+    try:
+        return Node("scalar", start, found.end(), json.loads(found.group()))
+    except ValueError:
+        # Python reads no whole number of more than 4300 digits.
+        raise at(text, start, "a number is too long") from None
 
 
 def _object(text: str, start: int, depth: int) -> Node:

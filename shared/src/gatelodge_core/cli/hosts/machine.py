@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from gatelodge_core.errors import SettingsError
+
 Platform = Literal["linux", "darwin", "win32"]
 
 
@@ -34,11 +36,16 @@ class Machine:
         Args:
             home: A home folder other than one's own; then no variable that names another place counts.
             project: As for `Machine`.
+
+        Raises:
+            SettingsError: There is no such folder.
         """
         platform: Platform = sys.platform if sys.platform in ("darwin", "win32") else "linux"
         if not home:
             return cls(os.path.expanduser("~"), platform, dict(os.environ), project)
         elsewhere = os.path.abspath(os.path.expanduser(home))
+        if not os.path.isdir(elsewhere):
+            raise SettingsError(f"--home {elsewhere}: there is no such folder")
         kept = {name: text for name, text in os.environ.items() if name not in PLACES}
         return cls(elsewhere, platform, kept | {"USERPROFILE" if platform == "win32" else "HOME": elsewhere}, project)
 

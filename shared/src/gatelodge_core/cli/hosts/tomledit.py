@@ -7,9 +7,10 @@ refused with what to do.
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,6 +18,9 @@ from gatelodge_core.cli.hosts.lines import Lines
 from gatelodge_core.cli.hosts.made import Made
 from gatelodge_core.cli.hosts.unreadable import Unreadable
 
+DEEPEST = 100
+_DEEP = f"nested deeper than {DEEPEST} levels"
+_NAN = float("nan")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _HEADER = re.compile(r"\s*\[")
 
@@ -44,10 +48,15 @@ def put(text: str, top: str, key: str, values: Mapping[str, Any], made: Made) ->
     Raises:
         Unreadable: It is no TOML, or the server is written in another way than with a header.
     """
-    held = _loaded(text).get(top, {})
+    held = loaded(text).get(top, {})
     lines = Lines(text)
     if not isinstance(held, dict) or key not in held:
         _append(lines, top, key, values, made)
+        if _tried(lines.text()) is None:
+            raise Unreadable(
+                f"{top} is written in braces, to which nothing can be added; write each server in it as a table with a "
+                f"header, [{top}.NAME]"
+            )
         return lines.text()
     server = cast("dict[str, Any]", held)[key]
     own = _table(lines, (top, key))
@@ -74,7 +83,7 @@ def drop(text: str, top: str, key: str, made: Made) -> str:
     Raises:
         Unreadable: It is no TOML, or the server is written in another way.
     """
-    held = _loaded(text).get(top, {})
+    held = loaded(text).get(top, {})
     if not isinstance(held, dict) or key not in held:
         return text
     lines = Lines(text)
@@ -98,11 +107,51 @@ def _append(lines: Lines, top: str, key: str, values: Mapping[str, Any], made: M
     lines.replace(here, here, [*([""] if gap else []), *block])
 
 
-def _loaded(text: str) -> dict[str, Any]:
+def loaded(text: str) -> dict[str, Any]:
+    """A text as a table.
+
+    Raises:
+        Unreadable: It can't be read; with its line, if that is known.
+    """
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        raise Unreadable("this is no TOML") from None
+        table = tomllib.loads(text, parse_float=_float)
+    except tomllib.TOMLDecodeError as error:
+        where = re.search(r"at line (\d+), column (\d+)", str(error))
+        line, column = (int(where[1]), int(where[2])) if where else (text.count("\n") + 1, 0)
+        # Python's reason may quote what it found.
+        raise Unreadable("this is no TOML", line, column) from None
+    except ValueError:
+        raise Unreadable("a number is too long") from None
+    except RecursionError:
+        raise Unreadable(_DEEP) from None
+    _measure(table)
+    return table
+
+
+def _float(text: str) -> float:
+    """A number; of those that equal nothing always the same one, so that texts can be compared."""
+    value = float(text)
+    return _NAN if math.isnan(value) else value
+
+
+def _measure(table: dict[str, Any]) -> None:
+    """See that nothing is nested so deep that it couldn't be worked on.
+
+    Raises:
+        Unreadable: Something is.
+    """
+    level: list[object] = [table]
+    for _ in range(DEEPEST):
+        level = [item for outer in level for item in _inside(outer)]
+        if not level:
+            return
+    raise Unreadable(_DEEP)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
 
 
 def _statements(lines: Lines) -> Iterator[_Statement]:
@@ -126,7 +175,7 @@ def _statements(lines: Lines) -> Iterator[_Statement]:
 def _tried(text: str) -> dict[str, Any] | None:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -11,11 +11,12 @@ class Unreadable(GatelodgeError):
     Args:
         reason: What is wrong.
         line: Where, from 1; 0 if it isn't known.
-        column: Where in the line, from 1.
+        column: Where in the line, from 1; 0 if it isn't known.
     """
 
     def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
-        super().__init__(f"line {line}, column {column}: {reason}" if line else reason)
+        place = f"line {line}, column {column}: " if column else f"line {line}: "
+        super().__init__(f"{place}{reason}" if line else reason)
         self.reason = reason
         self.line = line
         self.column = column

@@ -20,6 +20,7 @@ _WORDS = {
     "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
 DEEPEST = 100
+LONGEST_NUMBER = 4000
 
 
 def plain(text: str) -> str | int | float | bool | None:
@@ -27,7 +28,8 @@ def plain(text: str) -> str | int | float | bool | None:
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
-        return int(text)
+        # Python reads no whole number of more than 4300 digits; a text is as good here.
+        return int(text) if len(text) <= LONGEST_NUMBER else text
     return float(text) if _FLOAT.fullmatch(text) else text
 
 

@@ -209,7 +209,7 @@ def _file(given: str, server: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as source:
             table = tomllib.load(source)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise Unknown("the settings file") from None
     own = table.get(server, {})
     if not isinstance(own, dict):

@@ -93,7 +93,7 @@ class Flows {
     this.place.replaceChildren(
       svg('svg', { viewBox: `0 0 ${width} ${height}`, height, role: 'img', 'aria-label': `${drawn.length} flows; the table below has them in words.` },
         svg('text', { x: side, y: 12, 'text-anchor': 'end' }, 'what was read'),
-        svg('text', { x: width - side, y: 12 }, 'what was then called'), paths, spots),
+        svg('text', { x: width - Math.max(side, 140), y: 12 }, 'what was then called'), paths, spots),
       el('p', { class: 'legend' }, ...[['is-refused', 'private, then out of this machine'], ['is-error', 'written by others, then destroyed or sent'], ['is-ok', 'others']].map(([kind, text]) =>
         el('span', {}, el('span', { class: `swatch ${kind}`, 'aria-hidden': 'true' }), text)), el('span', {}, 'dashed: all of it was stopped'),
         ...(hidden > 0 ? [el('span', {}, `${count(hidden)} thinner ones are not drawn`)] : [])));
@@ -125,10 +125,18 @@ class Flows {
     return { at, spots, height };
   }
 
+  // As much of a text as there is room for.
+  fitted(text, room) {
+    this.pen ??= document.createElement('canvas').getContext('2d');
+    this.pen.font = `13px ${getComputedStyle(document.body).fontFamily}`;
+    if (this.pen.measureText(text).width <= room) return text;
+    const letters = [...text].slice(0, 100);
+    while (letters.length > 1 && this.pen.measureText(`${letters.join('')}…`).width > room) letters.pop();
+    return `${letters.join('')}…`;
+  }
+
   spot([server, name, trait], x, y, size, isSink, side) {
-    // About as many letters as there is room for.
-    const room = Math.max(Math.floor((side - 10) / 7.2), 6);
-    const cut = (text) => (text.length > room ? `${text.slice(0, room - 1)}…` : text);
+    const cut = (text) => this.fitted(text, side - 16);
     const at = x + (isSink ? 14 : -14);
     const kind = isSink ? '' : trait.includes('private') ? ' private' : ' untrusted';
     return svg('g', {}, svg('title', {}, `${server} ${name} (${trait})`),
