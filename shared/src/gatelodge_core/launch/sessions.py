@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import Any
 
 from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
@@ -10,7 +12,7 @@ from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES
 
@@ -60,6 +62,32 @@ class Sessions(StreamableHTTPSessionManager):
         if requestor is not None and sum(o == requestor for o in self._session_owners.values()) >= self._share:
             return None
         return super()._admit_session(requestor)
+
+    async def _serve_opening_request(
+        self, http_transport: StreamableHTTPServerTransport, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        # The SDK forgets a session that began with an HTTP error; one that began with an error of JSON-RPC would be kept,
+        # and a client that tries again would soon be told that it has too many.
+        refused = False
+
+        async def watching(message: Message) -> None:
+            nonlocal refused
+            refused = refused or (message["type"] == "http.response.body" and _is_error(message.get("body", b"")))
+            await send(message)
+
+        await super()._serve_opening_request(http_transport, scope, receive, watching)
+        if refused and http_transport.mcp_session_id is not None:
+            await self._discard_session(http_transport.mcp_session_id, http_transport)
+
+
+def _is_error(body: bytes) -> bool:
+    """Whether a part of an answer, as JSON or as an event, is an error of JSON-RPC."""
+    for line in body.splitlines():
+        with contextlib.suppress(ValueError):
+            found: object = json.loads(line.removeprefix(b"data:"))
+            if isinstance(found, dict) and "error" in found:
+                return True
+    return False
 
 
 class Endpoint:
