@@ -189,8 +189,9 @@ def _flaw(scope: Scope) -> tuple[int, str] | None:
 
 
 def _lowered(scope: Scope) -> Scope:
-    """A request whose Host and Origin are in lower case: they mean the same (RFC 9110, section 4.2.3), and the SDK's own
-    check behind ours compares letters.
+    """A request with Host and Origin in lower case, where they mean the same (RFC 9110, section 4.2.3).
+
+    The SDK's own check behind ours compares letters.
     """
     if all(value == value.lower() for name, value in scope["headers"] if name in _NAMES):
         return scope
