@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import re
 import socket
 from collections.abc import Generator
 
 import httpx2
 import pytest
+from gatelodge_core.launch.web import SELDOM_SECONDS, Seldom
 
 from tests.support.remote import Remote, remote
 
@@ -85,3 +87,20 @@ def test_strangers_can_not_fill_the_log(place: Remote) -> None:
             assert connection.recv(1000)
     assert len(place.server.stderr().splitlines()) - before <= 10
     assert "uvicorn[standard]" not in place.server.stderr()
+
+
+def test_a_warning_that_comes_often_is_logged_once_a_minute_with_its_number_and_an_error_always() -> None:
+    now = 0.0
+    seldom = Seldom(lambda: now)
+
+    def logged(text: str, level: int = logging.WARNING) -> str:
+        record = logging.LogRecord("uvicorn.error", level, "", 0, text, None, None)
+        return record.getMessage() if seldom.filter(record) else ""
+
+    assert [logged("Invalid") for _ in range(4)] == ["Invalid", "", "", ""]
+    assert logged("Another") == "Another"
+    assert [logged("Invalid", logging.ERROR) for _ in range(2)] == ["Invalid"] * 2
+    now = SELDOM_SECONDS
+    assert logged("Invalid") == "Invalid (3 more like it since the last time)"
+    now = 2 * SELDOM_SECONDS
+    assert logged("Invalid") == "Invalid"
