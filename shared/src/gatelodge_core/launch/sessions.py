@@ -92,16 +92,20 @@ class Sessions(StreamableHTTPSessionManager):
     ) -> None:
         # The SDK forgets a session that began with an HTTP error; one that began with an error of JSON-RPC would be kept,
         # and a client that tries again would soon be told that it has too many.
-        refused = False
+        # It is forgotten before its answer goes, so that whoever has the answer finds it gone.
+        name, refused = http_transport.mcp_session_id or "", False
 
         async def watching(message: Message) -> None:
             nonlocal refused
-            refused = refused or (message["type"] == "http.response.body" and _is_error(message.get("body", b"")))
+            if message["type"] == "http.response.body" and _is_error(message.get("body", b"")):
+                refused = True
+                self._server_instances.pop(name, None)
+                self._session_owners.pop(name, None)
             await send(message)
 
         await super()._serve_opening_request(http_transport, scope, receive, watching)
-        if refused and http_transport.mcp_session_id is not None:
-            await self._discard_session(http_transport.mcp_session_id, http_transport)
+        if refused:
+            await self._discard_session(name, http_transport)
 
 
 def _is_error(body: bytes) -> bool:
