@@ -173,7 +173,9 @@ def put(path: Path, text: str) -> None:
 def demo_key() -> int:
     """A key for a first look, and how it is used; nothing where there are keys already."""
     if KEYS.exists():
-        sys.stdout.write("There are keys already: docker compose run --rm setup keys list\n")
+        sys.stdout.write(
+            "There are keys already: docker compose run --rm setup keys list (in the folder of compose.yaml)\n"
+        )
         return 0
     hello = Path("/files/hello.txt")
     if not hello.exists():
@@ -192,6 +194,7 @@ def demo_key() -> int:
         f"\nA demo key, for 30 days, with {', '.join(scopes)}; it is shown here alone:\n\n"
         f"    {made.stdout.strip()}\n\n"
         f"The servers: {', '.join(f'{address}/{server}' for server in SERVERS)}.\n"
+        "What follows is for the folder of compose.yaml.\n"
         "For a name that isn't public, such as localhost, callers need the certificate of Caddy's authority:\n\n"
         "    docker compose cp caddy:/data/caddy/pki/authorities/local/root.crt gatelodge-ca.crt\n"
         "    claude mcp add --transport http files "

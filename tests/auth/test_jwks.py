@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from gatelodge_core.auth import jwks
 from gatelodge_core.auth.discovery import IssuerError
 from gatelodge_core.auth.documents import DocumentError
 from gatelodge_core.auth.jwks import (
@@ -271,6 +272,41 @@ def test_asking_whether_it_is_ready_brings_the_keys() -> None:
         assert len(source.ring.ready()) == 1
         await source.settled()
         assert source.ring.ready() == []
+        assert source.times == 1
+
+    run(work)
+
+
+def test_a_new_key_that_can_not_be_had_now_is_not_held_against_its_token() -> None:
+    async def work() -> None:
+        source = Source(ONE)
+        assert (await source.ring.key("one", "RS256")).kid == "one"
+        source.keys, source.gone = (ONE, TWO), True
+        source.time += MISS_SECONDS
+        for _ in range(2):
+            assert (await refused(source.ring, "two")).unavailable > 0
+        # Who has a key that is known is not kept out by that.
+        assert (await source.ring.key("one", "RS256")).kid == "one"
+        source.gone = False
+        source.time += MISS_SECONDS
+        assert (await source.ring.key("two", "RS256")).kid == "two"
+        # Once the issuer has shown all its keys, one that isn't there is nobody's.
+        assert not (await refused(source.ring, "three")).unavailable
+
+    run(work)
+
+
+def test_nobody_waits_long_for_an_issuer_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jwks, "WAIT_SECONDS", 0.01)
+
+    async def work() -> None:
+        source = Source(ONE)
+        source.open.clear()
+        assert (await refused(source.ring, "one")).unavailable > 0
+        source.open.set()
+        await source.settled()
+        # The fetch went on.
+        assert (await source.ring.key("one", "RS256")).kid == "one"
         assert source.times == 1
 
     run(work)

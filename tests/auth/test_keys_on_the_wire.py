@@ -345,12 +345,14 @@ def lasting(gate: Gate, key: str, **arguments: object) -> tuple[http.client.HTTP
     return connection, response
 
 
-def test_a_stream_ends_when_its_key_is_revoked_and_not_when_another_is(gate: Gate) -> None:
+@pytest.mark.parametrize("how", ["is revoked", "has expired"])
+def test_a_stream_of_news_ends_when_its_key_does_and_not_when_another_does(gate: Gate, how: str) -> None:
+    # What only expires cuts no answer; but on this stream there is none, and its news are for who may have them now.
     (text, key), (other, _) = gate.add("grace", "filesystem:read"), gate.add("heidi", "filesystem:read")
     gate.becomes(200, other)
     (connection, stream), (kept, going) = lasting(gate, text), lasting(gate, other)
     with contextlib.closing(connection), contextlib.closing(kept):
-        gate.change(key.id, revoked=datetime.now(UTC))
+        gate.change(key.id, **{"revoked" if how == "is revoked" else "expires": datetime.now(UTC)})
         gate.becomes(401, text)
         ended = threading.Event()
 

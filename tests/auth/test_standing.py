@@ -11,12 +11,12 @@ from starlette.types import Message
 class Line:
     """A connection's end, a clock, and a judge that says what it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, news: bool = False) -> None:
         self.sent: list[Message] = []
         self.now = 0.0
         self.judged = 0
         self.verdict: Unauthenticated | None = None
-        self.send = standing(self._take, self._judge, lambda: self.now)
+        self.send = standing(self._take, self._judge, lambda: self.now, news=news)
 
     async def _take(self, message: Message) -> None:
         self.sent.append(message)
@@ -70,3 +70,12 @@ def test_neither_an_end_by_time_nor_a_judge_out_of_reach_cuts_an_answer() -> Non
         line.say(b"more")
     assert [message["body"] for message in line.sent] == [b"one", b"more", b"more"]
     assert line.judged == 2
+
+
+def test_a_stream_of_news_ends_with_its_credentials_time_and_not_for_a_judge_out_of_reach() -> None:
+    line = Line(news=True)
+    line.say(b"one")
+    for verdict in (Unauthenticated("later", unavailable=2), Unauthenticated("expired")):
+        line.now, line.verdict = line.now + AGAIN_SECONDS, verdict
+        line.say(b"more")
+    assert [message["body"] for message in line.sent] == [b"one", b"more", b""]

@@ -27,6 +27,18 @@ PROXY = "10.9.0.7"
         (PROXY, "203.0.113.9, 198.51.100.4, 10.9.0.8", "198.51.100.4"),
         (f"::ffff:{PROXY}", "198.51.100.4", "198.51.100.4"),
         (PROXY, "", PROXY),
+        # With ports, in brackets, mapped: as proxies write addresses.
+        (PROXY, "198.51.100.4:5123", "198.51.100.4"),
+        (PROXY, "[2001:db8::9]:5123, [2001:db8::7]", "2001:db8::9"),
+        (PROXY, "::ffff:198.51.100.4", "198.51.100.4"),
+        (PROXY, "198.51.100.4, ::ffff:10.9.0.8", "198.51.100.4"),
+        # What is no address is nobody's: the last proxy that said it is all that is known.
+        (PROXY, "unknown", PROXY),
+        (PROXY, "x" * 5000, PROXY),
+        (PROXY, "203.0.113.9, \t\x1b[31m, 10.9.0.8", "10.9.0.8"),
+        (PROXY, "198.51.100.4,, 10.9.0.8", "10.9.0.8"),
+        # Proxies all the way.
+        (PROXY, "10.9.0.9, 10.9.0.8", "10.9.0.9"),
         ("127.0.0.1", "198.51.100.4", "127.0.0.1"),
         ("::1", "198.51.100.4", "::1"),
     ],
@@ -42,6 +54,10 @@ def test_whoever_goes_round_the_proxy_is_refused_and_health_is_not(peer: str) ->
     assert told(peer, PROXY, path="/livez/../mcp")[0] == 403
 
 
+def test_what_each_proxy_adds_in_a_line_of_its_own_is_one_list() -> None:
+    assert told(PROXY, "203.0.113.9", "198.51.100.4", "10.9.0.8") == (200, "198.51.100.4")
+
+
 def test_whoever_goes_round_the_proxy_over_our_own_tls_may_come_but_is_not_believed() -> None:
     assert told("198.51.100.4", "127.0.0.1", direct=True) == (200, "198.51.100.4")
 
@@ -51,7 +67,7 @@ def test_what_is_no_address_belongs_to_no_network(text: str) -> None:
     assert address(text) is None
 
 
-def told(peer: str, forwarded: str, path: str = "/mcp", *, direct: bool = False) -> tuple[int, str]:
+def told(peer: str, *forwarded: str, path: str = "/mcp", direct: bool = False) -> tuple[int, str]:
     """The status of a request from a peer, and which client the application behind sees."""
     seen: list[str] = []
 
@@ -64,7 +80,9 @@ def told(peer: str, forwarded: str, path: str = "/mcp", *, direct: bool = False)
         proxied = Proxied(app, ["10.9.0.0/24", "2001:db8::7"], direct=direct)
         transport = httpx2.ASGITransport(app=proxied, client=(peer, 1))
         async with httpx2.AsyncClient(transport=transport, base_url="http://tools.example.com") as client:
-            request = client.build_request("GET", path, headers={"x-forwarded-for": forwarded} if forwarded else {})
+            request = client.build_request(
+                "GET", path, headers=[("x-forwarded-for", line) for line in forwarded if line]
+            )
             request = httpx2.Request("GET", request.url.copy_with(raw_path=path.encode()), headers=request.headers)
             return (await client.send(request)).status_code
 

@@ -55,7 +55,7 @@ class Door:
         endpoint: str = "/mcp",
         turned: TurnedAway | None = None,
     ) -> None:
-        self._turned = turned
+        self._turned, self._endpoint = turned, endpoint
         self._app = app
         self._authenticators = tuple(authenticators)
         self._resource, self._issuers, self._scopes = resource, tuple(issuers), tuple(scopes)
@@ -94,10 +94,15 @@ class Door:
         user = scope["user"] = AuthenticatedUser(identity)
         known = auth_context_var.set(user)
         try:
-            lasting = standing(send, lambda: self._judge(asked))
+            lasting = standing(send, lambda: self._judge(asked), news=self._is_news(scope))
             await self._app(scope, receive, self._stepping_up(scope, lasting))
         finally:
             auth_context_var.reset(known)
+
+    def _is_news(self, scope: Scope) -> bool:
+        """Whether no answer comes on a stream; in the newest revision the header is held to the body before it begins."""
+        listens = (b"mcp-method", b"subscriptions/listen") in scope["headers"]
+        return scope["path"] == self._endpoint and (listens if scope["method"] == "POST" else scope["method"] == "GET")
 
     async def _judge(self, scope: Scope) -> Principal:
         query = scope.get("query_string", b"").decode("latin-1")

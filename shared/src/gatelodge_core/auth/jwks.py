@@ -32,6 +32,8 @@ MISS_SECONDS = 30
 """The least time between two fetches while there is a set."""
 RETRY_SECONDS = 5
 """The least time between two fetches while there is none."""
+WAIT_SECONDS = 10.0
+"""How long a request waits for a fetch, which may ask an issuer in several places; it goes on without it."""
 MAX_WAITING = 256
 """Requests that may wait for a fetch; those beyond are told to come back."""
 MAX_KEYS = 64
@@ -140,6 +142,7 @@ class KeyRing:
         self._tried: float | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting = 0
+        self._failed = False
 
     async def key(self, kid: str | None, algorithm: str) -> Key:
         """The key that a token says it was signed with.
@@ -160,6 +163,9 @@ class KeyRing:
             self._renew(MISS_SECONDS)
         if kid is not None and all(key.kid != kid for key in self._keys):
             await self._renewed(MISS_SECONDS)
+            if self._failed and all(key.kid != kid for key in self._keys):
+                # It may be a new key that the issuer couldn't show us: the caller must not throw a good token away.
+                raise self._unavailable()
         return self._found(kid, algorithm)
 
     def ready(self) -> list[str]:
@@ -206,9 +212,11 @@ class KeyRing:
         self._waiting += 1
         try:
             # Whoever gives up leaves the others their answer.
-            await asyncio.shield(self._task)
+            await asyncio.wait([self._task], timeout=WAIT_SECONDS)
         finally:
             self._waiting -= 1
+        if not self._task.done():
+            raise Unauthenticated("the issuer's keys are being fetched", unavailable=RETRY_SECONDS)
 
     def _renew(self, gap: float) -> None:
         """Begin a fetch, unless one runs or began within `gap` seconds."""
@@ -220,6 +228,7 @@ class KeyRing:
         self._task = asyncio.get_running_loop().create_task(self._load(), name="issuer's keys")
 
     async def _load(self) -> None:
+        self._failed = True
         try:
             keys = read_keys(await self._fetch())
         except (IssuerError, DocumentError) as error:
@@ -229,4 +238,4 @@ class KeyRing:
             # Whoever waits is told that there are no keys, whatever went wrong.
             logger.exception("the authorization server's keys")
             return
-        self._keys, self._fetched = keys, self._clock()
+        self._keys, self._fetched, self._failed = keys, self._clock(), False

@@ -137,6 +137,10 @@ class Connection(H11Protocol):
         self._unset(stall=True)
         super().resume_writing()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        # uvicorn would have the operator install a library for what is not spoken here on purpose.
+        pass
+
     def _look(self) -> None:
         """Start or end the wait for a head. Between requests uvicorn's own timer runs, until the first byte."""
         if self.busy or self.timeout_keep_alive_task is not None or self.transport.is_closing():

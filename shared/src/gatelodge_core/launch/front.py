@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 32 * 1024
 _LENGTHS = (b"content-length", b"transfer-encoding")
+_NAMES = (b"host", b"origin")
 WATCHED_SECONDS = 30
 """For how long after a look at /readyz somebody is taken to be watching it."""
 
@@ -58,8 +59,12 @@ class Doors:
         if header is None or header in self.origins:
             return True
         try:
-            parts = urlsplit(header)
-            return parts.scheme == "http" and parts.hostname in self.hosts and not parts.path
+            scheme, _, rest = header.partition("://")
+            return (
+                scheme == "http"
+                and not any(char in rest for char in "/@?#")
+                and urlsplit(header).hostname in self.hosts
+            )
         except ValueError:
             return False
 
@@ -120,10 +125,11 @@ class Front:
             self._note(scope, "foreign_origin")
             await say(send, 403, {"error": "this Origin may not call here; see --allowed-origins"})
         elif (origin := _only(scope, b"origin")) and origin in self._doors.origins:
+            scope = _lowered(scope)
             if not await answer_preflight(scope, origin.encode("latin-1"), send):
                 await self._admitted(scope, receive, sharing(origin.encode("latin-1"), send))
         else:
-            await self._admitted(scope, receive, send)
+            await self._admitted(_lowered(scope), receive, send)
 
     def _note(self, scope: Scope, reason: str) -> None:
         if self._turned is not None:
@@ -180,6 +186,17 @@ def _flaw(scope: Scope) -> tuple[int, str] | None:
         return 400, "a body has one length"
     # h11 bounds a head only while it waits for the rest of it.
     return (431, f"a head may have {MAX_HEAD_BYTES} bytes at most") if size > MAX_HEAD_BYTES else None
+
+
+def _lowered(scope: Scope) -> Scope:
+    """A request with Host and Origin in lower case, where they mean the same (RFC 9110, section 4.2.3).
+
+    The SDK's own check behind ours compares letters.
+    """
+    if all(value == value.lower() for name, value in scope["headers"] if name in _NAMES):
+        return scope
+    headers = [(name, value.lower() if name in _NAMES else value) for name, value in scope["headers"]]
+    return {**scope, "headers": headers}
 
 
 def _values(scope: Scope, name: bytes) -> Sequence[bytes]:

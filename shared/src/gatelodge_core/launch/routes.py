@@ -18,6 +18,7 @@ from gatelodge_core.launch.metrics import METRICS_PATH, Exposition
 from gatelodge_core.launch.sse import MESSAGES_PATH, SSE_PATH, OldTransport
 
 MCP_PATH = "/mcp"
+_PLAIN = (b"accept-encoding", b"identity")
 BODY_SECONDS = 30
 """How long a client may take to send one body."""
 
@@ -125,6 +126,10 @@ class Routes:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _post(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in scope["headers"]):
+            # Nothing is unpacked here; whoever looked at the request before us may have, and seen another one.
+            await say(send, 415, {"error": "a body is taken as it is, without Content-Encoding"}, [_PLAIN])
+            return
         try:
             with anyio.fail_after(BODY_SECONDS):
                 body = await _body(receive, self._cap)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import Any
 
+import anyio
 from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES
+
+LEFT_SECONDS = 10.0
+"""After how long without a request a session may make way for another one of its caller's."""
 
 
 def share(most: int) -> int:
@@ -57,9 +63,59 @@ class Sessions(StreamableHTTPSessionManager):
 
     def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
         # The SDK's one place where a session is let in; None is answered with 503.
-        if requestor is not None and sum(o == requestor for o in self._session_owners.values()) >= self._share:
+        most = self._share if requestor is not None else self.max_sessions
+        mine = [name for name in self._server_instances if self._session_owners.get(name) == requestor]
+        if most is not None and len(mine) >= most and not self._made_way(mine):
             return None
         return super()._admit_session(requestor)
+
+    def _made_way(self, mine: list[str]) -> bool:
+        """Whether one of a caller's sessions could be ended: the one without a request or a stream for longest.
+
+        Many clients of these revisions just leave. Without this, one that starts every few seconds would be refused for
+        minutes. A client that comes back is told 404, and opens another one (MCP 2025-11-25, session management).
+        """
+        ends = {name: scope.deadline for name in mine if (scope := self._server_instances[name].idle_scope) is not None}
+        oldest = min(ends, key=lambda name: ends[name], default="")
+        idle = self.session_idle_timeout
+        if not oldest or idle is None or ends[oldest] - idle > anyio.current_time() - LEFT_SECONDS:
+            return False
+        scope = self._server_instances.pop(oldest).idle_scope
+        self._session_owners.pop(oldest, None)
+        # Its task ends it as if its time were over.
+        if scope is not None:
+            scope.cancel()
+        return True
+
+    async def _serve_opening_request(
+        self, http_transport: StreamableHTTPServerTransport, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        # The SDK forgets a session that began with an HTTP error; one that began with an error of JSON-RPC would be kept,
+        # and a client that tries again would soon be told that it has too many.
+        # It is forgotten before its answer goes, so that whoever has the answer finds it gone.
+        name, refused = http_transport.mcp_session_id or "", False
+
+        async def watching(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.body" and _is_error(message.get("body", b"")):
+                refused = True
+                self._server_instances.pop(name, None)
+                self._session_owners.pop(name, None)
+            await send(message)
+
+        await super()._serve_opening_request(http_transport, scope, receive, watching)
+        if refused:
+            await self._discard_session(name, http_transport)
+
+
+def _is_error(body: bytes) -> bool:
+    """Whether a part of an answer, as JSON or as an event, is an error of JSON-RPC."""
+    for line in body.splitlines():
+        with contextlib.suppress(ValueError):
+            found: object = json.loads(line.removeprefix(b"data:"))
+            if isinstance(found, dict) and "error" in found:
+                return True
+    return False
 
 
 class Endpoint:

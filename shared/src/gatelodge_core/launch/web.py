@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -20,6 +22,36 @@ SHUTDOWN_SECONDS = 5.0
 """How long a client may take to say goodbye in TLS."""
 MAX_HEAD_BYTES = 32 * 1024
 BACKLOG = 128
+
+
+SELDOM_SECONDS = 60.0
+
+
+class Seldom(logging.Filter):
+    """Lets each warning pass once a minute, with how many like it came meanwhile: strangers choose how often they come."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log a record."""
+        if record.levelno >= logging.ERROR:
+            return True
+        # Texts of the program, before anything is put into them: there are few.
+        text, now = str(record.msg), self._clock()
+        since, more = self._said.get(text, (-SELDOM_SECONDS, 0))
+        if now - since < SELDOM_SECONDS:
+            self._said[text] = since, more + 1
+            return False
+        self._said[text] = now, 0
+        if more:
+            record.msg = f"{text} ({more} more like it since the last time)"
+        return True
+
+
+_SELDOM = Seldom()
 
 
 class WebServer(uvicorn.Server):
@@ -99,6 +131,7 @@ def configured(
         ssl_context_factory=given if secure else None,
     )
     made.load()
+    logging.getLogger("uvicorn.error").addFilter(_SELDOM)
     return made
 
 

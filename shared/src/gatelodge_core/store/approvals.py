@@ -21,6 +21,8 @@ from gatelodge_core.store.errors import StoreError
 TTL_SECONDS = 600
 MAX_OPEN = 200
 """The most calls parked at once; a caller that floods would otherwise bury the person's own."""
+MAX_OPEN_EACH = 50
+"""The most of one caller, so that none takes the places of the others."""
 MAX_EFFECT = 200_000
 MAX_BEGINNING = 2000
 """Characters of an effect in a list of calls: two hundred whole ones would be read twice a second by who watches."""
@@ -112,10 +114,14 @@ class Approvals:
                 "SELECT * FROM approvals WHERE binding = ? AND state = 'parked'", (binding,)
             ).fetchone()
             if row is None:
-                (count,) = connection.execute("SELECT count(*) FROM approvals WHERE state = 'parked'").fetchone()
-                if count >= MAX_OPEN:
+                count, mine = connection.execute(
+                    "SELECT count(*), count(*) FILTER (WHERE principal = ?) FROM approvals WHERE state = 'parked'",
+                    (principal,),
+                ).fetchone()
+                if count >= MAX_OPEN or mine >= MAX_OPEN_EACH:
                     connection.execute("ROLLBACK")
-                    raise StoreError(f"{MAX_OPEN} calls wait for approval already; approve or decline some first")
+                    most = f"{MAX_OPEN} calls" if count >= MAX_OPEN else f"{MAX_OPEN_EACH} calls of this caller"
+                    raise StoreError(f"{most} wait for approval already; approve or decline some first")
                 row = (
                     new_code(),
                     binding,

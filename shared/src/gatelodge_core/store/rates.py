@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gatelodge_core.store.errors import StoreError
 from gatelodge_core.store.shared import PREFIX, Script, SharedStore, hashed
 
 
@@ -75,5 +76,9 @@ class SharedRates:
         """
         who = f"{self._prefix}{hashed(principal)}"
         told = [number for rate in rates for number in (1_000_000 / rate.per_second, rate.burst)]
-        which, wait = await self._store.run(_TAKE, [f"{who}:{place}" for place in range(len(rates))], *told)
+        found = await self._store.run(_TAKE, [f"{who}:{place}" for place in range(len(rates))], *told)
+        try:
+            which, wait = map(int, found)
+        except (TypeError, ValueError):
+            raise StoreError("the shared store says what can't be understood") from None
         return Refusal(which - 1, wait / 1_000_000) if which else None

@@ -82,7 +82,10 @@ class Revocations:
 
     async def _ask(self, name: str) -> bool:
         at = self._clock()
-        found = bool(await self._store.run(_ASK, [_key(name)]))
+        answer = await self._store.run(_ASK, [_key(name)])
+        if answer not in (0, 1):
+            raise StoreError("the shared store says what can't be understood")
+        found = bool(answer)
         self._known[name] = (at + FRESH_SECONDS, found)
         self._known.move_to_end(name)
         while len(self._known) > MAX_KNOWN:

@@ -12,7 +12,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.store.address import Address, parsed
@@ -38,6 +38,8 @@ LOOK_SECONDS = 1.0
 AGAIN_SECONDS = 0.5
 """How often one that isn't; each replica at its own moments."""
 PREFIX = "gatelodge:"
+KEEPING = "noeviction"
+"""What a store that has a bound must do when that is reached: refuse, rather than forget."""
 
 Argument = str | int | float
 
@@ -60,12 +62,19 @@ class Script(NamedTuple):
 
 
 # It writes: a store that is full, or a copy that can't be written, is no use. The name of this memory is made once; a store
-# that has lost all it knew gets another.
+# that has lost all it knew gets another. How much it may hold, and what it does then, is empty where our account may not ask.
 _LOOK = Script.of("""
 redis.call('SET', KEYS[2], '1', 'PX', 60000)
 redis.call('SET', KEYS[1], ARGV[1], 'NX')
-return redis.call('GET', KEYS[1])
+local info = redis.pcall('INFO', 'memory')
+if type(info) ~= 'string' then info = '' end
+local most, policy = string.match(info, 'maxmemory:(%d+)'), string.match(info, 'maxmemory_policy:([%w-]+)')
+return {redis.call('GET', KEYS[1]), most or '', policy or ''}
 """)
+
+
+class _UnfitError(Exception):
+    """It answers, and can't be counted on; the text says why, and follows where it is."""
 
 
 class SharedStore:
@@ -101,6 +110,7 @@ class SharedStore:
         self._look = asyncio.Event()
         self.failure = "the shared store has not been asked yet"
         """Why it can't be used now; empty if it can."""
+        self._uninformed = False
         self.memory = ""
         """The name of what it knows: another one, once it has lost all that."""
 
@@ -155,7 +165,7 @@ class SharedStore:
             self._waiting -= 1
         try:
             return await self._ask(script, keys, arguments)
-        except self._library.Failure as error:
+        except (*self._library.Failure, _UnfitError) as error:
             # Too late can be our own fault, on a busy machine, and a no can be about this script alone: the probe decides.
             if not isinstance(error, (*self._library.TimedOut, self._library.Refused)):
                 self._fail(self._reason(error))
@@ -172,10 +182,17 @@ class SharedStore:
             except self._library.NoScript:
                 # It was restarted. Nothing has been done yet.
                 return await client.eval(script.text, count, *keys, *arguments)  # pyright: ignore[reportGeneralTypeIssues,reportUnknownVariableType] - as above
+            except self._library.Failure:
+                raise
+            except Exception as error:
+                # The library's reader fails in many ways on what isn't its protocol; the connection is closed by then.
+                raise _UnfitError(_NONSENSE) from error
 
     def _reason(self, error: BaseException) -> str:
         """Why it can't be used, without the words of the library, which could hold anything."""
         where = f"the shared store at {self.address.shown}"
+        if isinstance(error, _UnfitError):
+            return f"{where} {error}"
         if isinstance(error, self._library.Denied):
             return f"{where} does not take our name and password"
         if isinstance(error, self._library.Refused):
@@ -200,13 +217,19 @@ class SharedStore:
             except self._library.TimedOut:
                 # Twice in a row is no accident.
                 found = await self._ask(_LOOK, keys, [name])
-        except self._library.Failure as error:
+            memory, policy = _known(found)
+        except (*self._library.Failure, _UnfitError) as error:
             self._fail(self._reason(error))
             # What lies in the pool may be half dead.
             with suppress(*self._library.Failure):
                 await self._client.connection_pool.disconnect(inuse_connections=False)
             return error
-        memory = found.decode()
+        if not policy and not self._uninformed:
+            self._uninformed = True
+            logger.warning(
+                "the shared store at %s doesn't let us see whether it forgets when it is full: give our account +info",
+                self.address.shown,
+            )
         if self.memory and memory != self.memory:
             logger.error(
                 "the shared store has lost what it knew: revocations must be given again (see docs/09-remote.md)"
@@ -254,6 +277,26 @@ class SharedStore:
             self.failure = "the shared store was closed"
             with suppress(*self._library.Failure):
                 await self._client.aclose()
+
+
+_NONSENSE = "says what can't be understood"
+
+
+def _known(found: object) -> tuple[str, str]:
+    """The name of what a store knows, and what it does when it is full; empty if that isn't told.
+
+    Raises:
+        _UnfitError: It isn't one, or it forgets then: a revocation that is forgotten would let its key in again.
+    """
+    try:
+        memory, most, policy = (bytes(part).decode("ascii") for part in cast("list[bytes]", found))
+    except (TypeError, ValueError):
+        raise _UnfitError(_NONSENSE) from None
+    if not memory:
+        raise _UnfitError(_NONSENSE)
+    if most not in ("", "0") and policy not in ("", KEEPING):
+        raise _UnfitError(f"forgets when it is full (maxmemory-policy {policy[:20]}): set it to {KEEPING}")
+    return memory, policy
 
 
 @asynccontextmanager
