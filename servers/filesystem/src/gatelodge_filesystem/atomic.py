@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from gatelodge_core.errors import AlreadyExists, CallError, NotFound
+from gatelodge_core.errors import AlreadyExists, CallError, Denied, NotFound
 from gatelodge_core.sandbox.jail import (
     ExchangeUnsupported,
     Place,
@@ -191,6 +191,21 @@ class Writer:
             yield
 
     @staticmethod
+    def would_create(place: Place, data: bytes) -> None:
+        """Refuse what `create` would refuse, and write nothing.
+
+        Raises:
+            CallError: `exists`, `too_large`.
+            JailError: The folder may not be written to.
+        """
+        _check_size(data)
+        if os.access in os.supports_dir_fd and not os.access(".", os.W_OK | os.X_OK, dir_fd=place.fd):
+            raise Denied("not permitted")
+        with contextlib.suppress(NotFound), translated():
+            os.stat(place.name, dir_fd=place.fd, follow_symlinks=False)
+            raise _taken()
+
+    @staticmethod
     @contextlib.contextmanager
     def current(place: Place) -> Generator[Current]:
         """The present version of a file.
@@ -259,11 +274,7 @@ class Writer:
             try:
                 rename_noreplace(place.fd, made.temporary, place.fd, place.name)
             except AlreadyExists:
-                raise CallError(
-                    "exists",
-                    "there is a file of this name already.",
-                    "Read it, then overwrite it with mode=overwrite and if_match, or use edit_file.",
-                ) from None
+                raise _taken() from None
         os.fsync(place.fd)
 
     @contextlib.contextmanager
@@ -370,6 +381,14 @@ def _bytes_of(place: Place) -> bytes:
 def _unlink(dir_fd: int, name: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=dir_fd)
+
+
+def _taken() -> CallError:
+    return CallError(
+        "exists",
+        "there is a file of this name already.",
+        "Read it, then overwrite it with mode=overwrite and if_match, or use edit_file.",
+    )
 
 
 def _check_size(data: bytes) -> None:

@@ -33,12 +33,11 @@ from gatelodge_core.errors import (
 )
 from gatelodge_core.sandbox.jail import check_name, find_normalised
 
-from gatelodge_filesystem.atomic import MAX_FILE_BYTES, TEMPORARY_PREFIX, Current, Prepared, Writer, Written
+from gatelodge_filesystem.atomic import TEMPORARY_PREFIX, Current, Prepared, Writer, Written
 from gatelodge_filesystem.changes.journal import Journal
 from gatelodge_filesystem.changes.log import Limits
 from gatelodge_filesystem.changes.records import Where
 from gatelodge_filesystem.crowd import EACH, Crowd, Kind
-from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.locks import PathLocks
 from gatelodge_filesystem.names import given, shown
 from gatelodge_filesystem.pending import Pending
@@ -46,7 +45,6 @@ from gatelodge_filesystem.roots import Root
 from gatelodge_filesystem.spots import Spot
 from gatelodge_filesystem.waiters import Waiters
 from gatelodge_filesystem.watching import Watcher
-from gatelodge_filesystem.windows import read_all
 
 __all__ = ["CALL_SECONDS", "Spot", "Workspace"]
 
@@ -243,6 +241,20 @@ class Workspace:
 
         return self.guarded(spot, act)
 
+    def would_create(self, spot: Spot, data: bytes) -> None:
+        """Refuse what `create` would refuse, and write nothing.
+
+        Raises:
+            CallError: See `Writer.would_create`.
+        """
+
+        def act() -> None:
+            where = self.where(spot)
+            with spot.root.jail.parent(where.rel) as place:
+                self.writer.would_create(place, data)
+
+        self.guarded(spot, act)
+
     def replace(self, spot: Spot, change: Callable[[Current], bytes], expected: str, *, tool: str) -> Written:
         """Replace a file; where the path is a link inside the root, its target, so that the link stays.
 
@@ -297,16 +309,15 @@ class Workspace:
         """A file as it is, for a change that is only shown. Its descriptor is closed already.
 
         Raises:
-            CallError: It can't be reached, isn't a file, or the root is read-only.
+            CallError: It can't be reached, isn't a file, or the root is read-only: as `replace` would refuse it.
         """
-        if not spot.root.writable:
-            raise self.failure(spot, ReadOnly())
-        fd = self.open_file(spot)
-        try:
-            data = read_all(fd, MAX_FILE_BYTES)
-        finally:
-            os.close(fd)
-        return Current(-1, data, etag(data))
+
+        def act() -> Current:
+            where = self.where(spot, follow=True)
+            with spot.root.jail.parent(where.rel) as place, self.writer.current(place) as current:
+                return replace(current, fd=-1)
+
+        return self.guarded(spot, act)
 
     def settle(self) -> list[str]:
         """Settle what killed writers left in these roots; what was done, one line each."""
