@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from gatelodge_core.errors import AlreadyExists, CallError, Denied, NotFound
+from gatelodge_core.errors import AlreadyExists, CallError, Denied, JailError, NotFound
 from gatelodge_core.sandbox.jail import (
     ExchangeUnsupported,
     Place,
@@ -307,7 +307,7 @@ class Writer:
             return
         except NotFound:
             raise StaleError(b"") from None  # removed meanwhile
-        if _named(place, temporary) != current.etag:
+        if named(place, temporary) != current.etag:
             _put_back(place, temporary, os.fstat(fd).st_ino)
 
 
@@ -347,17 +347,17 @@ def _hold(place: Place, name: str, held: contextlib.ExitStack) -> int:
 
 def _commit_by_rename(place: Place, temporary: str, current: Current) -> None:
     """Where names can't be exchanged: look once more, then rename over. A change in between those two is lost."""
-    if _named(place, place.name) != current.etag:
+    if named(place, place.name) != current.etag:
         raise StaleError(_bytes_of(place))
     with translated():
         os.rename(temporary, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
 
 
-def _named(place: Place, name: str) -> str:
-    """The etag of a file in the place's directory; empty if it isn't a regular file now."""
+def named(place: Place, name: str = "") -> str:
+    """The etag of a place's file, or of another name in its folder; empty if that isn't a regular file now."""
     try:
-        fd = open_at(place.fd, name)
-    except (OSError, NotFound):
+        fd = open_at(place.fd, name or place.name)
+    except (OSError, JailError):
         return ""
     try:
         return etag(read_all(fd, MAX_FILE_BYTES))
