@@ -223,10 +223,10 @@ class Writer:
             os.close(fd)
 
     @contextlib.contextmanager
-    def creating(self, place: Place, data: bytes, *, path: str) -> Generator[Prepared]:
+    def creating(self, place: Place, data: bytes, *, path: str, mode: int = NEW_FILE_MODE) -> Generator[Prepared]:
         """A new file, on the disk but without its name; the lock must be held."""
         with self._temporary(place, data, path, "") as (name, fd):
-            os.fchmod(fd, NEW_FILE_MODE)
+            os.fchmod(fd, mode)
             os.fsync(fd)
             yield Prepared(place, name, fd, None, data, etag(data), [])
 

@@ -146,9 +146,9 @@ def move(workspace: Workspace, source: Spot, target: Spot, *, overwrite: bool, i
         with contextlib.suppress(CrossDevice):
             return Made(_run(workspace, "move_path", ways), found.kind, totals, displaced)
         # To another file system: a copy appears whole, then the original goes to the trash.
-        with _built(workspace, end, second) as (temporary, note):
+        with built(workspace, end, second) as (temporary, note):
             workspace.guarded(source, lambda: copy(first.fd, first.name, second.fd, temporary.name, note))
-            made = _fresh(temporary)
+            made = fresh(temporary)
 
             def steps(trash: Callable[[Where], Where]) -> list[Step]:
                 away = [Step("move", end, trash(end), displaced, displaced)] if displaced else []
@@ -282,9 +282,9 @@ def appear(
         held.enter_context(workspace.writer.locked([place]))
         if seen(place, cheap=True) is not None:
             raise workspace.failure(target, AlreadyExists())
-        with _built(workspace, end, place) as (temporary, note):
+        with built(workspace, end, place) as (temporary, note):
             told = build(temporary, end, note)
-            made = _fresh(temporary)
+            made = fresh(temporary)
             step = Step("move", end.beside(temporary.name), end, made, made, fresh=True)
             return _run(workspace, tool, [lambda _: [step]]), told
 
@@ -371,7 +371,12 @@ def _displaced(spot: Spot, place: Place, kind: str, *, overwrite: bool) -> Versi
     return found
 
 
-def _fresh(place: Place) -> Version:
+def fresh(place: Place) -> Version:
+    """What was just made, all that is in it named.
+
+    Raises:
+        JailError: It is not there any more.
+    """
     found = seen(place, deep=True)
     if found is None:
         raise NotFound("not found")
@@ -379,7 +384,7 @@ def _fresh(place: Place) -> Version:
 
 
 @contextlib.contextmanager
-def _built(workspace: Workspace, where: Where, place: Place) -> Generator[tuple[Place, Callable[[int], None]]]:
+def built(workspace: Workspace, where: Where, place: Place) -> Generator[tuple[Place, Callable[[int], None]]]:
     """A temporary name to build something under; removed at the end unless it was given its own name."""
     name = temporary_name()
     found = os.fstat(place.fd)

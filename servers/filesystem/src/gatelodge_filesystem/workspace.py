@@ -287,7 +287,7 @@ class Workspace:
         if not jail.writable:
             raise ReadOnly("granted for reading only")
         rel = spot.rel.rstrip("/")
-        _check_reserved(spot, rel)
+        self.check_reserved(spot, rel)
         if follow:
             where = Where(jail.path, jail.canonical(rel))
         else:
@@ -295,10 +295,20 @@ class Workspace:
             check_name(name)
             folder = jail.canonical(head) if head else ""
             where = Where(jail.path, f"{folder}/{name}" if folder else name)
-        _check_reserved(spot, where.rel)
+        self.check_reserved(spot, where.rel)
         if spot.root.kept.below(where.rel):
             raise Protected("the server's own")
         return where
+
+    @staticmethod
+    def check_reserved(spot: Spot, rel: str) -> None:
+        """Refuse names that are kept for what is not finished.
+
+        Raises:
+            CallError: `reserved`.
+        """
+        if any(part.startswith(TEMPORARY_PREFIX) for part in rel.split("/")):
+            raise CallError("reserved", f"{spot}: that name is kept for temporary files and the trash.")
 
     @staticmethod
     def folder_of(where: Where) -> str:
@@ -374,11 +384,6 @@ class Workspace:
         self.watcher.close()
         for root in self.roots:
             root.jail.close()
-
-
-def _check_reserved(spot: Spot, rel: str) -> None:
-    if any(part.startswith(TEMPORARY_PREFIX) for part in rel.split("/")):
-        raise CallError("reserved", f"{spot}: that name is kept for temporary files and the trash.")
 
 
 def _from_uri(path: str) -> str:
