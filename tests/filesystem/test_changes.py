@@ -376,3 +376,16 @@ def test_a_folder_is_moved_however_deep_it_is(bench: Bench) -> None:
     said = bench.call(move_path, "root/deep", "root/away")
     assert "folder with 1 files and 400 folders, 4 bytes" in said
     assert Path(str(deep).replace("/deep/", "/away/"), "file").read_bytes() == b"here"
+
+
+def test_a_link_is_copied_over_a_file_as_a_link(bench: Bench) -> None:
+    (bench.base / "outside").write_bytes(b"canary")
+    (bench.root / "link").symlink_to("nowhere")
+    (bench.root / "out").symlink_to(bench.base / "outside")
+    for name in ("link", "out"):
+        (bench.root / "taken").write_bytes(b"old")
+        change = bench.change(copy_path, f"root/{name}", "root/taken", overwrite=True)
+        assert os.readlink(bench.root / "taken") == os.readlink(bench.root / name)
+        bench.call(undo_change, change)
+        assert not (bench.root / "taken").is_symlink()
+        assert (bench.root / "taken").read_bytes() == b"old"

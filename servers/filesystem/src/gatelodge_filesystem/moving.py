@@ -146,16 +146,32 @@ def move(workspace: Workspace, source: Spot, target: Spot, *, overwrite: bool, i
         with contextlib.suppress(CrossDevice):
             return Made(_run(workspace, "move_path", ways), found.kind, totals, displaced)
         # To another file system: a copy appears whole, then the original goes to the trash.
-        with built(workspace, end, second) as (temporary, note):
-            workspace.guarded(source, lambda: copy(first.fd, first.name, second.fd, temporary.name, note))
-            made = fresh(temporary)
+        publish, _ = _published(workspace, held, (source, first), (end, second), displaced)
 
-            def steps(trash: Callable[[Where], Where]) -> list[Step]:
-                away = [Step("move", end, trash(end), displaced, displaced)] if displaced else []
-                publish = Step("move", end.beside(temporary.name), end, made, made, fresh=True)
-                return [*away, publish, Step("move", begin, trash(begin), found, found)]
+        def steps(trash: Callable[[Where], Where]) -> list[Step]:
+            return [*publish(trash), Step("move", begin, trash(begin), found, found)]
 
-            return Made(_run(workspace, "move_path", [steps]), found.kind, totals, displaced)
+        return Made(_run(workspace, "move_path", [steps]), found.kind, totals, displaced)
+
+
+def _published(
+    workspace: Workspace,
+    held: contextlib.ExitStack,
+    source: tuple[Spot, Place],
+    target: tuple[Where, Place],
+    displaced: Version | None,
+) -> tuple[Steps, Totals]:
+    """Copy to a name that nobody knows; the steps that put away what has the copy's name, and give it that."""
+    (spot, first), (end, second) = source, target
+    temporary, note = held.enter_context(built(workspace, end, second))
+    totals = workspace.guarded(spot, lambda: copy(first.fd, first.name, second.fd, temporary.name, note))
+    made = fresh(temporary)
+
+    def steps(trash: Callable[[Where], Where]) -> list[Step]:
+        away = [Step("move", end, trash(end), displaced, displaced)] if displaced else []
+        return [*away, Step("move", end.beside(temporary.name), end, made, made, fresh=True)]
+
+    return steps, totals
 
 
 def _ways(begin: Where, end: Where, found: Version, displaced: Version | None) -> list[Steps]:
@@ -206,6 +222,10 @@ def duplicate(
             _check_match(target, second, displaced, if_match)
         if dry_run:
             return Made(None, found.kind, measure(first.fd, first.name), displaced)
+        if displaced and found.kind == "link":
+            # The link itself, not what it leads to; what was there goes to the trash.
+            steps, totals = _published(workspace, held, (source, first), (end, second), displaced)
+            return Made(_run(workspace, "copy_path", [steps]), found.kind, totals, displaced)
         if displaced:
             return _overwrite(workspace, source, target, displaced, if_match)
         change, totals = appear(
