@@ -677,3 +677,15 @@ def test_nobody_is_asked_about_a_call_whose_arguments_are_wrong(one: Ground) -> 
     for wrong in calls:
         assert one.wire.error("delete_path", **wrong).startswith("invalid_arguments: ")
     assert one.wire.error("delete_path", paths=["notes/asked"]).startswith("approval_required")
+
+
+def test_a_decomposed_name_is_searched_and_edited_by_its_composed_one(one: Ground) -> None:
+    path = one.put("nfd/cafe\u0301.txt", b"one needle\n")
+    asked = "notes/nfd/caf\xe9.txt"
+    assert "one needle" in one.wire.text("search_text", pattern="needle", path=asked)
+    edits = [{"old": "one", "new": "two"}]
+    for dry_run in (True, False):
+        assert "+two needle" in one.wire.text("edit_file", path=asked, edits=edits, dry_run=dry_run)
+    assert os.listdir(path.parent) == ["cafe\u0301.txt"]
+    assert path.read_bytes() == b"two needle\n"
+    assert one.wire.error("search_text", pattern="needle", path="notes/nfd/missing").startswith("not_found")

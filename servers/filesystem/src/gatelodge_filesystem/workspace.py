@@ -214,16 +214,25 @@ class Workspace:
         try:
             return spot.root.jail.open_file(spot.rel)
         except NotFound:
-            # A name that was typed composed may be stored decomposed, as on disks from macOS.
-            head, _, name = spot.rel.rpartition("/")
-            folder = spot.root.jail.open_directory(head)
-            try:
-                found = find_normalised(folder, name)
-            finally:
-                os.close(folder)
-            if found is None or found == name:
+            stored = self.stored(spot)
+            if stored == spot:
                 raise
-            return spot.root.jail.open_file(f"{head}/{found}" if head else found)
+            return spot.root.jail.open_file(stored.rel)
+
+    @staticmethod
+    def stored(spot: Spot) -> Spot:
+        """The same place by its own name: one typed composed may be stored decomposed, as on disks from macOS.
+
+        Raises:
+            JailError: Its folder can't be reached.
+        """
+        head, _, name = spot.rel.rpartition("/")
+        folder = spot.root.jail.open_directory(head)
+        try:
+            found = find_normalised(folder, name)
+        finally:
+            os.close(folder)
+        return Spot(spot.root, head).child(found) if found else spot
 
     def create(self, spot: Spot, data: bytes, *, tool: str = "write_file") -> Written:
         """Write a new file.
@@ -289,7 +298,10 @@ class Workspace:
         rel = spot.rel.rstrip("/")
         self.check_reserved(spot, rel)
         if follow:
-            where = Where(jail.path, jail.canonical(rel))
+            try:
+                where = Where(jail.path, jail.canonical(rel))
+            except NotFound:
+                where = Where(jail.path, jail.canonical(self.stored(Spot(spot.root, rel)).rel))
         else:
             head, _, name = rel.rpartition("/")
             check_name(name)
