@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -226,3 +227,37 @@ def test_packing_and_unpacking_can_be_undone(served: tuple[Wire, Path]) -> None:
     assert not (home / "undone again").exists()
     assert not (home / "undone.zip").exists()
     assert (home / "undone" / "a.txt").read_bytes() == b"a"
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a"), ("a/b", "A"), ("d/", "d"), ("d", "d/"), ("a", "A/b/c")])
+def test_a_name_that_is_both_file_and_folder_is_refused(names: tuple[str, ...]) -> None:
+    for make in (zipped, tarred):
+        if make is tarred and any(name.endswith("/") for name in names):
+            continue
+        with pytest.raises(CallError, match=r"both a file and a folder|in it twice"):
+            read(make(*((name, b"") for name in names)))
+
+
+def test_a_damaged_archive_ends_in_a_clear_error_or_in_entries() -> None:
+    """Every byte of the headers flipped in several ways, and names that are no UTF-8."""
+    good = [
+        zipped(("a.txt", b"alpha" * 20), ("d/\xe4.txt", b"beta")),
+        *(
+            tarred(("a.txt", b"alpha" * 20), ("d/\xe4.txt", b"beta"), kind=f"w{kind}")
+            for kind in ("", ":gz", ":bz2", ":xz")
+        ),
+    ]
+    for data in good:
+        for at in range(min(len(data), 700)):
+            for flip in (0x01, 0x80, 0xFF):
+                bad = bytearray(data)
+                bad[at] ^= flip
+                with contextlib.suppress(CallError):
+                    read(bytes(bad))
+        for end in range(0, min(len(data), 700), 3):
+            with contextlib.suppress(CallError):
+                read(data[:end])
+    for name in (b"\xff\xfe", b"d/\xe4", b"\xc3\x28", b"\xed\xa0\x80"):
+        for data in (zipped(("nnnnnn"[: len(name)], b"x")), tarred(("nnnnnn"[: len(name)], b"x"))):
+            with contextlib.suppress(CallError):
+                read(data.replace(b"nnnnnn"[: len(name)], name))

@@ -343,3 +343,49 @@ def test_another_programs_version_that_slips_in_is_given_its_name_back(
     assert "conflict" in bench.refused(delete_path, paths=["root/a.txt"])
     assert (bench.root / "a.txt").read_bytes() == b"foreign"
     assert "0 of 0" in bench.call(list_changes)
+
+
+def test_a_large_file_is_moved_deleted_and_overwritten_by_its_etag_alone(bench: Bench) -> None:
+    large = bench.root / "large"
+    with large.open("wb") as file:
+        file.truncate(64 * 1024 * 1024 + 1)
+    (bench.root / "small").write_bytes(b"small")
+    tag = etag(large.read_bytes())
+    stale = f"{'0' * 16}-4000001"
+    assert bench.refused(move_path, "root/large", "root/moved", if_match=stale).startswith("stale_etag")
+    bench.change(move_path, "root/large", "root/moved", if_match=tag)
+    copied = {"overwrite": True, "if_match": stale}
+    assert tag in bench.refused(copy_path, "root/small", "root/moved", **copied)
+    bench.call(copy_path, "root/small", "root/moved", overwrite=True, if_match=tag, dry_run=True)
+    assert bench.refused(delete_path, paths=["root/moved"], if_match=stale).startswith("stale_etag")
+    bench.change(delete_path, paths=["root/moved"], if_match=tag)
+    with (bench.root / "huge").open("wb") as file:
+        file.truncate(256 * 1024 * 1024 + 1)
+    assert "leave out if_match" in bench.refused(move_path, "root/huge", "root/moved", if_match=tag)
+    (bench.root / "folder").mkdir()
+    assert "Leave out if_match" in bench.refused(move_path, "root/folder", "root/moved", if_match=tag)
+
+
+def test_a_folder_is_moved_however_deep_it_is(bench: Bench) -> None:
+    deep = bench.root / "deep"
+    deep.mkdir()
+    for _ in range(400):
+        deep /= "d"
+        deep.mkdir()
+    (deep / "file").write_bytes(b"here")
+    said = bench.call(move_path, "root/deep", "root/away")
+    assert "folder with 1 files and 400 folders, 4 bytes" in said
+    assert Path(str(deep).replace("/deep/", "/away/"), "file").read_bytes() == b"here"
+
+
+def test_a_link_is_copied_over_a_file_as_a_link(bench: Bench) -> None:
+    (bench.base / "outside").write_bytes(b"canary")
+    (bench.root / "link").symlink_to("nowhere")
+    (bench.root / "out").symlink_to(bench.base / "outside")
+    for name in ("link", "out"):
+        (bench.root / "taken").write_bytes(b"old")
+        change = bench.change(copy_path, f"root/{name}", "root/taken", overwrite=True)
+        assert os.readlink(bench.root / "taken") == os.readlink(bench.root / name)
+        bench.call(undo_change, change)
+        assert not (bench.root / "taken").is_symlink()
+        assert (bench.root / "taken").read_bytes() == b"old"

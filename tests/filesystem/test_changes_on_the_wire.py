@@ -204,6 +204,40 @@ def test_a_patch_that_git_wrote_is_applied_whole_or_not_at_all(one: Desk) -> Non
         git("stash", "pop", "--quiet")
 
 
+def test_a_patch_makes_folders_and_programs_as_git_does(one: Desk) -> None:
+    one.put("grown/old", "one\n")
+    patch = (
+        "--- a/old\n+++ b/old\n@@ -1 +1 @@\n-one\n+two\n"
+        "diff --git a/bin/deep/run b/bin/deep/run\nnew file mode 100755\n--- /dev/null\n+++ b/bin/deep/run\n"
+        "@@ -0,0 +1 @@\n+#!/bin/sh\n"
+        "--- /dev/null\n+++ b/bin/plain\n@@ -0,0 +1 @@\n+text\n"
+        "diff --git a/empty.sh b/empty.sh\nnew file mode 100755\n"
+    )
+    place = one.notes / "grown"
+    assert "notes/grown/bin/deep/run" in one.wire.text("apply_patch", patch=patch, path="notes/grown", dry_run=True)
+    assert os.listdir(place) == ["old"]
+    change = one.change("apply_patch", patch=patch, path="notes/grown")
+    assert (place / "bin" / "deep" / "run").read_text(encoding="utf-8") == "#!/bin/sh\n"
+    assert (place / "bin" / "plain").read_text(encoding="utf-8") == "text\n"
+    assert [os.access(place / name, os.X_OK) for name in ("bin/deep/run", "bin/plain", "empty.sh")] == [
+        True, False, True,
+    ]  # fmt: skip
+    one.change("undo_change", change=change)
+    assert os.listdir(place) == ["old"]
+    assert (place / "old").read_text(encoding="utf-8") == "one\n"
+    made = "--- /dev/null\n+++ b/{}\n@@ -0,0 +1 @@\n+x\n"
+    for name, code in (
+        ("new/.env", "protected"), ("new/.ssh/id", "protected"), ("old/x", "not_a_directory"),
+        ("new/../../x", "bad_name"), ("new/.gatelodge-x/y", "reserved"), ("new/" + "n" * 256, "bad_name"),
+    ):  # fmt: skip
+        for dry_run in (True, False):
+            found = one.wire.error("apply_patch", patch=made.format(name), path="notes/grown", dry_run=dry_run)
+            assert found.startswith(code), name
+    both = made.format("new/a") + made.format("new/a/b")
+    assert "internal_error" not in one.wire.error("apply_patch", patch=both, path="notes/grown")
+    assert os.listdir(place) == ["old"]
+
+
 def test_optional_tools_are_offered_only_when_they_were_asked_for(one: Desk, tmp_path: Path) -> None:
     names = [tool["name"] for tool in one.wire.request("tools/list")["result"]["tools"]]
     assert "apply_patch" in names

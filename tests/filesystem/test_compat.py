@@ -162,3 +162,25 @@ def test_a_read_only_root_offers_no_changing_tool(tmp_path: Path) -> None:
     with connected(python_module("gatelodge_filesystem", *furnish(tmp_path), "--read-only"), "stdio", MODERN) as wire:
         names = {tool["name"] for tool in wire.request("tools/list")["result"]["tools"]}
     assert names == NAMES - {"write_file", "edit_file", "create_directory", "move_file"}
+
+
+def test_a_person_who_is_asked_sees_what_a_compatible_tool_would_do(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[rule]]\neffect = "write"\nthen = "confirm"\n', encoding="utf-8")
+    arguments = [*furnish(tmp_path), "--policy", str(policy)]
+    file = str(tmp_path / "home" / "src" / "a.py")
+    with connected(python_module("gatelodge_filesystem", *arguments), "stdio", MODERN) as wire:
+        for tool, given in (
+            ("write_file", {"path": file, "content": "one\n2\nthree\n"}),
+            ("write_file", {"path": f"{file}.new", "content": "fresh"}),
+            ("edit_file", {"path": file, "edits": [{"oldText": "two", "newText": "zwei"}]}),
+            ("move_file", {"source": file, "destination": f"{file}.moved"}),
+        ):
+            assert wire.error(tool, **given).startswith("approval_required")
+    approvals = (tmp_path / "state").rglob("approvals*")
+    shown = b"".join(path.read_bytes() for path in approvals if path.is_file()).decode(errors="replace")
+    assert "would be overwritten: 12 bytes in place of 14" in shown
+    assert "-two\n+2\n" in shown
+    assert "a.py.new] would be created with 5 bytes\nfresh" in shown
+    assert "-two\n+zwei\n" in shown
+    assert "a.py.moved], a file of 14 bytes" in shown

@@ -147,8 +147,8 @@ def test_a_patch_changes_its_lines_and_no_others() -> None:
         (f"{PATCH}diff --git a/p.png b/p.png\nindex 1..2 100644\nBinary files a/p.png and b/p.png differ\n", "binary"),
         (f"diff --git a/p b/p\nindex 1..2 100644\n{PATCH}", "line 1: .*nothing that can be applied"),
         (f"{PATCH}diff --git a/p b/p\nindex 1..2 100644\n", "nothing that can be applied"),
-        ("diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+f\n", "modes"),
-        ("diff --git a/l b/l\nnew file mode 100755\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+f\n", "modes"),
+        ("diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+f\n", "makes a link"),
+        ("diff --git a/l b/l\nnew file mode 160000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+f\n", "a submodule"),
     ],
 )
 def test_what_is_no_patch_is_refused_with_its_line(text: str, why: str) -> None:
@@ -240,3 +240,26 @@ def test_replacing_a_text_and_back_gives_the_same_bytes(
 def test_a_hunk_whose_line_is_no_number_is_refused_and_nothing_else_raised(number: str) -> None:
     with pytest.raises(CallError, match="bad_patch"):
         parse(f"--- a\n+++ a\n@@ -{number} +1 @@\n-x\n+y\n")
+
+
+def test_many_hunks_are_placed_at_their_lines_among_equal_ones() -> None:
+    rows = "".join(f"@@ -{n * 100 + 1},3 +{n * 100 + 1},3 @@\n x\n-x\n+y\n x\n" for n in range(1000))
+    (file,) = parse(f"--- f\n+++ f\n{rows}")
+    found = patched(b"x\n" * 200_000, file.hunks, UTF8, "f").split(b"\n")
+    assert [at for at, line in enumerate(found) if line == b"y"] == [n * 100 + 1 for n in range(1000)]
+
+
+def test_a_patch_that_would_look_through_too_much_is_refused() -> None:
+    text = "".join(f"{number}\n" for number in range(200_000))
+    # Each but the first is a line away from where it says, so that it is looked for in all of the rest.
+    rows = "".join(f"@@ -{n},2 +{n},2 @@\n {n}\n-{n + 1}\n+y\n" for n in range(1, 3000, 3))
+    (file,) = parse(f"--- f\n+++ f\n{rows}")
+    with pytest.raises(CallError, match=r"too_many_matches.*make the patch anew"):
+        patched(text.encode(), file.hunks, UTF8, "f")
+
+
+def test_flexible_text_of_many_equal_lines_is_counted_honestly() -> None:
+    text = "  x\n" * 50_000
+    with pytest.raises(CallError, match="occurs 25001 times, at lines 1, 2, 3, "):
+        flexible(text, "\tx\n" * 25_000, "\ty\n" * 25_000)
+    assert flexible(text, "\tx\n" * 50_000, "\ty\n" * 50_000) == "  y\n" * 50_000

@@ -464,3 +464,20 @@ def test_rules_that_ripgrep_is_not_told_of_hold_all_the_same(tmp_path: Path, use
         (tmp_path / name).write_text("needle\n", encoding="utf-8")
     hits = ask(tmp_path, Request("needle"), use_ripgrep=use_ripgrep)
     assert [item.rel for item in hits.files] == ["a.txt", "sub/c.txt"]
+
+
+@pytest.mark.parametrize("rule", ["{a,b}", "[a-", "*[", "a\t", r"[\-a]x", "kept\n/sub/{a,b}"])
+def test_what_git_shows_is_found_whatever_ripgrep_makes_of_the_rules(tmp_path: Path, rule: str) -> None:
+    for name in ("a", "b", "[", "[a-", "a\t", "]x", "\\x", "kept", "sub/a", "sub/b"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("needle\n", encoding="utf-8")
+    (tmp_path / ".gitignore").write_text(f"{rule}\n", encoding="utf-8")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    listed = subprocess.run(
+        ["git", "-C", str(tmp_path), "ls-files", "-z", "--others", "--exclude-standard"],
+        capture_output=True,
+        check=True,
+    )
+    expected = {os.fsdecode(name): [1] for name in listed.stdout.split(b"\0") if name not in (b"", b".gitignore")}
+    assert found(ask(tmp_path, Request("needle"), use_ripgrep=True)) == expected
+    assert found(ask(tmp_path, Request("needle"), use_ripgrep=False)) == expected

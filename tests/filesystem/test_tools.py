@@ -643,3 +643,49 @@ def test_a_tree_counts_large_and_ignored_folders_instead_of_showing_them(one: Gr
     # By itself such a folder is listed like any other.
     assert one.wire.record("list_directory", path="notes/tree/data")["total"] == 201
     assert one.wire.record("list_directory", path="notes/tree/build", depth=2)["collapsed"] == []
+
+
+def test_a_dry_run_of_a_write_refuses_what_the_write_would_refuse(one: Ground) -> None:
+    one.put("dry/taken", b"old\n")
+    refused = {
+        "notes/dry/taken": "exists",
+        "notes/dry/missing/new": "not_found",
+        "notes/dry/.gatelodge-x": "reserved",
+        "src/new": "read_only_root",
+        "notes/dry/.env": "protected",
+    }
+    for path, code in refused.items():
+        for dry_run in (True, False):
+            assert one.wire.error("write_file", path=path, content="x", dry_run=dry_run).startswith(code), path
+    assert "would be created with 1 bytes" in one.wire.text(
+        "write_file", path="notes/dry/new", content="x", dry_run=True
+    )
+    assert sorted(os.listdir(one.notes / "dry")) == ["taken"]
+
+
+def test_nobody_is_asked_about_a_call_whose_arguments_are_wrong(one: Ground) -> None:
+    one.put("asked", b"x")
+    calls: list[dict[str, object]] = [
+        {},
+        {"paths": "notes/asked"},
+        {"paths": []},
+        {"paths": [7]},
+        {"paths": ["notes/asked"], "recursive": "yes"},
+        {"paths": ["notes/asked"], "content": "x"},
+        {"paths": ["notes/asked"], "dry_run": None},
+    ]
+    for wrong in calls:
+        assert one.wire.error("delete_path", **wrong).startswith("invalid_arguments: ")
+    assert one.wire.error("delete_path", paths=["notes/asked"]).startswith("approval_required")
+
+
+def test_a_decomposed_name_is_searched_and_edited_by_its_composed_one(one: Ground) -> None:
+    path = one.put("nfd/cafe\u0301.txt", b"one needle\n")
+    asked = "notes/nfd/caf\xe9.txt"
+    assert "one needle" in one.wire.text("search_text", pattern="needle", path=asked)
+    edits = [{"old": "one", "new": "two"}]
+    for dry_run in (True, False):
+        assert "+two needle" in one.wire.text("edit_file", path=asked, edits=edits, dry_run=dry_run)
+    assert os.listdir(path.parent) == ["cafe\u0301.txt"]
+    assert path.read_bytes() == b"two needle\n"
+    assert one.wire.error("search_text", pattern="needle", path="notes/nfd/missing").startswith("not_found")

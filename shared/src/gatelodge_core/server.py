@@ -7,7 +7,7 @@ everything it receives passes the guard first. Private attributes of the SDK are
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -56,7 +56,7 @@ from gatelodge_core.shares import Shares, mine
 from gatelodge_core.shelf import Shelf
 from gatelodge_core.store.approvals import TTL_SECONDS
 from gatelodge_core.subscriptions import Subscriptions, Watch
-from gatelodge_core.tools import bound, question, unexpected
+from gatelodge_core.tools import LodgeTool, bound, question, unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -286,6 +286,15 @@ class Lodge(Generic[D]):
     def tool(self, name: str) -> Nature | None:
         """The nature of a tool, or None."""
         return self._natures.get(name)
+
+    def problem(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """What is wrong with a tool's arguments; empty if nothing is, or there is no such tool.
+
+        Raises:
+            UnportableSchemaError: A parameter or the result of the tool has no portable schema.
+        """
+        tool = self._shelf.get_tool(name)
+        return tool.problem(arguments) if isinstance(tool, LodgeTool) else ""
 
     def prompt(self, name: str) -> tuple[frozenset[str], frozenset[str]] | None:
         """(required, all) argument names of a prompt, or None."""

@@ -11,7 +11,7 @@ import inspect
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast, get_type_hints
 
 from mcp.server.mcpserver import Context
@@ -110,6 +110,17 @@ class LodgeTool(Tool):
         made = tool.model_copy(update={"parameters": schema, "progress_parameter": progress})
         return cast("LodgeTool", made)
 
+    def problem(self, arguments: Mapping[str, Any]) -> str:
+        """What is wrong with arguments, as `run` would say it; empty if nothing is."""
+        try:
+            self.fn_metadata.arg_model.model_validate(arguments)
+        except ValidationError as error:
+            return self._explained(error)
+        return ""
+
+    def _explained(self, error: ValidationError) -> str:
+        return explain(error, self.name, list(self.parameters.get("properties", {})))
+
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         """Check the arguments, call the function, and give its answer the wire's form.
 
@@ -120,7 +131,7 @@ class LodgeTool(Tool):
         try:
             values = self.fn_metadata.arg_model.model_validate(arguments).model_dump_one_level()
         except ValidationError as error:
-            raise ToolError(explain(error, self.name, list(self.parameters.get("properties", {})))) from None
+            raise ToolError(self._explained(error)) from None
         if self.progress_parameter:
             values[self.progress_parameter] = _progress(context)
         try:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from gatelodge_core.errors import AlreadyExists, CallError, NotFound
+from gatelodge_core.errors import AlreadyExists, CallError, Denied, JailError, NotFound
 from gatelodge_core.sandbox.jail import (
     ExchangeUnsupported,
     Place,
@@ -191,6 +191,21 @@ class Writer:
             yield
 
     @staticmethod
+    def would_create(place: Place, data: bytes) -> None:
+        """Refuse what `create` would refuse, and write nothing.
+
+        Raises:
+            CallError: `exists`, `too_large`.
+            JailError: The folder may not be written to.
+        """
+        _check_size(data)
+        if os.access in os.supports_dir_fd and not os.access(".", os.W_OK | os.X_OK, dir_fd=place.fd):
+            raise Denied("not permitted")
+        with contextlib.suppress(NotFound), translated():
+            os.stat(place.name, dir_fd=place.fd, follow_symlinks=False)
+            raise _taken()
+
+    @staticmethod
     @contextlib.contextmanager
     def current(place: Place) -> Generator[Current]:
         """The present version of a file.
@@ -208,10 +223,10 @@ class Writer:
             os.close(fd)
 
     @contextlib.contextmanager
-    def creating(self, place: Place, data: bytes, *, path: str) -> Generator[Prepared]:
+    def creating(self, place: Place, data: bytes, *, path: str, mode: int = NEW_FILE_MODE) -> Generator[Prepared]:
         """A new file, on the disk but without its name; the lock must be held."""
         with self._temporary(place, data, path, "") as (name, fd):
-            os.fchmod(fd, NEW_FILE_MODE)
+            os.fchmod(fd, mode)
             os.fsync(fd)
             yield Prepared(place, name, fd, None, data, etag(data), [])
 
@@ -259,11 +274,7 @@ class Writer:
             try:
                 rename_noreplace(place.fd, made.temporary, place.fd, place.name)
             except AlreadyExists:
-                raise CallError(
-                    "exists",
-                    "there is a file of this name already.",
-                    "Read it, then overwrite it with mode=overwrite and if_match, or use edit_file.",
-                ) from None
+                raise _taken() from None
         os.fsync(place.fd)
 
     @contextlib.contextmanager
@@ -296,7 +307,7 @@ class Writer:
             return
         except NotFound:
             raise StaleError(b"") from None  # removed meanwhile
-        if _named(place, temporary) != current.etag:
+        if named(place, temporary) != current.etag:
             _put_back(place, temporary, os.fstat(fd).st_ino)
 
 
@@ -336,17 +347,17 @@ def _hold(place: Place, name: str, held: contextlib.ExitStack) -> int:
 
 def _commit_by_rename(place: Place, temporary: str, current: Current) -> None:
     """Where names can't be exchanged: look once more, then rename over. A change in between those two is lost."""
-    if _named(place, place.name) != current.etag:
+    if named(place, place.name) != current.etag:
         raise StaleError(_bytes_of(place))
     with translated():
         os.rename(temporary, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
 
 
-def _named(place: Place, name: str) -> str:
-    """The etag of a file in the place's directory; empty if it isn't a regular file now."""
+def named(place: Place, name: str = "") -> str:
+    """The etag of a place's file, or of another name in its folder; empty if that isn't a regular file now."""
     try:
-        fd = open_at(place.fd, name)
-    except (OSError, NotFound):
+        fd = open_at(place.fd, name or place.name)
+    except (OSError, JailError):
         return ""
     try:
         return etag(read_all(fd, MAX_FILE_BYTES))
@@ -370,6 +381,14 @@ def _bytes_of(place: Place) -> bytes:
 def _unlink(dir_fd: int, name: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=dir_fd)
+
+
+def _taken() -> CallError:
+    return CallError(
+        "exists",
+        "there is a file of this name already.",
+        "Read it, then overwrite it with mode=overwrite and if_match, or use edit_file.",
+    )
 
 
 def _check_size(data: bytes) -> None:

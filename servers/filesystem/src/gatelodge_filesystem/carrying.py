@@ -14,7 +14,7 @@ from gatelodge_core.errors import CallError
 from gatelodge_core.sandbox.jail import translated
 
 from gatelodge_filesystem.names import shown
-from gatelodge_filesystem.trees import check_depth, folder
+from gatelodge_filesystem.trees import OPEN_FOLDER, Totals
 
 MAX_ENTRIES = 1_000_000
 """More can't be moved by name: what is in it isn't known."""
@@ -22,8 +22,8 @@ MAX_ENTRIES = 1_000_000
 Refuses = Callable[[str], bool]
 
 
-def check_carried(dir_fd: int, name: str, source: tuple[Refuses, str], target: tuple[Refuses, str]) -> None:
-    """Look through everything under a name, before it gets another one.
+def check_carried(dir_fd: int, name: str, source: tuple[Refuses, str], target: tuple[Refuses, str]) -> Totals:
+    """Look through everything under a name, however deep, before it gets another one.
 
     Args:
         dir_fd: The folder that the name is in.
@@ -31,31 +31,51 @@ def check_carried(dir_fd: int, name: str, source: tuple[Refuses, str], target: t
         source: What may not be opened in its root, and its path there, all links resolved.
         target: The same of where it goes.
 
+    Returns:
+        How much it is.
+
     Raises:
-        CallError: `protected`, `too_many_entries`, `too_deep`.
+        CallError: `protected`, `too_many_entries`.
         JailError: A folder can't be read.
     """
-    count = 0
+    totals = Totals()
 
-    def see(fd: int, name: str, rel: str, depth: int, *, is_folder: bool) -> None:
-        nonlocal count
-        count += 1
-        if count > MAX_ENTRIES:
+    def judge(rel: str, found: os.stat_result) -> None:
+        if totals.files + totals.folders >= MAX_ENTRIES:
             raise CallError("too_many_entries", f"there are more than {MAX_ENTRIES:,} entries.", "Take a part of it.")
+        totals.add(found)
         if source[0](source[1] + rel) and not target[0](target[1] + rel):
             raise CallError(
                 "protected",
                 f"{shown(source[1] + rel)[:400]} holds credentials, or is this server's own, and could be read at the new place.",
                 "Take the rest without it.",
             )
-        if is_folder:
-            check_depth(depth)
-            with folder(fd, name) as below:
-                with translated(), os.scandir(below) as found:
-                    entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
-                for entry, is_folder_too in entries:
-                    see(below, entry, f"{rel}/{entry}", depth + 1, is_folder=is_folder_too)
 
     with translated():
         top = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-    see(dir_fd, name, "", 0, is_folder=stat.S_ISDIR(top.st_mode))
+    judge("", top)
+    # No recursion, and few descriptors: a folder is opened step by step from the top each time.
+    left: list[tuple[str, ...]] = [()] if stat.S_ISDIR(top.st_mode) else []
+    while left:
+        parts = left.pop()
+        rel = "".join(f"/{part}" for part in parts)
+        for entry, found in _listed(dir_fd, (name, *parts)):
+            judge(f"{rel}/{entry}", found)
+            if stat.S_ISDIR(found.st_mode):
+                left.append((*parts, entry))
+    return totals
+
+
+def _listed(dir_fd: int, parts: tuple[str, ...]) -> list[tuple[str, os.stat_result]]:
+    """What is in a folder; no link on the way is followed, and one descriptor is held."""
+    with translated():
+        fd = os.open(parts[0], OPEN_FOLDER, dir_fd=dir_fd)
+        try:
+            for part in parts[1:]:
+                inner = os.open(part, OPEN_FOLDER, dir_fd=fd)
+                os.close(fd)
+                fd = inner
+            with os.scandir(fd) as found:
+                return [(entry.name, entry.stat(follow_symlinks=False)) for entry in found]
+        finally:
+            os.close(fd)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gatelodge_core.errors import CallError
@@ -100,25 +101,45 @@ def flexible(text: str, old: str, new: str) -> list[Placed]:
         new: The lines to put there, indented as `old` is.
 
     Returns:
-        Every place; only one of them is safe to use.
+        Every place; what is there, and what comes there, only where there is just one, as no other is safe to use.
     """
     wanted = [line.strip(_BLANK) for line in old.strip("\n").split("\n")]
     if not any(wanted):
         return []
     lines = text.split("\n")
     stripped = [line.strip(_BLANK) for line in lines]
-    places: list[Placed] = []
-    start = 0
+    starts = _runs(stripped, wanted)
+    offsets = [0, *itertools.accumulate(len(line) + 1 for line in lines)]
+    if len(starts) != 1:
+        return [Placed(offsets[at], "", "") for at in starts]
+    at = starts[0]
+    there = lines[at : at + len(wanted)]
+    indented = _indented(there, old.strip("\n").split("\n"), new.strip("\n"), _unit(lines))
+    found = "\n".join(there)
+    if not new.strip("\n") and offsets[at] + len(found) < len(text):
+        found += "\n"  # the lines go, and so does their end
+    return [Placed(offsets[at], found, indented)]
+
+
+def _runs(lines: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where lines stand in others, overlapping places included, in linear time (Knuth, Morris and Pratt)."""
+    back = [0] * len(wanted)
+    length = 0
+    for at in range(1, len(wanted)):
+        while length and wanted[at] != wanted[length]:
+            length = back[length - 1]
+        length += wanted[at] == wanted[length]
+        back[at] = length
+    found: list[int] = []
+    length = 0
     for at, line in enumerate(lines):
-        if stripped[at] == wanted[0] and stripped[at : at + len(wanted)] == wanted:
-            there = lines[at : at + len(wanted)]
-            indented = _indented(there, old.strip("\n").split("\n"), new.strip("\n"), _unit(lines))
-            found = "\n".join(there)
-            if not new.strip("\n") and start + len(found) < len(text):
-                found += "\n"  # the lines go, and so does their end
-            places.append(Placed(start, found, indented))
-        start += len(line) + 1
-    return places
+        while length and line != wanted[length]:
+            length = back[length - 1]
+        length += line == wanted[length]
+        if length == len(wanted):
+            found.append(at - length + 1)
+            length = back[length - 1]
+    return found
 
 
 def _indented(there: list[str], old: list[str], new: str, unit: str) -> str:

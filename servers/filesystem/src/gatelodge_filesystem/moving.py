@@ -16,7 +16,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from gatelodge_core.errors import AlreadyExists, CallError, JailError, NotFound
 from gatelodge_core.sandbox.jail import CrossDevice, ExchangeUnsupported, Place, check_name, translated
 
-from gatelodge_filesystem.atomic import MAX_FILE_BYTES, temporary_name
+from gatelodge_filesystem.atomic import MAX_FILE_BYTES, named, temporary_name
 from gatelodge_filesystem.carrying import check_carried
 from gatelodge_filesystem.changes.journal import Journal
 from gatelodge_filesystem.changes.perform import seen
@@ -139,24 +139,39 @@ def move(workspace: Workspace, source: Spot, target: Spot, *, overwrite: bool, i
         held.enter_context(workspace.writer.locked([first, second]))
         found = _found(source, first, if_match)
         displaced = _displaced(target, second, found.kind, overwrite=overwrite)
-        _check_carried(workspace, first, (source, begin.rel), (target, end.rel))
-        totals = measure(first.fd, first.name, bounded=False)
+        totals = _check_carried(workspace, first, (source, begin.rel), (target, end.rel))
         if dry_run:
             return Made(None, found.kind, totals, displaced)
         ways = _ways(begin, end, found, displaced)
         with contextlib.suppress(CrossDevice):
             return Made(_run(workspace, "move_path", ways), found.kind, totals, displaced)
         # To another file system: a copy appears whole, then the original goes to the trash.
-        with _built(workspace, end, second) as (temporary, note):
-            workspace.guarded(source, lambda: copy(first.fd, first.name, second.fd, temporary.name, note))
-            made = _fresh(temporary)
+        publish, _ = _published(workspace, held, (source, first), (end, second), displaced)
 
-            def steps(trash: Callable[[Where], Where]) -> list[Step]:
-                away = [Step("move", end, trash(end), displaced, displaced)] if displaced else []
-                publish = Step("move", end.beside(temporary.name), end, made, made, fresh=True)
-                return [*away, publish, Step("move", begin, trash(begin), found, found)]
+        def steps(trash: Callable[[Where], Where]) -> list[Step]:
+            return [*publish(trash), Step("move", begin, trash(begin), found, found)]
 
-            return Made(_run(workspace, "move_path", [steps]), found.kind, totals, displaced)
+        return Made(_run(workspace, "move_path", [steps]), found.kind, totals, displaced)
+
+
+def _published(
+    workspace: Workspace,
+    held: contextlib.ExitStack,
+    source: tuple[Spot, Place],
+    target: tuple[Where, Place],
+    displaced: Version | None,
+) -> tuple[Steps, Totals]:
+    """Copy to a name that nobody knows; the steps that put away what has the copy's name, and give it that."""
+    (spot, first), (end, second) = source, target
+    temporary, note = held.enter_context(built(workspace, end, second))
+    totals = workspace.guarded(spot, lambda: copy(first.fd, first.name, second.fd, temporary.name, note))
+    made = fresh(temporary)
+
+    def steps(trash: Callable[[Where], Where]) -> list[Step]:
+        away = [Step("move", end, trash(end), displaced, displaced)] if displaced else []
+        return [*away, Step("move", end.beside(temporary.name), end, made, made, fresh=True)]
+
+    return steps, totals
 
 
 def _ways(begin: Where, end: Where, found: Version, displaced: Version | None) -> list[Steps]:
@@ -203,12 +218,16 @@ def duplicate(
         displaced = _displaced(target, second, found.kind, overwrite=overwrite)
         if displaced and displaced.kind != "file":
             raise CallError("exists", f"{target} is a {displaced.kind}.", "Delete it first.")
-        if displaced and if_match and displaced.etag != if_match:
-            raise CallError("stale_etag", f"{target}: {_STALE}", "Nothing was changed.")
+        if displaced:
+            _check_match(target, second, displaced, if_match)
         if dry_run:
             return Made(None, found.kind, measure(first.fd, first.name), displaced)
+        if displaced and found.kind == "link":
+            # The link itself, not what it leads to; what was there goes to the trash.
+            steps, totals = _published(workspace, held, (source, first), (end, second), displaced)
+            return Made(_run(workspace, "copy_path", [steps]), found.kind, totals, displaced)
         if displaced:
-            return _overwrite(workspace, source, target, displaced)
+            return _overwrite(workspace, source, target, displaced, if_match)
         change, totals = appear(
             workspace, "copy_path", target,
             lambda place, _end, note: workspace.guarded(
@@ -218,14 +237,14 @@ def duplicate(
         return Made(change, found.kind, totals)
 
 
-def _overwrite(workspace: Workspace, source: Spot, target: Spot, displaced: Version) -> Made:
+def _overwrite(workspace: Workspace, source: Spot, target: Spot, displaced: Version, if_match: str) -> Made:
     """Give a file the bytes of another; its mode and owner stay, as with ``cp``."""
     fd = workspace.open_file(source)
     try:
         data = read_all(fd, MAX_FILE_BYTES)
     finally:
         os.close(fd)
-    written = workspace.replace(target, lambda _: data, displaced.etag, tool="copy_path")
+    written = workspace.replace(target, lambda _: data, if_match or displaced.etag, tool="copy_path")
     change = workspace.journal.get(written.change) if written.change else None
     return Made(change, "file", Totals(1, 0, len(data)), displaced)
 
@@ -283,9 +302,9 @@ def appear(
         held.enter_context(workspace.writer.locked([place]))
         if seen(place, cheap=True) is not None:
             raise workspace.failure(target, AlreadyExists())
-        with _built(workspace, end, place) as (temporary, note):
+        with built(workspace, end, place) as (temporary, note):
             told = build(temporary, end, note)
-            made = _fresh(temporary)
+            made = fresh(temporary)
             step = Step("move", end.beside(temporary.name), end, made, made, fresh=True)
             return _run(workspace, tool, [lambda _: [step]]), told
 
@@ -334,10 +353,31 @@ def _found(spot: Spot, place: Place, if_match: str) -> Version:
     found = seen(place)
     if found is None:
         raise CallError("not_found", f"{spot}: there is no such file or folder.", "Call list_directory on its folder.")
-    if if_match and found.etag != if_match:
-        now = f" The etag now is {found.etag}." if found.etag else ""
-        raise CallError("stale_etag", f"{spot}: {_STALE}", f"Nothing was changed.{now}")
+    _check_match(spot, place, found, if_match)
     return found
+
+
+def _check_match(spot: Spot, place: Place, found: Version, if_match: str) -> None:
+    """Refuse what isn't the version that the caller saw.
+
+    Raises:
+        CallError: `stale_etag`; `too_large` for a file that no tool gives an etag of; `invalid_arguments` for a folder.
+    """
+    if not if_match:
+        return
+    if found.kind not in ("file", "link"):
+        raise CallError("invalid_arguments", f"{spot} is a {found.kind}, which has no etag.", "Leave out if_match.")
+    if found.kind == "file" and found.size > MAX_FILE_BYTES:
+        raise CallError(
+            "too_large",
+            f"{spot} has more than {MAX_FILE_BYTES} bytes, and such files have no etag.",
+            "Compare size and modified of get_file_info, then leave out if_match.",
+        )
+    # A large file is read only where someone asks for it.
+    tag = found.etag or named(place)
+    if tag != if_match:
+        now = f" The etag now is {tag}." if tag else ""
+        raise CallError("stale_etag", f"{spot}: {_STALE}", f"Nothing was changed.{now}")
 
 
 def _displaced(spot: Spot, place: Place, kind: str, *, overwrite: bool) -> Version | None:
@@ -351,7 +391,12 @@ def _displaced(spot: Spot, place: Place, kind: str, *, overwrite: bool) -> Versi
     return found
 
 
-def _fresh(place: Place) -> Version:
+def fresh(place: Place) -> Version:
+    """What was just made, all that is in it named.
+
+    Raises:
+        JailError: It is not there any more.
+    """
     found = seen(place, deep=True)
     if found is None:
         raise NotFound("not found")
@@ -359,7 +404,7 @@ def _fresh(place: Place) -> Version:
 
 
 @contextlib.contextmanager
-def _built(workspace: Workspace, where: Where, place: Place) -> Generator[tuple[Place, Callable[[int], None]]]:
+def built(workspace: Workspace, where: Where, place: Place) -> Generator[tuple[Place, Callable[[int], None]]]:
     """A temporary name to build something under; removed at the end unless it was given its own name."""
     name = temporary_name()
     found = os.fstat(place.fd)
@@ -389,9 +434,9 @@ def _check_apart(begin: Where, end: Where, source: Spot) -> None:
         raise CallError("into_itself", f"the target is inside {source}.", "Name a target beside it.")
 
 
-def _check_carried(workspace: Workspace, place: Place, source: tuple[Spot, str], target: tuple[Spot, str]) -> None:
+def _check_carried(workspace: Workspace, place: Place, source: tuple[Spot, str], target: tuple[Spot, str]) -> Totals:
     (begin, rel), (end, new) = source, target
-    workspace.guarded(
+    return workspace.guarded(
         begin,
         lambda: check_carried(place.fd, place.name, (begin.root.jail.refuses, rel), (end.root.jail.refuses, new)),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatelodge_core.errors import CallError
 
@@ -18,6 +18,12 @@ from gatelodge_filesystem.encoding import Encoding, dominant_eol, line_ends
 from gatelodge_filesystem.patch_names import NOTHING, headed, pair, plain
 
 MAX_FILES = 100
+MAX_PLACES = 10
+"""Places of a hunk that are told of; two are too many already."""
+MAX_LOOKED = 500_000_000
+"""Characters that may be gone through to place the hunks of one file, a second or so."""
+PROGRAM = "100755"
+_FILE = "100644"
 _HUNK = re.compile(r"^@@ -([0-9]{1,9})(?:,([0-9]{1,9}))? \+([0-9]{1,9})(?:,([0-9]{1,9}))? @@")
 _NO_END = "\\"
 
@@ -46,12 +52,14 @@ class FilePatch:
         hunks: In order.
         creates: The file is new.
         deletes: The file goes away.
+        program: The new file may be executed.
     """
 
     path: str
     hunks: tuple[Hunk, ...]
     creates: bool = False
     deletes: bool = False
+    program: bool = False
 
 
 def parse(patch: str) -> list[FilePatch]:
@@ -70,7 +78,7 @@ def parse(patch: str) -> list[FilePatch]:
         line = lines[at]
         if line.startswith("--- ") and at + 1 < len(lines) and lines[at + 1].startswith("+++ "):
             made, at = _file(lines, at)
-            files.append(made)
+            files.append(replace(made, program=header is not None and header.program and made.creates))
             header = None
             continue
         if line.startswith("diff --git "):
@@ -99,11 +107,13 @@ class _Header:
         at: Where it begins.
         names: Both names of the file.
         mark: ``new file`` or ``deleted file``, if it is one.
+        program: Whether the new file may be executed.
     """
 
     at: int
     names: str
     mark: str = ""
+    program: bool = False
 
     def read(self, at: int, line: str) -> None:
         """Take in a line of it.
@@ -113,10 +123,12 @@ class _Header:
         """
         if line.startswith(("rename from", "copy from", "GIT binary patch", "old mode", "new mode")):
             raise _bad(at, "renames, copies, modes and binary patches aren't taken", "Use move_path and copy_path.")
-        if line.startswith("new file mode") and not line.endswith(" 100644"):
-            raise _bad(
-                at, "of new files the modes of programs and links aren't taken", "Use create_directory, write_file."
-            )
+        mode = line.removeprefix("new file mode ").strip()
+        if mode != line.strip() and mode not in (_FILE, PROGRAM):
+            kind = {"120000": "a link", "160000": "a submodule"}.get(mode, f"a file of mode {mode[:20]}")
+            raise _bad(at, f"it makes {kind}, which isn't taken", "Leave that file out of the patch.")
+        if mode == PROGRAM:
+            self.program = True
         if line.startswith(("new file", "deleted file")):
             self.mark = line.partition(" mode")[0]
 
@@ -128,7 +140,8 @@ def _alone(header: _Header | None) -> list[FilePatch]:
     names = headed(header.names)
     if not header.mark or names is None or names[0] != names[1]:
         raise _bad(header.at, "it names a file, and nothing that can be applied follows", "Nothing was changed.")
-    return [FilePatch(names[0], (), creates=header.mark == "new file", deletes=header.mark == "deleted file")]
+    creates, deletes = header.mark == "new file", header.mark == "deleted file"
+    return [FilePatch(names[0], (), creates, deletes, header.program)]
 
 
 def _file(lines: Sequence[str], at: int) -> tuple[FilePatch, int]:
@@ -197,8 +210,9 @@ def patched(data: bytes, hunks: Sequence[Hunk], encoding: Encoding, path: str) -
     eol = dominant_eol(line_ends(body, encoding))
     pieces: list[str] = []
     done = 0
+    lines = _Lines(hay.plain)
     for number, hunk in enumerate(hunks, 1):
-        start = _place(hay.plain, hunk, number, path, done)
+        start = _place(lines, hunk, number, path, done)
         for offset, length, new in hunk.edits:
             begin = start + offset
             pieces += [text[hay.back(done) : hay.back(begin)], new.replace("\n", eol)]
@@ -212,37 +226,75 @@ def patched(data: bytes, hunks: Sequence[Hunk], encoding: Encoding, path: str) -
         ) from None
 
 
-def _place(plain: str, hunk: Hunk, number: int, path: str, after: int) -> int:
+class _Lines:
+    """A text of which lines are asked for in order; it is counted through once for all hunks.
+
+    Args:
+        plain: The text, its line ends made equal.
+    """
+
+    def __init__(self, plain: str) -> None:
+        self.plain = plain
+        self._starts: list[int] = [0]
+        self._looked = 0
+
+    def start(self, line: int) -> int | None:
+        """Where a line begins, from 1; of 0 where the first does; None if there are fewer."""
+        while len(self._starts) < line:
+            found = self.plain.find("\n", self._starts[-1])
+            if found < 0:
+                return None
+            self._starts.append(found + 1)
+        return self._starts[max(line, 1) - 1]
+
+    def fits(self, at: int, old: str) -> bool:
+        """Whether lines stand at an offset, whole."""
+        if not self.plain.startswith(old, at):
+            return False
+        ended = at + len(old) == len(self.plain) or old.endswith("\n")
+        return ended and (not at or self.plain[at - 1] == "\n")
+
+    def places(self, old: str, after: int) -> list[int]:
+        """The first places of lines, enough to tell that there are several.
+
+        Raises:
+            CallError: `too_many_matches`: too much was looked at for one patch.
+        """
+        found: list[int] = []
+        begin = after
+        while len(found) < MAX_PLACES:
+            at = self.plain.find(old, begin)
+            # What was gone through, and what was compared once more.
+            self._looked += (len(self.plain) if at < 0 else at) - begin + len(old)
+            if self._looked > MAX_LOOKED:
+                raise CallError(
+                    "too_many_matches",
+                    "its hunks are not at the lines that they name, and too much of the file is like them.",
+                    "Nothing was changed. Read the file, and make the patch anew.",
+                )
+            if at < 0:
+                break
+            if self.fits(at, old):
+                found.append(at)
+            begin = at + 1
+        return found
+
+
+def _place(lines: _Lines, hunk: Hunk, number: int, path: str, after: int) -> int:
     if not hunk.old:
-        start = _line_start(plain, hunk.line + 1)
+        start = lines.start(hunk.line + 1)
         if start is None or start < after:
             raise CallError("no_match", f"{path}: hunk {number} has no place.", "Nothing was changed.")
         return start
-    places: list[int] = []
-    at = plain.find(hunk.old, after)
-    while at >= 0:
-        whole = at + len(hunk.old) == len(plain) or hunk.old.endswith("\n")
-        if whole and (not at or plain[at - 1] == "\n"):
-            places.append(at)
-        at = plain.find(hunk.old, at + 1)
-    named = _line_start(plain, hunk.line)
-    if named in places:
-        return places[places.index(named)]
+    named = lines.start(hunk.line)
+    if named is not None and named >= after and lines.fits(named, hunk.old):
+        return named
+    places = lines.places(hunk.old, after)
     if len(places) == 1:
         return places[0]
-    lines = ", ".join(str(plain.count("\n", 0, place) + 1) for place in places[:10])
+    shown = ", ".join(str(lines.plain.count("\n", 0, place) + 1) for place in places)
     raise CallError(
         "ambiguous_edit" if places else "no_match",
-        f"{path}: hunk {number} (line {hunk.line}) " + (f"fits at lines {lines}." if places else "fits nowhere."),
+        f"{path}: hunk {number} (line {hunk.line}) " + (f"fits at lines {shown}." if places else "fits nowhere."),
         "Nothing was changed. Read the file, and make the patch anew.",
     )
-
-
-def _line_start(plain: str, line: int) -> int | None:
-    at = 0
-    for _ in range(line - 1):
-        found = plain.find("\n", at)
-        if found < 0:
-            return None
-        at = found + 1
-    return at

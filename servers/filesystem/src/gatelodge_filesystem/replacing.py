@@ -11,6 +11,8 @@ from gatelodge_core.sandbox.jail import Place
 
 from gatelodge_filesystem.atomic import Current, Prepared, StaleError
 from gatelodge_filesystem.changes.records import Operation, Where
+from gatelodge_filesystem.metadata import UMASK
+from gatelodge_filesystem.newfolders import NewFile, build, check_new, topmost_missing
 from gatelodge_filesystem.workspace import Spot, Workspace
 
 
@@ -22,13 +24,15 @@ class Change:
         spot: The file; None of the other changes may name the same.
         make: Makes the new bytes of the present version; runs under the lock. For a new file, gets None.
         expected: The etag that was seen; empty to take the version that is there.
-        new: Whether the file must not exist yet.
+        new: The bytes of a file that must not exist yet; folders above it are made.
+        mode: Permission bits of a new file, before the umask.
     """
 
     spot: Spot
     make: Callable[[Current], bytes]
     expected: str = ""
     new: bytes | None = None
+    mode: int = 0o666
 
 
 def replace_all(workspace: Workspace, tool: str, changes: Sequence[Change]) -> Operation | None:
@@ -37,6 +41,7 @@ def replace_all(workspace: Workspace, tool: str, changes: Sequence[Change]) -> O
     Raises:
         CallError: `stale_etag`, `exists`, `busy`, `no_space`, or what a change raises; nothing was changed.
     """
+    changes, grown = _sorted(workspace, changes)
     wheres = [
         workspace.guarded(change.spot, lambda change=change: workspace.where(change.spot, follow=change.new is None))
         for change in changes
@@ -50,7 +55,22 @@ def replace_all(workspace: Workspace, tool: str, changes: Sequence[Change]) -> O
             )
             for change, where in zip(changes, wheres, strict=True)
         ]
-        held.enter_context(workspace.writer.locked(places))
+        tops = [
+            workspace.guarded(
+                files[0][0], lambda where=where: held.enter_context(workspace.journal.performer.at(where))
+            )
+            for where, files in grown.items()
+        ]
+        held.enter_context(workspace.writer.locked([*places, *tops]))
+        folders = [
+            workspace.guarded(
+                files[0][0],
+                lambda where=where, place=place, files=files: build(
+                    workspace, held, where, place, [file for _, file in files]
+                ),
+            )
+            for (where, files), place in zip(grown.items(), tops, strict=True)
+        ]
         made: list[tuple[Where, Prepared]] = []
         for change, where, place in zip(changes, wheres, places, strict=True):
             prepared = workspace.guarded(
@@ -59,7 +79,24 @@ def replace_all(workspace: Workspace, tool: str, changes: Sequence[Change]) -> O
             )
             if prepared is not None:
                 made.append((where, prepared))
-        return workspace.journal.commit(tool, made) if made else None
+        return workspace.journal.commit(tool, made, folders) if made or folders else None
+
+
+def _sorted(
+    workspace: Workspace, changes: Sequence[Change]
+) -> tuple[list[Change], dict[Where, list[tuple[Spot, NewFile]]]]:
+    """The changes in folders that are there; and new files by the topmost folder that is made for them."""
+    there: list[Change] = []
+    grown: dict[Where, list[tuple[Spot, NewFile]]] = {}
+    for change in changes:
+        top = topmost_missing(workspace, change.spot) if change.new is not None else None
+        if top is None or change.new is None:
+            there.append(change)
+            continue
+        where = check_new(workspace, change.spot, top)
+        file = NewFile(change.spot.rel[len(top.rel) + 1 :], change.new, change.mode)
+        grown.setdefault(where, []).append((change.spot, file))
+    return there, grown
 
 
 def _prepared(
@@ -67,7 +104,7 @@ def _prepared(
 ) -> Prepared | None:
     folder = workspace.folder_of(where)
     if change.new is not None:
-        return held.enter_context(workspace.writer.creating(place, change.new, path=folder))
+        return held.enter_context(workspace.writer.creating(place, change.new, path=folder, mode=change.mode & ~UMASK))
     current = held.enter_context(workspace.writer.current(place))
     if change.expected and change.expected != current.etag:
         raise StaleError(current.data)

@@ -108,7 +108,7 @@ def build(settings: FilesystemSettings) -> Lodge[Workspace]:
         identity,
         offered,
         subjects=lambda call: subjects(shares.of(call.principal), call),
-        effect=lambda call: effect(shares.of(call.principal), call),
+        effect=lambda call: effect(shares.of(call.principal), call, reference=bool(settings.compat)),
         shares=shares,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 from gatelodge_core.errors import CallError, JailError
@@ -14,6 +14,7 @@ from gatelodge_core.guard.call import Call, Subject
 from gatelodge_filesystem.names import shown
 from gatelodge_filesystem.patches import parse
 from gatelodge_filesystem.subscribed import BY_NAME, BY_PATH, INDEX, path_of
+from gatelodge_filesystem.tools import compat
 from gatelodge_filesystem.tools.moving import copy_path, delete_path, move_path
 from gatelodge_filesystem.tools.replacing import replace_in_files
 from gatelodge_filesystem.tools.undoing import undo_change
@@ -24,7 +25,8 @@ _TREES = {
     "list_directory", "find_files", "search_text", "replace_in_files", "move_path", "copy_path", "delete_path",
     "create_archive", "extract_archive", "list_changes", "undo_change", "wait_for_changes", "directory_tree", "search_files", "move_file",
 }  # fmt: skip
-_PREVIEWS = {
+Preview = Callable[..., Awaitable[str]]
+_PREVIEWS: dict[str, Preview] = {
     "edit_file": edit_file,
     "write_file": write_file,
     "replace_in_files": replace_in_files,
@@ -33,6 +35,12 @@ _PREVIEWS = {
     "delete_path": delete_path,
     "undo_change": undo_change,
 }
+_COMPAT_PREVIEWS: dict[str, Preview] = {
+    "edit_file": compat.preview_edit,
+    "write_file": compat.preview_write,
+    "move_file": compat.preview_move,
+}
+"""Some of the reference's tools have names of ours, and other arguments."""
 _THEMSELVES = {"move_path", "copy_path", "delete_path"}
 """Tools that act on a link, not on what it leads to."""
 _JOURNAL = "fs-journal://"
@@ -130,18 +138,25 @@ def _subject(workspace: Workspace, path: str, *, tree: bool, follow: bool) -> Su
     return Subject(shown(str(Spot(spot.root, rel))), tree)
 
 
-async def effect(workspace: Workspace, call: Call) -> str:
-    """What a change would do: its diff, made as by ``dry_run``; for anything else its arguments."""
-    preview = _PREVIEWS.get(call.name) if call.kind == "tool" else None
+async def effect(workspace: Workspace, call: Call, *, reference: bool = False) -> str:
+    """What a change would do: its diff, made as by ``dry_run``; for anything else its arguments.
+
+    Args:
+        workspace: Where.
+        call: The call.
+        reference: Whether the tools are those of the reference server.
+
+    Raises:
+        CallError: It would be refused.
+    """
+    preview = (_COMPAT_PREVIEWS if reference else _PREVIEWS).get(call.name) if call.kind == "tool" else None
     if preview is None:
         return await plain_effect(call)
     shown_call = json.dumps({key: value for key, value in call.arguments.items() if key not in ("content", "edits")})
+    if reference:
+        return f"{call.name} {shown_call}\n\n{await preview(workspace, **call.arguments)}"
     arguments: dict[str, Any] = {**call.arguments, "dry_run": True}
-    try:
-        text = await preview(workspace, **arguments)
-    except TypeError:
-        # Arguments the tool doesn't have: it will refuse them itself.
-        return await plain_effect(call)
+    text = await preview(workspace, **arguments)
     # A new file has no diff: what it would hold is the effect.
     content = str(call.arguments.get("content", "")) if call.arguments.get("mode", "create") == "create" else ""
     return f"{call.name} {shown_call}\n\n{text}\n{content}"

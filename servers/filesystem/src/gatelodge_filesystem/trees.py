@@ -16,7 +16,7 @@ from gatelodge_core.sandbox.jail import open_at, translated
 MAX_DEPTH = 100
 MAX_ENTRIES = 50_000
 MAX_BYTES = 4 * 1024 * 1024 * 1024
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | getattr(os, "O_NOFOLLOW", 0) | os.O_CLOEXEC
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | getattr(os, "O_NOFOLLOW", 0) | os.O_CLOEXEC
 _CHUNK = 1024 * 1024
 
 
@@ -36,17 +36,21 @@ class Totals:
     size: int = 0
     digest: str = ""
 
-    def count(self, found: os.stat_result) -> None:
-        """Add one entry.
-
-        Raises:
-            CallError: `too_many_entries`, `too_large`.
-        """
+    def add(self, found: os.stat_result) -> None:
+        """Add one entry."""
         if stat.S_ISDIR(found.st_mode):
             self.folders += 1
         else:
             self.files += 1
             self.size += found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+    def count(self, found: os.stat_result) -> None:
+        """Add one entry, as long as there are not too many.
+
+        Raises:
+            CallError: `too_many_entries`, `too_large`.
+        """
+        self.add(found)
         if self.files + self.folders > MAX_ENTRIES:
             raise CallError("too_many_entries", f"there are more than {MAX_ENTRIES:,} entries.", "Take a part of it.")
         if self.size > MAX_BYTES:
@@ -61,7 +65,7 @@ def folder(dir_fd: int, name: str) -> Generator[int]:
         JailError: It isn't one.
     """
     with translated():
-        fd = os.open(name, _FOLDER, dir_fd=dir_fd)
+        fd = os.open(name, OPEN_FOLDER, dir_fd=dir_fd)
     try:
         yield fd
     finally:

@@ -33,12 +33,11 @@ from gatelodge_core.errors import (
 )
 from gatelodge_core.sandbox.jail import check_name, find_normalised
 
-from gatelodge_filesystem.atomic import MAX_FILE_BYTES, TEMPORARY_PREFIX, Current, Prepared, Writer, Written
+from gatelodge_filesystem.atomic import TEMPORARY_PREFIX, Current, Prepared, Writer, Written
 from gatelodge_filesystem.changes.journal import Journal
 from gatelodge_filesystem.changes.log import Limits
 from gatelodge_filesystem.changes.records import Where
 from gatelodge_filesystem.crowd import EACH, Crowd, Kind
-from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.locks import PathLocks
 from gatelodge_filesystem.names import given, shown
 from gatelodge_filesystem.pending import Pending
@@ -46,7 +45,6 @@ from gatelodge_filesystem.roots import Root
 from gatelodge_filesystem.spots import Spot
 from gatelodge_filesystem.waiters import Waiters
 from gatelodge_filesystem.watching import Watcher
-from gatelodge_filesystem.windows import read_all
 
 __all__ = ["CALL_SECONDS", "Spot", "Workspace"]
 
@@ -216,16 +214,25 @@ class Workspace:
         try:
             return spot.root.jail.open_file(spot.rel)
         except NotFound:
-            # A name that was typed composed may be stored decomposed, as on disks from macOS.
-            head, _, name = spot.rel.rpartition("/")
-            folder = spot.root.jail.open_directory(head)
-            try:
-                found = find_normalised(folder, name)
-            finally:
-                os.close(folder)
-            if found is None or found == name:
+            stored = self.stored(spot)
+            if stored == spot:
                 raise
-            return spot.root.jail.open_file(f"{head}/{found}" if head else found)
+            return spot.root.jail.open_file(stored.rel)
+
+    @staticmethod
+    def stored(spot: Spot) -> Spot:
+        """The same place by its own name: one typed composed may be stored decomposed, as on disks from macOS.
+
+        Raises:
+            JailError: Its folder can't be reached.
+        """
+        head, _, name = spot.rel.rpartition("/")
+        folder = spot.root.jail.open_directory(head)
+        try:
+            found = find_normalised(folder, name)
+        finally:
+            os.close(folder)
+        return Spot(spot.root, head).child(found) if found else spot
 
     def create(self, spot: Spot, data: bytes, *, tool: str = "write_file") -> Written:
         """Write a new file.
@@ -242,6 +249,20 @@ class Workspace:
             return replace(written, change=record.change)
 
         return self.guarded(spot, act)
+
+    def would_create(self, spot: Spot, data: bytes) -> None:
+        """Refuse what `create` would refuse, and write nothing.
+
+        Raises:
+            CallError: See `Writer.would_create`.
+        """
+
+        def act() -> None:
+            where = self.where(spot)
+            with spot.root.jail.parent(where.rel) as place:
+                self.writer.would_create(place, data)
+
+        self.guarded(spot, act)
 
     def replace(self, spot: Spot, change: Callable[[Current], bytes], expected: str, *, tool: str) -> Written:
         """Replace a file; where the path is a link inside the root, its target, so that the link stays.
@@ -275,18 +296,31 @@ class Workspace:
         if not jail.writable:
             raise ReadOnly("granted for reading only")
         rel = spot.rel.rstrip("/")
-        _check_reserved(spot, rel)
+        self.check_reserved(spot, rel)
         if follow:
-            where = Where(jail.path, jail.canonical(rel))
+            try:
+                where = Where(jail.path, jail.canonical(rel))
+            except NotFound:
+                where = Where(jail.path, jail.canonical(self.stored(Spot(spot.root, rel)).rel))
         else:
             head, _, name = rel.rpartition("/")
             check_name(name)
             folder = jail.canonical(head) if head else ""
             where = Where(jail.path, f"{folder}/{name}" if folder else name)
-        _check_reserved(spot, where.rel)
+        self.check_reserved(spot, where.rel)
         if spot.root.kept.below(where.rel):
             raise Protected("the server's own")
         return where
+
+    @staticmethod
+    def check_reserved(spot: Spot, rel: str) -> None:
+        """Refuse names that are kept for what is not finished.
+
+        Raises:
+            CallError: `reserved`.
+        """
+        if any(part.startswith(TEMPORARY_PREFIX) for part in rel.split("/")):
+            raise CallError("reserved", f"{spot}: that name is kept for temporary files and the trash.")
 
     @staticmethod
     def folder_of(where: Where) -> str:
@@ -297,16 +331,15 @@ class Workspace:
         """A file as it is, for a change that is only shown. Its descriptor is closed already.
 
         Raises:
-            CallError: It can't be reached, isn't a file, or the root is read-only.
+            CallError: It can't be reached, isn't a file, or the root is read-only: as `replace` would refuse it.
         """
-        if not spot.root.writable:
-            raise self.failure(spot, ReadOnly())
-        fd = self.open_file(spot)
-        try:
-            data = read_all(fd, MAX_FILE_BYTES)
-        finally:
-            os.close(fd)
-        return Current(-1, data, etag(data))
+
+        def act() -> Current:
+            where = self.where(spot, follow=True)
+            with spot.root.jail.parent(where.rel) as place, self.writer.current(place) as current:
+                return replace(current, fd=-1)
+
+        return self.guarded(spot, act)
 
     def settle(self) -> list[str]:
         """Settle what killed writers left in these roots; what was done, one line each."""
@@ -363,11 +396,6 @@ class Workspace:
         self.watcher.close()
         for root in self.roots:
             root.jail.close()
-
-
-def _check_reserved(spot: Spot, rel: str) -> None:
-    if any(part.startswith(TEMPORARY_PREFIX) for part in rel.split("/")):
-        raise CallError("reserved", f"{spot}: that name is kept for temporary files and the trash.")
 
 
 def _from_uri(path: str) -> str:

@@ -105,7 +105,9 @@ class AdmissionStep:
             return self._refuse(call, "tool_not_granted", f"this caller's key does not hold this {call.kind}.", "tools")
         if refusal := self._refusal(call.principal):
             return self._refuse(call, refusal.code, f"{refusal.message} {refusal.hint}", "accounts")
-        subjects = await self._subjects(call) if self._by_subject else []
+        # Nobody is asked about a call that can't be made, and what looks at arguments may rely on their form.
+        problem = call.problem()
+        subjects = await self._subjects(call) if self._by_subject and not problem else []
         verdict = self._policy.judge(
             server=self._server,
             tool=call.target,
@@ -114,6 +116,9 @@ class AdmissionStep:
             subjects=subjects,
             default=call.nature.default_rule,
         )
+        if problem and verdict.rule is not Rule.DENY:
+            call.notes["decision"], call.notes["refusal"] = "refused", "invalid_arguments (arguments)"
+            return Outcome(call.channel.refusal(problem), failed=True)
         if verdict.rule is not Rule.DENY:
             verdict = self._raised(verdict, call, await self._doubts(call))
         call.notes["decision"], call.notes["rule"] = str(verdict.rule), verdict.why

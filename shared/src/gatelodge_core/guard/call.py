@@ -83,7 +83,7 @@ class Call:
     Args:
         kind: Which of the primitives is used.
         name: The tool's or prompt's name, the resource's URI, or of a list its method.
-        arguments: As the caller sent them; validated only by the tool itself.
+        arguments: As the caller sent them; see `problem`.
         nature: What the tool does, from its declaration. Reading, for everything that isn't a tool.
         scope: The scope that the call needs, such as ``filesystem:read``.
         principal: The authenticated caller.
@@ -94,6 +94,7 @@ class Call:
         channel: The way back to the person.
         target: What policy rules for tools are matched with: the tool, the prompt, or the resource's declared name.
         address: Where the message came from, if it has an address.
+        problem: Tells what is wrong with a tool's arguments; empty if nothing is.
         notes: What steps found out, for the journal: decision, rule, confirmation.
     """
 
@@ -110,6 +111,7 @@ class Call:
     channel: Channel
     target: str
     address: str = ""
+    problem: Callable[[], str] = str
     notes: dict[str, Any] = field(default_factory=dict[str, Any])
 
 

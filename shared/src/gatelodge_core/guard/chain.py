@@ -9,6 +9,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, cast
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -62,6 +63,10 @@ class Directory(Protocol):
 
     def tool(self, name: str) -> Nature | None:
         """The nature of a tool, or None if there is no such tool."""
+        ...
+
+    def problem(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """What is wrong with a tool's arguments, for the caller; empty if nothing is."""
         ...
 
     def prompt(self, name: str) -> tuple[frozenset[str], frozenset[str]] | None:
@@ -254,6 +259,7 @@ class Guard:
             claims=_claims(ctx),
             channel=channel,
             # A completion's is what it completes: the declared name of a resource, or a prompt's own.
+            problem=partial(self._directory.problem, name, arguments) if kind == "tool" else str,
             target=self._directory.resource(name) if kind in ("resource", "completion") else name,
         )
 

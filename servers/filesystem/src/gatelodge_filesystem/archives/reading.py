@@ -164,6 +164,8 @@ def _bounded(found: Generator[Entry], limits: Limits, most: int, spend: Callable
     """The entries, their number and bytes counted as they really are."""
     unpacked = 0
     seen: set[str] = set()
+    folders: set[str] = set()
+    plain: set[str] = set()
     for number, entry in enumerate(found, 1):
         spend()
         if number > limits.entries:
@@ -173,11 +175,18 @@ def _bounded(found: Generator[Entry], limits: Limits, most: int, spend: Callable
         key = unicodedata.normalize("NFC", entry.name).casefold()
         if key in seen and not entry.folder:
             raise refuse(f"{entry.name[:100]!r} is in it twice.")
+        above = {key[:at] for at, char in enumerate(key) if char == "/"} | ({key} if entry.folder else set[str]())
+        if above & plain or (not entry.folder and key in folders):
+            raise refuse(f"{entry.name[:100]!r} makes a name both a file and a folder.")
+        folders |= above
+        if not entry.folder:
+            plain.add(key)
         seen.add(key)
 
         def counted(chunks: Callable[[], Generator[bytes]] = entry.chunks) -> Generator[bytes]:
             nonlocal unpacked
-            read = chunks()
+            with _explained():
+                read = chunks()
             while True:
                 # Only reading is explained: what the caller does with a chunk may fail for reasons of its own.
                 with _explained():

@@ -63,17 +63,18 @@ class Journal:
         self._room = 0
         self._until_pruning = PRUNE_EVERY
 
-    def commit(self, tool: str, files: Sequence[tuple[Where, Prepared]]) -> Operation:
-        """Give new versions of files their names, all or none. Their locks are held.
+    def commit(self, tool: str, files: Sequence[tuple[Where, Prepared]], folders: Sequence[Step] = ()) -> Operation:
+        """Give new versions of files their names, and new folders theirs, all or none. Their locks are held.
 
         Raises:
             StaleError: Another program changed one meanwhile; none is changed.
             CallError: `exists`.
         """
         with self.log.gate():
-            steps = [self._step(where, made) for where, made in files]
+            steps = [*folders, *(self._step(where, made) for where, made in files)]
             entry = self.log.begin(self.log.fresh_id(), tool, steps)
-        return self._make(entry, [lambda made=made: self._writer.commit(made) for _, made in files])
+        acts = [lambda step=step: self.performer.perform(step) for step in folders]
+        return self._make(entry, [*acts, *(lambda made=made: self._writer.commit(made) for _, made in files)])
 
     def _step(self, where: Where, made: Prepared) -> Step:
         new = described(os.fstat(made.fd), "file", made.etag, len(made.data))

@@ -149,7 +149,7 @@ class _Search:
     def _scouted(self, fd: int, prefix: str, above: Rules | None) -> bool:
         """Search the files that ripgrep finds; False if it could not answer."""
         request = self._request
-        found = Scout(fd, request).candidates(self._budget.stop, self._budget.seconds)
+        found = self._candidates(fd)
         if found is None:
             return False
         self._hits.engine = "ripgrep"
@@ -167,6 +167,20 @@ class _Search:
             except OSError:
                 self._hits.unreadable.append(path)
         return True
+
+    def _candidates(self, fd: int) -> set[str] | None:
+        """The files that may match, whatever ripgrep makes of rules; None if it could not answer."""
+        stop, seconds = self._budget.stop, self._budget.seconds
+        # Beside the search itself, as it takes a part of its time.
+        rules = Scout.of_rules(fd) if self._request.use_ignore else None
+        try:
+            found = Scout(fd, self._request).candidates(stop, seconds)
+            if found is None or rules is None or rules.candidates(stop, seconds) == set():
+                return found
+        finally:
+            if rules is not None:
+                rules.end()
+        return Scout(fd, self._request, trusting=False).candidates(stop, seconds)
 
     def _file(self, fd: int, name: str, path: str) -> None:
         data = self._read(fd, name, path)

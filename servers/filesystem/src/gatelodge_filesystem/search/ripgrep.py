@@ -14,6 +14,7 @@ import subprocess
 import sysconfig
 import threading
 from functools import cache
+from typing import Self
 
 from gatelodge_filesystem.search.model import Request
 
@@ -25,6 +26,12 @@ _DOUBTFUL = r"(?-u:[\x1c-\x1f\x80-\xff])"
 _OPEN = re.compile(r"\.|\[\^|\\[0-9A-Za-z]")
 # What both dialects can read, and read differently: set operations and nested sets, flags, word edges.
 _FOREIGN = re.compile(r"&&|--|~~|\(\?(?!:)|\\[<>]|\\[bB]\{|\[[^\]]*\[")
+# Braces, brackets, escapes and tabs in rules, and what isn't ASCII: ripgrep may read these otherwise than git, and leave out more.
+_DOUBTFUL_RULE = r"(?-u:[{}\[\]\\\t\x80-\xff])"
+_ALWAYS = (
+    "--no-config", "--no-follow", "--no-messages", "--files-with-matches", "--null", "--no-require-git",
+    "--no-ignore-parent", "--no-ignore-global", "--no-ignore-exclude", "--no-ignore-dot",
+)  # fmt: skip
 
 
 @cache
@@ -82,34 +89,33 @@ class Scout:
     Args:
         fd: The folder's descriptor; the child starts in it, whatever its name is by now.
         request: What to search for.
+        trusting: Whether it may leave out what .gitignore files name, where the request wants that.
     """
 
-    def __init__(self, fd: int, request: Request) -> None:
-        found = executable()
-        if found is None:
-            raise FileNotFoundError("ripgrep is not installed")
+    def __init__(self, fd: int, request: Request, *, trusting: bool = True) -> None:
         arguments = [
-            found, "--no-config", "--no-follow", "--no-messages", "--files-with-matches", "--null", "--threads=2",
-            "--no-require-git", "--no-ignore-parent", "--no-ignore-global", "--no-ignore-exclude", "--no-ignore-dot", f"--max-filesize={MAX_FILE}",
+            "--threads=2", f"--max-filesize={MAX_FILE}",
             "--case-sensitive" if request.sensitive else "--ignore-case",
         ]  # fmt: skip
         arguments += ["--hidden"] if request.hidden else []
         # The scout may report too much, never too little: rules and globs are ours to judge.
         # A glob of its own slows ripgrep, and .git is hidden anyway.
-        arguments += ["--no-ignore"] if not request.use_ignore else ["--glob=!.git"] if request.hidden else []
+        trusting = trusting and request.use_ignore
+        arguments += ["--no-ignore"] if not trusting else ["--glob=!.git"] if request.hidden else []
         arguments += ["-e", loosened(request.pattern) if request.regex else _literal(request.pattern)]
         arguments += _doubts(request)
-        arguments += ["--", "."]
-        self._process = subprocess.Popen(
-            arguments,
-            cwd=f"/proc/self/fd/{fd}",
-            pass_fds=(fd,),
-            env={},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._process = _started(fd, arguments)
+
+    @classmethod
+    def of_rules(cls, fd: int) -> Self:
+        """A ripgrep that looks for .gitignore files which it may read otherwise than git does.
+
+        A positive glob finds them even where rules leave them out; folders that are left out are not entered, and need not be:
+        what leaves them out is itself in doubt, or is not.
+        """
+        made = cls.__new__(cls)
+        made._process = _started(fd, ["--threads=1", "--hidden", "--glob=.gitignore", "-e", _DOUBTFUL_RULE])
+        return made
 
     def candidates(self, stop: threading.Event, seconds: float) -> set[str] | None:
         """The files that may match, by their paths from the folder; None if ripgrep could not answer."""
@@ -146,3 +152,19 @@ class Scout:
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+def _started(fd: int, arguments: list[str]) -> subprocess.Popen[bytes]:
+    found = executable()
+    if found is None:
+        raise FileNotFoundError("ripgrep is not installed")
+    return subprocess.Popen(
+        [found, *_ALWAYS, *arguments, "--", "."],
+        cwd=f"/proc/self/fd/{fd}",
+        pass_fds=(fd,),
+        env={},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from gatelodge_filesystem.atomic import StaleError
 from gatelodge_filesystem.encoding import UTF8, detect
+from gatelodge_filesystem.newfolders import check_new, topmost_missing
 from gatelodge_filesystem.patches import FilePatch, parse, patched
 from gatelodge_filesystem.replacing import Change, replace_all
 from gatelodge_filesystem.tools.reading import Path
@@ -28,9 +29,14 @@ async def apply_patch(
     dry_run: DryRun = False,
 ) -> str:
     """Apply a unified diff to several files, all or none; new files too. Undoable. To delete use delete_path."""
-    files = parse(patch)
     base = workspace.spot(path) if path else None
-    changes = [_change(file, base.child(file.path) if base else workspace.spot(file.path)) for file in files]
+
+    def read() -> list[Change]:
+        spots = [(file, base.child(file.path) if base else workspace.spot(file.path)) for file in parse(patch)]
+        return [_change(file, spot) for file, spot in spots]
+
+    # A long patch takes its time, and the loop has others to serve.
+    changes = await workspace.read(lambda _: read())
     if dry_run:
         await workspace.read(lambda _: [_try(workspace, change) for change in changes])
         return "would change " + ", ".join(str(change.spot) for change in changes)
@@ -46,7 +52,8 @@ def _change(file: FilePatch, spot: Spot) -> Change:
     if file.deletes:
         raise CallError("bad_patch", f"it deletes {spot}.", "Nothing was changed. Use delete_path for that.")
     if file.creates:
-        return Change(spot, lambda current: current.data, new=patched(b"", file.hunks, UTF8, str(spot)))
+        mode = 0o777 if file.program else 0o666
+        return Change(spot, lambda current: current.data, new=patched(b"", file.hunks, UTF8, str(spot)), mode=mode)
 
     def make(data: bytes) -> bytes:
         found = detect(data[:65536], whole=len(data) <= 65536)
@@ -60,6 +67,9 @@ def _change(file: FilePatch, spot: Spot) -> Change:
 def _try(workspace: Workspace, change: Change) -> None:
     if change.new is None:
         change.make(workspace.current(change.spot))
+        return
+    if (top := topmost_missing(workspace, change.spot)) is not None:
+        check_new(workspace, change.spot, top)
         return
     where = workspace.guarded(change.spot, lambda: workspace.where(change.spot))
     if workspace.journal.performer.look(where, cheap=True) is not None:

@@ -138,10 +138,12 @@ def _searched(workspace: Workspace, spot: Spot, request: Request, budget: Budget
     try:
         fd = workspace.open_directory(spot)
     except CallError as error:
-        if error.code != "not_a_directory":
+        if error.code not in ("not_a_directory", "not_found"):
             raise
         os.close(workspace.open_file(spot))  # for its refusals, the same as when it is read
-        rel = workspace.guarded(spot, lambda: spot.root.jail.canonical(spot.rel))
+        # By its own name, should it have been typed in another normal form.
+        stored = workspace.guarded(spot, lambda: workspace.stored(spot))
+        rel = workspace.guarded(spot, lambda: spot.root.jail.canonical(stored.rel))
         folder, _, name = rel.rpartition("/")
         place = Spot(spot.root, folder)
         fd = workspace.open_directory(place)

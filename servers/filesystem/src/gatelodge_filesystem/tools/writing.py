@@ -66,6 +66,7 @@ async def write_file(
         chosen = _ENCODINGS[encoding or "utf-8"]
         data = chosen.bom + _encoded(content, chosen)
         if dry_run:
+            await workspace.read(lambda _: workspace.would_create(spot, data))
             return f"[{spot}] would be created with {len(data)} bytes"
         written = await workspace.change(lambda: workspace.create(spot, data))
         return f"[{spot}] created, etag={written.etag}, {written.size} bytes, change={written.change}"
