@@ -298,7 +298,7 @@ def _slowly(text: str) -> Iterator[tuple[int, int]]:
                 " ",
                 "data source=",
                 "user id=",
-                "ſerver=",
+                "\u017ferver=",
                 "y" * 250,
                 " " * 240,
                 "z" * 256,
