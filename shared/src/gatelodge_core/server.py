@@ -49,6 +49,7 @@ from gatelodge_core.guard.call import Step
 from gatelodge_core.guard.chain import LIST, Guard
 from gatelodge_core.guard.cleansing import Cleanser
 from gatelodge_core.guard.meter import Meter
+from gatelodge_core.guard.tracing import only_texts
 from gatelodge_core.guard.wire import sendable, sendable_json
 from gatelodge_core.lists import Listed, Lists
 from gatelodge_core.sandbox.profiles import Profile
@@ -226,6 +227,8 @@ class Lodge(Generic[D]):
             },
             middleware=[Guard(self, [self.meter.step, *self.steps], self.hidden), *self._views()],
         )
+        # Before the SDK's own tracing, which is the outermost.
+        self.lowlevel.middleware.insert(0, only_texts)
         self._shelf = Shelf(declared.tools.values(), self._acted_on, brief=self.identity.brief)
         vars(self.mcp)["_tool_manager"] = self._shelf
         for prompt in declared.prompts.values():
