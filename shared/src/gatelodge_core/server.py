@@ -63,6 +63,21 @@ logger = logging.getLogger(__name__)
 
 D = TypeVar("D")
 
+NOT_NOW = frozenset(
+    [
+        "app_token_failed",
+        "bad_answer",
+        "busy",
+        "helper_lost",
+        "not_ready",
+        "timeout",
+        "too_slow",
+        "unavailable",
+        "unknown_outcome",
+        "unreachable",
+    ]
+)
+"""Codes of errors that aren't the caller's: the same read may go through later. All others ask for another one."""
 MAX_COMPLETIONS = 100
 """The specification's limit on values in one completion answer."""
 
@@ -380,8 +395,12 @@ class Lodge(Generic[D]):
                     content = content.data
                 return sendable(content) if isinstance(content, str) else content
             except CallError as error:
-                kind = ResourceNotFoundError if error.code == "not_found" else ResourceError
-                raise kind(sendable(str(error))) from error
+                text = sendable(str(error))
+                if error.code == "not_found":
+                    raise ResourceNotFoundError(text) from error
+                if error.code in NOT_NOW:
+                    raise ResourceError(text) from error
+                raise MCPError(INVALID_PARAMS, text) from error
             except MCPError:
                 raise
             except Exception as error:  # noqa: BLE001 - the boundary where every crash becomes a reference
