@@ -265,8 +265,10 @@ def _slowly(text: str) -> Iterator[tuple[int, int]]:
         before, after = text[start : match.start()], text[match.end() : match.end() + 256].split("\n", maxsplit=1)[0]
         in_query = before.endswith(("?", "&", ";")) and "://" in before
         beside = _KEY.search(re.split(r"[,()]", before)[-1]) or _KEY.search(re.split(r"[,()]", after)[0])
-        if in_query or beside:
-            yield match.span(1 if match[1] else 2)
+        group = 1 if match[1] else 2
+        # What is no password but a template, such as `user`, is the same question for both.
+        if (in_query or beside) and shapes._is_password(match[group]):  # pyright: ignore[reportPrivateUsage] - see above
+            yield match.span(group)
 
 
 @given(
