@@ -105,3 +105,41 @@ def test_an_id_may_be_long_but_not_endless() -> None:
     with pytest.raises(WireError, match="an id has 1024 characters at most") as caught:
         decode_message(message(MAX_ID + 1))
     assert caught.value.response()["id"] is None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["123456789012345678901234567890", "NaN", "1e999", '"\\ud800"', '{"a":1,"a":2}'],
+)
+@pytest.mark.parametrize("request_id", [7, "seven"])
+def test_who_asks_with_a_value_that_is_refused_is_answered_under_their_id(broken: str, request_id: int | str) -> None:
+    for message in (
+        f'{{"jsonrpc":"2.0","id":{json.dumps(request_id)},"method":"tools/call","params":{{"id":3,"x":{broken}}}}}',
+        f'{{"params":{{"x":{broken}}},"method":"tools/call","id":{json.dumps(request_id)}}}',
+    ):
+        with pytest.raises(WireError) as caught:
+            decode_message(message.encode())
+        assert caught.value.response()["id"] == request_id
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"id":1,"id":2,"method":"ping"}',
+        '{"id":1,"method":"ping","\\u0069d":1}',
+        '{"id":true,"method":"ping","x":NaN}',
+        '{"id":1.5,"method":"ping","x":NaN}',
+        '{"id":99999999999999999999,"method":"ping","x":NaN}',
+        '{"id":"\\ud800","method":"ping"}',
+        '{"id":"' + "a" * (MAX_ID + 1) + '","method":"ping","x":NaN}',
+        '{"id":1,"result":{"x":NaN}}',
+        '{"method":"ping","params":{"id":1,"x":NaN}}',
+        '[["id",1],["method","ping"],NaN]',
+        '{"id":1,"method":"ping","x":' + "[" * 65 + "]" * 65 + "}",
+        '{"id":1,"method":"ping"',
+    ],
+)
+def test_no_id_is_guessed(message: str) -> None:
+    with pytest.raises(WireError) as caught:
+        decode_message(message.encode())
+    assert caught.value.response()["id"] is None

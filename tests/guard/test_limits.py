@@ -10,7 +10,7 @@ import pytest
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.effects import READ, Nature
 from gatelodge_core.guard.call import Call, Outcome
-from gatelodge_core.guard.limits import LimitError, Limits, LimitStep, size_of
+from gatelodge_core.guard.limits import TIME, CallTime, LimitError, Limits, LimitStep, size_of
 
 from tests.guard.test_admission import FakeHost
 
@@ -289,5 +289,112 @@ def test_names_that_callers_make_up_are_not_remembered() -> None:
             await step(replace(call(), kind="completion", name=uri, target=uri), quick)
         (use,) = step._uses.values()  # pyright: ignore[reportPrivateUsage] - what is kept shows nowhere else
         assert set(use.tools) == {"resource", "completion"}
+
+    anyio.run(main)
+
+
+def test_who_waits_longer_than_a_call_may_run_is_refused_and_leaves_no_place_taken() -> None:
+    async def main() -> None:
+        step = LimitStep(Limits(concurrent=2, concurrent_per_tool=1, queued=8, seconds=0.05))
+        gate = anyio.Event()
+        refused: list[str] = []
+
+        async def asking(asked: Call) -> Outcome:
+            # A person is asked, and takes their time.
+            time: CallTime = asked.notes[TIME]
+            with time.still():
+                await gate.wait()
+            return Outcome({})
+
+        async def late(tool: str) -> None:
+            with pytest.raises(LimitError, match="no place became free") as caught:
+                await step(call(tool=tool), quick)
+            assert caught.value.wait > 0
+            refused.append(tool)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(step, call(tool="one"), asking)
+            group.start_soon(step, call(tool="two"), asking)
+            await anyio.wait_all_tasks_blocked()
+            async with anyio.create_task_group() as waiting:
+                waiting.start_soon(late, "one")  # for its tool's place
+                waiting.start_soon(late, "three")  # for one of the caller's
+            assert sorted(refused) == ["one", "three"]
+            await step(call("b"), quick)  # nobody else is in the way
+            gate.set()
+        for tool in ("one", "two", "three"):
+            assert not (await step(call(tool=tool), quick)).failed
+        assert step._uses["key:a"].inside == 0  # pyright: ignore[reportPrivateUsage] - nothing else shows it
+
+    anyio.run(main)
+
+
+def test_calls_get_their_places_in_the_order_in_which_they_came_and_a_cancelled_one_holds_up_nobody() -> None:
+    async def main() -> None:
+        step = LimitStep(Limits(concurrent=1, concurrent_per_tool=5))
+        order: list[int] = []
+        gates = {number: anyio.Event() for number in range(6)}
+
+        async def slow(asked: Call) -> Outcome:
+            number = int(asked.request_id)
+            order.append(number)
+            await gates[number].wait()
+            return Outcome({})
+
+        async def one(number: int, scope: anyio.CancelScope) -> None:
+            with scope:
+                await step(replace(call(tool=f"t{number}"), request_id=number), slow)
+
+        scopes = [anyio.CancelScope() for _ in range(6)]
+        async with anyio.create_task_group() as group:
+            for number, scope in enumerate(scopes):
+                group.start_soon(one, number, scope)
+                await anyio.wait_all_tasks_blocked()
+            scopes[2].cancel()  # one that waits
+            await anyio.wait_all_tasks_blocked()
+            scopes[0].cancel()  # the one that runs
+            await anyio.wait_all_tasks_blocked()
+            assert order == [0, 1]
+            for number in (1, 3, 4, 5):
+                assert order[-1] == number
+                gates[number].set()
+                await anyio.wait_all_tasks_blocked()
+
+    anyio.run(main)
+
+
+def test_a_time_out_within_a_call_is_not_taken_for_the_end_of_its_time() -> None:
+    async def main() -> None:
+        async def inner(_: Call) -> Outcome:
+            raise TimeoutError("the backend's own")
+
+        asked = call()
+        with pytest.raises(TimeoutError, match="the backend's own"):
+            await LimitStep(Limits())(asked, inner)
+        assert "refusal" not in asked.notes
+
+    anyio.run(main)
+
+
+def test_one_more_caller_than_are_remembered_is_served_while_all_others_are_inside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gatelodge_core.guard.limits.MAX_KEYS", 3)
+
+    async def main() -> None:
+        step = LimitStep(Limits())
+        gate = anyio.Event()
+
+        async def slow(_: Call) -> Outcome:
+            await gate.wait()
+            return Outcome({})
+
+        async with anyio.create_task_group() as group:
+            for number in range(3):
+                group.start_soon(step, call(f"p{number}"), slow)
+            await anyio.wait_all_tasks_blocked()
+            await step(call("another"), quick)
+            await step(call("one more"), quick)
+            gate.set()
 
     anyio.run(main)

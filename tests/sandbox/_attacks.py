@@ -194,6 +194,12 @@ def more_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard + 1))
 
 
+def made_between_processes(kind: str) -> None:
+    """Something of System V that other processes of the user could see; removed again."""
+    made = called(f"{kind}get", 0, *([4096] if kind == "shm" else [1] if kind == "sem" else []), 0o600)
+    called(f"{kind}ctl", made, 0, 0)
+
+
 def terminal() -> None:
     call = ctypes.CDLL(None, use_errno=True).ioctl
     # High bits that the kernel doesn't look at must not hide the request.
@@ -265,6 +271,15 @@ def attacks(at: Grounds) -> dict[str, Callable[[], object]]:
         "perf_event_open": lambda: called("perf_event_open", 0, 0, -1, -1, 0),
         "userfaultfd": lambda: called("userfaultfd", 0),
         "keyring": lambda: called("keyctl", 0, -3, 0, 0, 0),
+        "shared memory": lambda: made_between_processes("shm"),
+        "semaphores": lambda: made_between_processes("sem"),
+        "message queue": lambda: made_between_processes("msg"),
+        "message queue by name": lambda: called("mq_open", 0, 0, 0, 0),
+        "priority of the parent": lambda: os.setpriority(
+            os.PRIO_PROCESS, parent, os.getpriority(os.PRIO_PROCESS, parent)
+        ),
+        "processors of the parent": lambda: os.sched_setaffinity(parent, os.sched_getaffinity(parent)),
+        "scheduling of the parent": lambda: os.sched_setscheduler(parent, os.SCHED_OTHER, os.sched_param(0)),
         "kernel module": lambda: called("init_module", 0, 0, 0),
         "memory as a program": lambda: os.memfd_create("x"),
         "x32": lambda: syscall(x32 | 39),

@@ -13,7 +13,7 @@ from gatelodge_core.guard.flowing import FlowStep
 from gatelodge_core.guard.limits import UnavailableError
 from gatelodge_core.store import flow as module
 from gatelodge_core.store.errors import StoreError
-from gatelodge_core.store.flow import Flow, SharedFlow
+from gatelodge_core.store.flow import MAX_PRINCIPALS, PINNED, Flow, SharedFlow
 from gatelodge_github.trust.repositories import Facts
 from gatelodge_github.trust.taint import Taint
 
@@ -188,3 +188,30 @@ def test_without_a_store_it_is_all_in_memory() -> None:
     asyncio.run(flow.flush(ALICE))
     asyncio.run(flow.refresh(ALICE))
     assert flow.marks(ALICE) == ["one"]
+
+
+def test_no_crowd_of_other_callers_makes_one_be_taken_for_clean() -> None:
+    now = 0.0
+    flow = Flow(lambda: now)
+    flow.mark(ALICE, f"{PINNED}untrusted", HOUR)
+    flow.mark(ALICE, "ended", 1)
+    for number in range(10):
+        flow.mark(ALICE, f"secret {number}", HOUR)
+    now = 2.0
+    for number in range(2 * MAX_PRINCIPALS):
+        flow.mark(f"somebody {number}", "anything", HOUR)
+    assert flow.marks(ALICE) == [f"{PINNED}untrusted", "secret 7", "secret 8", "secret 9"]
+    flow.mark(ALICE, "one more", HOUR)
+    assert flow.marks(ALICE)[-2:] == ["secret 9", "one more"]
+    now = 2.0 * HOUR
+    assert flow.marks(ALICE) == []
+
+
+def test_callers_whose_marks_have_ended_are_not_kept() -> None:
+    now = 0.0
+    flow = Flow(lambda: now)
+    for number in range(3 * MAX_PRINCIPALS):
+        now += 1
+        flow.mark(f"somebody {number}", "anything", 10)
+    assert flow.marks("somebody 0") == []
+    assert len(vars(flow)["_earlier"]) == 0

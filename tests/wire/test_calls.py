@@ -113,6 +113,13 @@ def test_a_missing_resource_is_an_invalid_parameter_that_names_the_uri(toy: Wire
         assert error["data"] == {"uri": uri}
 
 
+def test_a_resource_that_is_refused_is_no_internal_error_and_one_that_can_not_be_had_now_is(toy: Wire) -> None:
+    for key, code in (("outside_roots", -32602), ("unreachable", -32603)):
+        error = toy.request("resources/read", {"uri": f"toy://item/{key}"})["error"]
+        assert error["code"] == code
+        assert f"{key}: it is not read" in error["message"]
+
+
 def test_a_crash_in_a_resource_or_prompt_shows_nothing_of_itself(toy: Wire) -> None:
     for method, params in (
         ("resources/read", {"uri": "toy://item/crash"}),

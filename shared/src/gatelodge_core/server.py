@@ -49,6 +49,7 @@ from gatelodge_core.guard.call import Step
 from gatelodge_core.guard.chain import LIST, Guard
 from gatelodge_core.guard.cleansing import Cleanser
 from gatelodge_core.guard.meter import Meter
+from gatelodge_core.guard.tracing import only_texts
 from gatelodge_core.guard.wire import sendable, sendable_json
 from gatelodge_core.lists import Listed, Lists
 from gatelodge_core.sandbox.profiles import Profile
@@ -62,6 +63,21 @@ logger = logging.getLogger(__name__)
 
 D = TypeVar("D")
 
+NOT_NOW = frozenset(
+    [
+        "app_token_failed",
+        "bad_answer",
+        "busy",
+        "helper_lost",
+        "not_ready",
+        "timeout",
+        "too_slow",
+        "unavailable",
+        "unknown_outcome",
+        "unreachable",
+    ]
+)
+"""Codes of errors that aren't the caller's: the same read may go through later. All others ask for another one."""
 MAX_COMPLETIONS = 100
 """The specification's limit on values in one completion answer."""
 
@@ -226,6 +242,8 @@ class Lodge(Generic[D]):
             },
             middleware=[Guard(self, [self.meter.step, *self.steps], self.hidden), *self._views()],
         )
+        # Before the SDK's own tracing, which is the outermost.
+        self.lowlevel.middleware.insert(0, only_texts)
         self._shelf = Shelf(declared.tools.values(), self._acted_on, brief=self.identity.brief)
         vars(self.mcp)["_tool_manager"] = self._shelf
         for prompt in declared.prompts.values():
@@ -386,8 +404,12 @@ class Lodge(Generic[D]):
                     content = content.data
                 return sendable(content) if isinstance(content, str) else content
             except CallError as error:
-                kind = ResourceNotFoundError if error.code == "not_found" else ResourceError
-                raise kind(sendable(str(error))) from error
+                text = sendable(str(error))
+                if error.code == "not_found":
+                    raise ResourceNotFoundError(text) from error
+                if error.code in NOT_NOW:
+                    raise ResourceError(text) from error
+                raise MCPError(INVALID_PARAMS, text) from error
             except MCPError:
                 raise
             except Exception as error:  # noqa: BLE001 - the boundary where every crash becomes a reference

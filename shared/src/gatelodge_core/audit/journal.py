@@ -230,11 +230,13 @@ class Journal:
             self._writer.retry()
 
     def due(self) -> float | None:
-        """Seconds until `flush` should be called; None if nothing waits.
+        """Seconds until `flush` should be called; None if nothing waits, or nothing can be made durable any more.
 
         That is before a record would find itself late, as its call would then wait for the disk.
         """
         since = self._waiting_since
+        if self._writer.broken or not self._settings.sync:
+            return None
         if self._writer.mark_due:
             return 0.0
         return None if since is None else max(0.0, since + FLUSH_SHARE * self._settings.read_sync - time.monotonic())

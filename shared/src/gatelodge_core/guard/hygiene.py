@@ -13,8 +13,6 @@ Sources: Unicode 16 chapter 23 (special areas), UTS 51 (emoji), UTS 37 (ideograp
 
 from __future__ import annotations
 
-import functools
-import itertools
 import re
 
 _ARABIC = "\u0620-\u065f\u066e-\u06d3\u06d5-\u06dc\u06df-\u06e8\u06ea-\u06ef\u06fa-\u06ff\u0710-\u074a\u0750-\u077f\u07ca-\u07ea\u0870-\u08ff"
@@ -33,45 +31,54 @@ _VARIED = (
 """Mathematical operators, Burmese and Phags-pa letters, and punctuation with a standardised variation (VS1 to VS3)."""
 _MONGOLIAN = "\u1820-\u1878\u1880-\u18aa"
 
-_HIDDEN = (
-    "\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    "\U000e0000-\U000e0fff"
+_NEVER = (
+    "\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\u17b4\u17b5\u202a-\u202e\u2060-\u206f\u3164\ufe03-\ufe0d\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e0120-\U000e0fff"
 )
+"""Hidden characters that no ordinary text has."""
+_HIDDEN = f"{_NEVER}\u00ad\u034f\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f\ufe00-\ufe02\ufe0e\ufe0f\ufeff\U000e0100-\U000e011f"
 """Characters without a visible mark of their own. White space with a visible effect isn't among them."""
 
-# The point looked from is just behind the character in question; a lookbehind has one fixed width.
-_ORDINARY = (
-    rf"(?<=[{_EMOJI}]\u200d)(?=[{_EMOJI}])",
-    rf"(?<=[{_EMOJI}]\ufe0f\u200d)(?=[{_EMOJI}])",
-    rf"(?<=[{_EMOJI}][\ufe0e\ufe0f])",
-    rf"(?<=[{_ARABIC}]\u200c)(?=[{_ARABIC}])",
-    rf"(?<=[{_ARABIC}]\u200d)",
-    rf"(?<=[{_VIRAMA}][\u200c\u200d])",
-    rf"(?<=[{_INDIC}]\u200d)(?=[{_VIRAMA}])",
-    rf"(?<=[{_UNSPACED}]\u200b)(?=[{_UNSPACED}])",
-    r"(?<=[0-9#*][\ufe0e\ufe0f])(?=\u20e3)",
-    rf"(?<=[{_HAN}{_VARIED}][\ufe00-\ufe02])",
-    r"(?<=0\ufe00)",
-    rf"(?<=[{_HAN}][\U000e0100-\U000e011f])",
-    rf"(?<=[{_MONGOLIAN}][\u180b-\u180d\u180f])",
-    rf"(?<=[{_MONGOLIAN}]\u180e)(?=[{_MONGOLIAN}])",
-    r"(?<=[^\W\d_]{2}\u00ad)(?=[^\W\d_]{2})",
-    r"(?<=[\u0591-\u05bd\u0300-\u033f]\u034f)(?=[\u0591-\u05bd\u0300-\u036f])",
-    r"(?<=\u115f)(?=[\u1160-\u11a7])",
-    r"(?<=[\u1100-\u115f]\u1160)",
-    rf"(?<=[{_RTL}][\u200e\u200f\u061c])",
-    rf"(?<=[{_RTL}][^\w{_HIDDEN}][\u200e\u200f\u061c])",
-    rf"(?<=[\u200e\u200f\u061c])(?=[^\w{_HIDDEN}]{{0,2}}[{_RTL}])",
-    r"(?<![\s\S]{2})(?<=\ufeff)",
+# By the character in question, so that a long run of any is a quick walk. The point looked from is just behind it; a
+# lookbehind has one fixed width.
+_DIRECTION = (
+    rf"(?<=[{_RTL}].)",
+    rf"(?<=[{_RTL}][^\w{_HIDDEN}].)",
+    rf"(?=[^\w{_HIDDEN}]{{0,2}}[{_RTL}])",
 )
-_STRANGE = re.compile(f"(?:[{_HIDDEN}](?!{'|'.join(_ORDINARY)}))+")
+_ORDINARY = {
+    "\u200d": (
+        rf"(?<=[{_EMOJI}].)(?=[{_EMOJI}])",
+        rf"(?<=[{_EMOJI}]\ufe0f.)(?=[{_EMOJI}])",
+        rf"(?<=[{_ARABIC}{_VIRAMA}].)",
+        rf"(?<=[{_INDIC}].)(?=[{_VIRAMA}])",
+    ),
+    "\u200c": (rf"(?<=[{_ARABIC}].)(?=[{_ARABIC}])", rf"(?<=[{_VIRAMA}].)"),
+    "\u200b": (rf"(?<=[{_UNSPACED}].)(?=[{_UNSPACED}])",),
+    "\ufe0e\ufe0f": (rf"(?<=[{_EMOJI}].)", r"(?<=[0-9#*].)(?=\u20e3)"),
+    "\ufe00": (rf"(?<=[0{_HAN}{_VARIED}].)",),
+    "\ufe01\ufe02": (rf"(?<=[{_HAN}{_VARIED}].)",),
+    "\U000e0100-\U000e011f": (rf"(?<=[{_HAN}].)",),
+    "\u180b-\u180d\u180f": (rf"(?<=[{_MONGOLIAN}].)",),
+    "\u180e": (rf"(?<=[{_MONGOLIAN}].)(?=[{_MONGOLIAN}])",),
+    "\u00ad": (r"(?<=[^\W\d_]{2}.)(?=[^\W\d_]{2})",),
+    "\u034f": (r"(?<=[\u0591-\u05bd\u0300-\u033f].)(?=[\u0591-\u05bd\u0300-\u036f])",),
+    "\u115f": (r"(?=[\u1160-\u11a7])",),
+    "\u1160": (r"(?<=[\u1100-\u115f].)",),
+    "\u200e\u200f\u061c": _DIRECTION,
+    "\ufeff": (r"(?<![\s\S]{2})",),
+}
+"""Characters, and where each of them has its ordinary use."""
+_STRANGE = re.compile(
+    f"(?:[{_NEVER}]++|" + "|".join(f"[{chars}](?!{'|'.join(uses)})" for chars, uses in _ORDINARY.items()) + ")+"
+)
 _PLAIN_ASCII = bytes({*range(32, 127), *b"\t\n\f\r"})
 _FLAG = re.compile(
     "|".join("".join(chr(0xE0000 + ord(char)) for char in code) + "\U000e007f" for code in ("gbeng", "gbsct", "gbwls"))
 )
 _BLACK_FLAG = "\U0001f3f4"
 
+_REPEATED = re.compile(r"(.)\1+")
 _HIDDEN_CHARACTER = re.compile(f"[{_HIDDEN}]")
 GAP = re.compile(
     r"(?:(?:\x1b|⟦ESC⟧)\[[0-?]{0,32}[ -/]{0,8}[@-~]"
@@ -102,9 +109,7 @@ def visible(text: str) -> tuple[str, int]:
             kept = flag[0]
             run = run[len(kept) :]
         count += len(run)
-        if len(run) == 1:
-            return kept + _mark(run, 1)
-        return kept + "".join(_mark(char, len(list(same))) for char, same in itertools.groupby(run))
+        return kept + _marks(run)
 
     shown = _STRANGE.sub(show, text)
     return (shown, count) if count else (text, 0)
@@ -117,7 +122,30 @@ def hides_something(text: str) -> bool:
     return _HIDDEN_CHARACTER.search(text) is not None
 
 
-@functools.lru_cache(1024)
-def _mark(char: str, times: int) -> str:
-    name = "ESC" if char == "\x1b" else f"U+{ord(char):04X}"
-    return f"⟦{name} x{times}⟧" if times > 1 else f"⟦{name}⟧"
+class _Marks(dict[int, str]):
+    """The mark of each hidden character, made when it is first met; as `str.translate` takes it."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = mark = "⟦ESC⟧" if code == 0x1B else f"⟦U+{code:04X}⟧"
+        return mark
+
+
+_MARKS = _Marks()
+
+
+def _marks(run: str) -> str:
+    """A run of hidden characters, shown; repeated ones once with their number."""
+    if len(run) < 2:
+        return run.translate(_MARKS)
+    if run.count(run[0]) == len(run):
+        return _repeated(run)
+    shown: list[str] = []
+    last = 0
+    for match in _REPEATED.finditer(run):
+        shown += (run[last : match.start()].translate(_MARKS), _repeated(match[0]))
+        last = match.end()
+    return "".join(shown) + run[last:].translate(_MARKS)
+
+
+def _repeated(run: str) -> str:
+    return f"{_MARKS[ord(run[0])][:-1]} x{len(run)}⟧"

@@ -47,7 +47,7 @@ class Limits:
         concurrent: Calls running at once.
         concurrent_per_tool: Of these, of one tool.
         queued: Calls waiting for a place; one more is refused.
-        seconds: The longest a call may run.
+        seconds: The longest a call may run, and the longest it may wait for its place.
         result_bytes: The largest result.
     """
 
@@ -171,7 +171,7 @@ class LimitStep:
         """Walk on when there is room.
 
         Raises:
-            LimitError: Over the rate, or the queue is full.
+            LimitError: Over the rate, the queue is full, or no place became free.
             UnavailableError: The rates of all replicas can't be found out.
             MCPError: The call took too long, and isn't a tool's.
         """
@@ -190,22 +190,42 @@ class LimitStep:
         try:
             if self._shared is not None:
                 await self._take_shared(self._shared, use, call)
-            async with tool, use.slots:
-                return self._sized(call, await self._timed(call, way))
+            await self._place(tool)
+            try:
+                await self._place(use.slots)
+                try:
+                    return self._sized(call, await self._timed(call, way))
+                finally:
+                    use.slots.release()
+            finally:
+                tool.release()
         finally:
             use.inside -= 1
 
-    async def _timed(self, call: Call, way: Next) -> Outcome:
+    async def _place(self, places: anyio.Semaphore) -> None:
+        """Take a place, in the order of asking; whoever waits longer than a call may run has waited for nothing.
+
+        Raises:
+            LimitError: None became free.
+        """
         try:
-            with anyio.fail_after(self._limits.seconds) as scope:
-                call.notes[TIME] = CallTime(scope, self._limits.seconds)
-                return await way(call)
-        except TimeoutError:
-            call.notes["refusal"] = "timeout"
-            text = f"timeout: {call.name} took more than {self._limits.seconds:.0f} s and was stopped. Ask for less."
-            if call.kind != "tool":
-                raise MCPError(OVER_LIMIT, text) from None
-            return Outcome(call.channel.refusal(text), failed=True)
+            places.acquire_nowait()
+        except anyio.WouldBlock:
+            with anyio.move_on_after(self._limits.seconds) as scope:
+                await places.acquire()
+            if scope.cancelled_caught:
+                raise LimitError("no place became free", 1.0) from None
+
+    async def _timed(self, call: Call, way: Next) -> Outcome:
+        # A TimeoutError that comes from within is another matter.
+        with anyio.move_on_after(self._limits.seconds) as scope:
+            call.notes[TIME] = CallTime(scope, self._limits.seconds)
+            return await way(call)
+        call.notes["refusal"] = "timeout"
+        text = f"timeout: {call.name} took more than {self._limits.seconds:.0f} s and was stopped. Ask for less."
+        if call.kind != "tool":
+            raise MCPError(OVER_LIMIT, text)
+        return Outcome(call.channel.refusal(text), failed=True)
 
     def _sized(self, call: Call, outcome: Outcome) -> Outcome:
         form = call.notes.get(FORM) if outcome.result is call.notes.get(CLEAN) else None
@@ -225,7 +245,7 @@ class LimitStep:
                 _Bucket(self._limits.burst, self._clock()), anyio.Semaphore(self._limits.concurrent, fast_acquire=True)
             )
             if len(self._uses) > MAX_KEYS:
-                idle = next((key for key, use in self._uses.items() if not use.inside), None)
+                idle = next((key for key, use in self._uses.items() if not use.inside and key != principal), None)
                 if idle is not None:
                     del self._uses[idle]
         self._uses.move_to_end(principal)

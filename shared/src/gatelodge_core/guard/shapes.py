@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import bisect
 import functools
 import itertools
 import json
@@ -26,7 +27,16 @@ Check = Callable[[str], bool]
 _TEMPLATE = re.compile(
     r"[<{\[$%(].*|\d{1,5}[?#].*|.*[>}\])]|(?i:x+|\*+|\.+|…|pass(?:word|wd)?|pw|pwd|secret|token|user|my_?password|your_?password)"
 )
-_DSN = re.compile(r"(?i)(?<![\w.-])(?:host|hostaddr|dbname|sslmode|server|data source|initial catalog|user id)=")
+_DSN_KEY = re.compile(
+    "=(?i:"
+    + "|".join(
+        f"(?<=({key})=)"
+        for key in ("host", "hostaddr", "dbname", "sslmode", "server", "data source", "initial catalog", "user id")
+    )
+    + ")"
+)
+"""A key, looked for from its end: the search then skips from one `=` to the next."""
+_WORD_BEFORE = re.compile(r"(?<=[\w.-])")
 _DSN_PASSWORD = re.compile(
     r"(?<![\w.-])(?i:password|passwd|pwd)=(?:'((?:[^'\\\n]|\\.){1,256}+)'|([^\s;'\"&,()<>\\]{1,256}+))"
 )
@@ -301,17 +311,50 @@ def _dsn_passwords(text: str) -> Iterator[Span]:
 
     Outside these `password=` is a keyword argument or a form field, so another of their keys must stand in the line.
     """
+    keys: _Keys | None = None
     for match in _DSN_PASSWORD.finditer(text):
+        begin, end = match.span()
+        start = max(text.rfind("\n", max(begin - _DSN_REACH, 0), begin) + 1, begin - _DSN_REACH, 0)
+        keys = keys or _Keys(text)
+        # The quick looks first: most texts with many of these have no such key, or far away.
+        found = (
+            (begin > start and text[begin - 1] in "?&;" and text.find("://", start, begin) >= 0)
+            or (keys.between(start, begin) and keys.between(_last_stop(text, start, begin), begin))
+            or (keys.between(end, end + _DSN_REACH) and keys.between(end, _first_stop(text, end)))
+        )
         group = 1 if match[1] else 2
-        if not _is_password(match[group]):
-            continue
-        start = max(text.rfind("\n", 0, match.start()) + 1, match.start() - _DSN_REACH)
-        before = text[start : match.start()]
-        if before.endswith(("?", "&", ";")) and "://" in before:
+        if found and _is_password(match[group]):
             yield (*match.span(group), "connection string password")
-            continue
-        stop = text.find("\n", match.end(), match.end() + _DSN_REACH)
-        after = text[match.end() : stop if stop >= 0 else match.end() + _DSN_REACH]
-        # A comma or a bracket between the two makes them arguments of a call.
-        if _DSN.search(re.split(r"[,()]", before)[-1]) or _DSN.search(re.split(r"[,()]", after)[0]):
-            yield (*match.span(group), "connection string password")
+
+
+class _Keys:
+    """Where the keys of connection strings stand in a text, found once for all its passwords."""
+
+    def __init__(self, text: str) -> None:
+        spans = [(match.start(match.lastindex or 0), match.end()) for match in _DSN_KEY.finditer(text)]
+        self._ends = [end for _, end in spans]
+        self._starts = [start for start, _ in spans]
+        self._whole = [_WORD_BEFORE.match(text, start) is None for start in self._starts]
+
+    def between(self, start: int, stop: int) -> bool:
+        """Whether a key stands there; at the very start it may be the end of a longer word, which is cut off there."""
+        for index in range(bisect.bisect_left(self._starts, start), len(self._starts)):
+            if self._ends[index] > stop:
+                return False
+            if self._whole[index] or self._starts[index] == start:
+                return True
+        return False
+
+
+def _last_stop(text: str, start: int, end: int) -> int:
+    """Behind the last comma or bracket of a part of a text: one between two keys makes them arguments of a call."""
+    return max(start, *(text.rfind(stop, start, end) + 1 for stop in ",()"))
+
+
+def _first_stop(text: str, start: int) -> int:
+    """The first comma, bracket or end of line in the reach behind a password."""
+    stop = min(start + _DSN_REACH, len(text))
+    for mark in "\n,()":
+        found = text.find(mark, start, stop)
+        stop = found if found >= 0 else stop
+    return stop

@@ -80,6 +80,13 @@ _DECODER = json.JSONDecoder(
     parse_float=_float,
 )
 
+_Pairs = tuple[tuple[str, Json], ...]
+_ID_DECODER = json.JSONDecoder(
+    object_pairs_hook=tuple,
+    parse_int=lambda digits: int(digits) if len(digits) <= 17 and abs(int(digits)) <= MAX_INTEGER else None,
+)
+"""Takes what `_DECODER` refuses; objects come as pairs, since of a key that is there twice neither is the right one."""
+
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 """A string that nothing closes is one too: looking for its end from each of its quotes would take quadratic time."""
 
@@ -140,7 +147,11 @@ def decode_message(data: bytes) -> dict[str, Json]:
     Raises:
         WireError: PARSE_ERROR for text that isn't strict JSON, INVALID_REQUEST for JSON that isn't one message.
     """
-    value = decode(data)
+    try:
+        value = decode(data)
+    except WireError as error:
+        error.request_id = _readable_id(data)
+        raise
     if isinstance(value, list):
         raise WireError(INVALID_REQUEST, "Invalid request: batches are not supported; send one message at a time")
     if not isinstance(value, dict):
@@ -168,6 +179,26 @@ def decode_message(data: bytes) -> dict[str, Json]:
             INVALID_REQUEST, "Invalid request: neither a request, a notification nor a response", request_id
         )
     return value
+
+
+def _readable_id(data: bytes) -> str | int | None:
+    """The id of a message that is refused for what else is in it: a caller that gets no id back waits until it gives up.
+
+    None unless the message is a request with one id, which is one that might be answered. An id in a client's own answer
+    is one of ours, and may be that of another request of the client's.
+    """
+    try:
+        _check_depth(data)
+        pairs: object = _ID_DECODER.decode(data.decode("utf-8"))
+    except (WireError, ValueError, RecursionError):
+        return None
+    message = cast("_Pairs", pairs) if isinstance(pairs, tuple) else ()
+    found = [value for key, value in message if key == "id"]
+    if len(found) != 1 or not any(key == "method" for key, _ in message):
+        return None
+    if isinstance(found[0], str):
+        return found[0] if len(found[0]) <= MAX_ID and _SURROGATE.search(found[0]) is None else None
+    return found[0] if type(found[0]) is int else None
 
 
 def sendable(text: str) -> str:

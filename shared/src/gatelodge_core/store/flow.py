@@ -16,6 +16,11 @@ from weakref import WeakValueDictionary
 from gatelodge_core.store.shared import PREFIX, Script, SharedStore, hashed
 
 MAX_PRINCIPALS = 1000
+"""Callers whose marks are all kept; of those who read before them the latest few are, so that nobody is taken for clean."""
+MAX_KEPT = 50_000
+"""Callers of whom a few marks are kept; whoever read before all these is forgotten."""
+FEW = 3
+"""How many, besides the pinned ones: two may be of the place that is written to, and the third then still says enough."""
 MAX_MARKS = 500
 """Of one caller and server; the oldest of more are forgotten, and what remains still says enough."""
 PINNED = "!"
@@ -32,6 +37,7 @@ class Flow:
     def __init__(self, clock: Callable[[], float] = lambda: time.monotonic()) -> None:  # noqa: PLW0108 - looked up late
         self._clock = clock
         self._of: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
+        self._earlier: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def mark(self, principal: str, source: str, seconds: float) -> None:
@@ -49,7 +55,7 @@ class Flow:
         """What a caller has read, the oldest first."""
         now = self._clock()
         with self._lock:
-            found = self._of.get(principal)
+            found = self._of.get(principal) or self._earlier.get(principal)
             return [source for source, until in found.items() if until > now] if found else []
 
     async def refresh(self, principal: str) -> None:
@@ -67,14 +73,25 @@ class Flow:
         """
 
     def _mark(self, principal: str, source: str, until: float) -> None:
-        marks = self._of.setdefault(principal, OrderedDict())
+        marks = self._of.setdefault(principal, self._earlier.pop(principal, None) or OrderedDict())
         self._of.move_to_end(principal)
         marks[source] = max(until, marks.get(source, 0.0))
         marks.move_to_end(source)
         if len(marks) > MAX_MARKS and (gone := next((item for item in marks if item[:1] != PINNED), None)) is not None:
             del marks[gone]
         while len(self._of) > MAX_PRINCIPALS:
-            self._of.popitem(last=False)
+            self._put_away(*self._of.popitem(last=False))
+
+    def _put_away(self, principal: str, marks: OrderedDict[str, float]) -> None:
+        """Keep a few of a caller's marks that still count; another's reading must not make it be taken for clean."""
+        now = self._clock()
+        current = [(source, until) for source, until in marks.items() if until > now]
+        latest = [source for source, _ in current if source[:1] != PINNED][-FEW:]
+        kept = OrderedDict(item for item in current if item[0][:1] == PINNED or item[0] in latest)
+        if kept:
+            self._earlier[principal] = kept
+        if len(self._earlier) > MAX_KEPT:
+            self._earlier.popitem(last=False)
 
 
 # Two sorted sets of a caller and server: until when each mark counts, and in which order they were set.
@@ -141,10 +158,11 @@ class SharedFlow(Flow):
         with self._lock:
             for source, left in zip(found[::2], found[1::2], strict=True):
                 self._mark(principal, source.decode(), now + left / 1000)
+            known = self._of.get(principal, OrderedDict())
             for source in self._new.get(principal, {}):
                 # Ours are the latest.
-                if source in self._of[principal]:
-                    self._of[principal].move_to_end(source)
+                if source in known:
+                    known.move_to_end(source)
 
     async def flush(self, principal: str) -> None:
         """Have others know what was noted here, by this call or by another one of the caller."""
