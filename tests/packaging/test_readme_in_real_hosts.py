@@ -48,7 +48,10 @@ def test_claude_code_takes_the_command_line(client: Client, product: Product) ->
     ended = client.package("@anthropic-ai/claude-code", "cli-wrapper.cjs", *arguments)
     assert ended.status == 0, ended
     written = json.loads((client.home / ".claude.json").read_text(encoding="utf-8"))["mcpServers"][product.package]
-    assert written == {"type": "stdio", **entry(product, lambda asked: f"${{{asked.variable}}}" if asked.variable else asked.example)}
+    assert written == {
+        "type": "stdio",
+        **entry(product, lambda asked: f"${{{asked.variable}}}" if asked.variable else asked.example),
+    }
 
 
 @each

@@ -57,8 +57,10 @@ GRANT USAGE ON SCHEMA mk, mk2 TO app_writer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA mk, mk2 TO app_writer;
 ANALYZE;
 """
-MASKS = ["mk.users.email", "mk.parts.email", "mk.leaf.pin", "mk.made.email", "mk.long.email"]
-MASKS += [f"mk.odd.{name}" for name in ("email", "mails", "pair", "pairs", "doc")]
+MASKS = [
+    *("mk.users.email", "mk.parts.email", "mk.leaf.pin", "mk.made.email", "mk.long.email"),
+    *(f"mk.odd.{name}" for name in ("email", "mails", "pair", "pairs", "doc")),
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,25 +1,22 @@
 """Building a guarded MCP server from declarations.
 
 The SDK's `MCPServer` serves the protocol; everything it is given here is already strict (tools, prompts, resources) and
-everything it receives passes the guard first. Private attributes of the SDK are touched in this module alone.
+everything it receives passes the guard first. Private attributes of the SDK are touched here and in `sdk` alone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
-from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.lowlevel.server import Server
-from mcp.server.mcpserver import Context, MCPServer, RequestStateSecurity
-from mcp.server.mcpserver import server as sdk_server
+from mcp.server.mcpserver import MCPServer, RequestStateSecurity
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts.base import Prompt
 from mcp.shared.exceptions import MCPError
@@ -33,16 +30,14 @@ from mcp_types import (
     PaginatedRequestParams,
     PromptReference,
     Resource,
-    ResourceTemplate,
     ServerCapabilities,
 )
-from pydantic import AnyUrl
 
 from gatelodge_core.apps.offering import Views
 from gatelodge_core.auth.model import Revoked
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.auth.turned import Record
-from gatelodge_core.declare import ANY_TYPE, Content, Declarations, PromptDeclaration, ResourceDeclaration
+from gatelodge_core.declare import Content, Declarations, PromptDeclaration, ResourceDeclaration
 from gatelodge_core.effects import PUBLIC, Label, Nature
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import Step
@@ -53,6 +48,7 @@ from gatelodge_core.guard.tracing import only_texts
 from gatelodge_core.guard.wire import sendable, sendable_json
 from gatelodge_core.lists import Listed, Lists
 from gatelodge_core.sandbox.profiles import Profile
+from gatelodge_core.sdk import MIME_TYPE, SdkServer
 from gatelodge_core.shares import Shares, mine
 from gatelodge_core.shelf import Shelf
 from gatelodge_core.store.approvals import TTL_SECONDS
@@ -85,47 +81,6 @@ LIST_TTL_MS = 60_000
 """How long a host may keep our lists; they change only when the server restarts."""
 VARYING_TTL_MS = 5_000
 """The same of a list that varies: a host that listens is told before."""
-
-
-_MIME_TYPE = ContextVar("gatelodge_mime_type", default="")
-"""The type that the resource function of this very request gave its content."""
-
-
-def _leave_alone(level: str = "INFO") -> None:
-    del level
-
-
-class _Server(MCPServer[Any]):
-    """The SDK's server, except that it leaves logging alone and that a resource may have another type than its template."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # It would add a handler to the root logger, and load rich for that where there is one.
-        kept = sdk_server.configure_logging  # pyright: ignore[reportPrivateImportUsage] - see the comment
-        sdk_server.configure_logging = _leave_alone  # pyright: ignore[reportPrivateImportUsage]
-        try:
-            super().__init__(*args, **kwargs)
-        finally:
-            sdk_server.configure_logging = kept  # pyright: ignore[reportPrivateImportUsage]
-
-    async def read_resource(
-        self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
-    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        token = _MIME_TYPE.set("")
-        try:
-            found = await super().read_resource(uri, context)
-            mime_type = _MIME_TYPE.get()
-        finally:
-            _MIME_TYPE.reset(token)
-        if not mime_type or isinstance(found, InputRequiredResult):
-            return found
-        return [replace(item, mime_type=mime_type) for item in found]
-
-    async def list_resource_templates(self) -> list[ResourceTemplate]:
-        # The specification wants a type only where all resources of a template have it; the SDK always gives one.
-        return [
-            item.model_copy(update={"mime_type": None}) if item.mime_type == ANY_TYPE else item
-            for item in await super().list_resource_templates()
-        ]
 
 
 @dataclass(frozen=True)
@@ -225,7 +180,7 @@ class Lodge(Generic[D]):
         named = [*declared.tools, *declared.prompts, *(item.name for item in declared.resources.values()), LIST]
         self.meter = Meter(named)
         hint = CacheHint(ttl_ms=LIST_TTL_MS, scope="private")
-        self.mcp = _Server(
+        self.mcp = SdkServer(
             self.identity.name,
             self.identity.title,
             self.identity.description,
@@ -400,7 +355,7 @@ class Lodge(Generic[D]):
             try:
                 content: str | bytes | Content = await function(**arguments)
                 if isinstance(content, Content):
-                    _MIME_TYPE.set(content.mime_type)
+                    MIME_TYPE.set(content.mime_type)
                     content = content.data
                 return sendable(content) if isinstance(content, str) else content
             except CallError as error:
