@@ -24,6 +24,11 @@ def text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def whole(value: object, otherwise: int = 0) -> int:
+    """GitHub's whole number, or another one where it gave none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
+
+
 def day(time: object) -> str:
     """A time of GitHub's, to the minute: ``2026-01-31T12:00Z``; empty for none."""
     said = text(time)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gatelodge_github.data import rows, table, text
+from gatelodge_github.data import rows, table, text, whole
 from gatelodge_github.trust.marks import PROGRAM, Mark
 from gatelodge_github.trust.repositories import Facts
 
@@ -90,7 +90,7 @@ class Step:
 def failed_steps(job: Mapping[str, Any]) -> list[Step]:
     """The steps of a job that failed, were cancelled or ran out of time."""
     return [
-        Step(int(step.get("number") or 0), text(step.get("name")), text(step.get("conclusion")))
+        Step(whole(step.get("number")), text(step.get("name")), text(step.get("conclusion")))
         for step in rows(job.get("steps"))
         if text(step.get("conclusion")) not in _FINE
     ]

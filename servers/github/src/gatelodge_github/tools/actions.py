@@ -13,7 +13,7 @@ from pydantic import Field
 
 from gatelodge_github import cursors, job_logs, names, paging, runs
 from gatelodge_github.cursors import Place
-from gatelodge_github.data import day, rows, table, text
+from gatelodge_github.data import day, rows, table, text, whole
 from gatelodge_github.hub import Hub, Visit
 from gatelodge_github.logs import MAX_LINES, Failed, Grep, LogExcerpt, LogReader, Tail
 from gatelodge_github.tools.common import Limit, Number
@@ -58,7 +58,7 @@ async def list_runs(
         cursor=cursor,
         question=question,
         pick=lambda data: table(data).get("workflow_runs"),
-        total=lambda data: int(table(data).get("total_count", -1)),
+        total=lambda data: whole(table(data).get("total_count"), -1),
     )
     shown: list[tuple[dict[str, Any], Place]] = []
     for run, behind in page.items:
@@ -128,7 +128,7 @@ async def _jobs(visit: Visit, path: str) -> tuple[list[dict[str, Any]], int]:
     for number in range(1, MOST_JOBS // 100 + 1):
         answer = await visit.api.get(f"{path}/jobs", {"filter": "latest", "per_page": 100, "page": number})
         found += rows(table(answer.data).get("jobs"))
-        total = int(table(answer.data).get("total_count", 0))
+        total = whole(table(answer.data).get("total_count"))
         if not answer.next_page:
             break
     return runs.worst_first(found), max(total, len(found))
@@ -163,7 +163,7 @@ def _job(visit: Visit, mark: Mark, job: dict[str, Any]) -> str:
 
 async def _artifacts(visit: Visit, mark: Mark, path: str) -> str:
     found = table(await visit.api.data(f"{path}/artifacts", {"per_page": 100}))
-    items, total = rows(found.get("artifacts")), int(found.get("total_count", 0))
+    items, total = rows(found.get("artifacts")), whole(found.get("total_count"))
     lines = [
         f"{visit.view.line(mark, text(item.get('name')), 'log', 120)}\t{item.get('size_in_bytes')}"
         f"\t{'expired' if item.get('expired') else ''}"
