@@ -78,15 +78,23 @@ async def test_a_secret_is_refused_in_every_argument_of_every_tool_that_changes_
     assert proxy.writes() == []
 
 
+PLAIN: Mapping[str, Any] = {"string": "x", "integer": 1, "boolean": False, "array": [], "object": {}}
+"""A value of each type without a secret."""
+
+
 def placed(schema: Mapping[str, Any]) -> list[Any]:
     """A secret wherever a value of this schema has a text."""
     match schema.get("type"):
+        case "string" if "enum" in schema or "pattern" in schema:
+            # Whatever else comes there is refused before anybody looks at it, and never said again.
+            return []
         case "string":
             return [OTHER]
         case "array":
             return [[inner] for inner in placed(schema["items"])]
         case "object" if "properties" in schema:
-            return [{name: inner} for name, field in schema["properties"].items() for inner in placed(field)]
+            rest = {name: PLAIN[schema["properties"][name]["type"]] for name in schema.get("required", [])}
+            return [{**rest, name: inner} for name, field in schema["properties"].items() for inner in placed(field)]
         case "object":
             return [{"key": OTHER}, {OTHER: "value"}]
         case _:

@@ -233,7 +233,7 @@ async def test_no_other_commit_than_the_whole_head_is_taken_and_nobody_is_asked(
         assert "head_moved: " in error
         assert furnished.feature in error
     assert "head_needed: " in await alice.error("merge_pull", number=furnished.pull, expected_head="")
-    assert "head_needed: " in await alice.error("merge_pull", number=furnished.pull)
+    assert "expected_head is required" in await alice.error("merge_pull", number=furnished.pull)
     assert (alice.questions, bed.writes()) == ([], [])
 
 

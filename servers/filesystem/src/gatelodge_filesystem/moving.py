@@ -9,20 +9,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Concatenate, ParamSpec, TypeVar
 
-from gatelodge_core.errors import AlreadyExists, CallError, JailError, NotFound
+from gatelodge_core.errors import AlreadyExists, CallError, JailError
 from gatelodge_core.sandbox.jail import CrossDevice, ExchangeUnsupported, Place, check_name, translated
 
-from gatelodge_filesystem.atomic import MAX_FILE_BYTES, named, temporary_name
-from gatelodge_filesystem.carrying import check_carried
+from gatelodge_filesystem import ends
+from gatelodge_filesystem.atomic import MAX_FILE_BYTES
 from gatelodge_filesystem.changes.journal import Journal
 from gatelodge_filesystem.changes.perform import seen
 from gatelodge_filesystem.changes.records import Operation, Step, Version, Where
-from gatelodge_filesystem.pending import Record
-from gatelodge_filesystem.trees import Totals, copy, measure, remove_tree
+from gatelodge_filesystem.trees import Totals, copy, measure
 from gatelodge_filesystem.windows import read_all
 from gatelodge_filesystem.workspace import Spot, Workspace
 
@@ -30,8 +29,6 @@ _LEVELS = range(3)
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-
-_STALE = "it has changed since it was read."
 
 
 def _worded(
@@ -95,18 +92,18 @@ def _delete(
     dry_run: bool,
 ) -> list[tuple[Spot, Made]]:
     wheres = [workspace.guarded(spot, lambda spot=spot: workspace.where(spot)) for spot in spots]
-    if len(set(wheres)) < len(wheres) or any(_inside(one, other) for one in wheres for other in wheres):
+    if len(set(wheres)) < len(wheres) or any(ends.inside(one, other) for one in wheres for other in wheres):
         raise CallError("overlapping_paths", "one of the paths is inside another, or named twice.", "Name it once.")
     with contextlib.ExitStack() as held:
-        places = [_held(workspace, held, spot, where) for spot, where in zip(spots, wheres, strict=True)]
+        places = [ends.held(workspace, held, spot, where) for spot, where in zip(spots, wheres, strict=True)]
         held.enter_context(workspace.writer.locked(places))
-        found = [_found(spot, place, if_match) for spot, place in zip(spots, places, strict=True)]
+        found = [ends.found(spot, place, if_match) for spot, place in zip(spots, places, strict=True)]
         totals = [measure(place.fd, place.name, bounded=False) for place in places]
         for spot, amount in zip(spots, totals, strict=True):
             if not recursive and amount.files + amount.folders > 1:
                 raise CallError(
                     "not_empty",
-                    f"{spot} is a folder with {_counted(amount)} in it.",
+                    f"{spot} is a folder with {ends.counted(amount)} in it.",
                     "Set recursive=true to delete it with everything in it.",
                 )
         kept = [replace(version, size=amount.size) for version, amount in zip(found, totals, strict=True)]
@@ -133,13 +130,13 @@ def move(workspace: Workspace, source: Spot, target: Spot, *, overwrite: bool, i
     """
     begin = workspace.guarded(source, lambda: workspace.where(source))
     end = workspace.guarded(target, lambda: workspace.where(target))
-    _check_apart(begin, end, source)
+    ends.check_apart(begin, end, source)
     with contextlib.ExitStack() as held:
-        first, second = _held(workspace, held, source, begin), _held(workspace, held, target, end)
+        first, second = ends.held(workspace, held, source, begin), ends.held(workspace, held, target, end)
         held.enter_context(workspace.writer.locked([first, second]))
-        found = _found(source, first, if_match)
-        displaced = _displaced(target, second, found.kind, overwrite=overwrite)
-        totals = _check_carried(workspace, first, (source, begin.rel), (target, end.rel))
+        found = ends.found(source, first, if_match)
+        displaced = ends.displaced(target, second, found.kind, overwrite=overwrite)
+        totals = ends.check_carried(workspace, first, (source, begin.rel), (target, end.rel))
         if dry_run:
             return Made(None, found.kind, totals, displaced)
         ways = _ways(begin, end, found, displaced)
@@ -163,9 +160,9 @@ def _published(
 ) -> tuple[Steps, Totals]:
     """Copy to a name that nobody knows; the steps that put away what has the copy's name, and give it that."""
     (spot, first), (end, second) = source, target
-    temporary, note = held.enter_context(built(workspace, end, second))
+    temporary, note = held.enter_context(ends.built(workspace, end, second))
     totals = workspace.guarded(spot, lambda: copy(first.fd, first.name, second.fd, temporary.name, note))
-    made = fresh(temporary)
+    made = ends.fresh(temporary)
 
     def steps(trash: Callable[[Where], Where]) -> list[Step]:
         away = [Step("move", end, trash(end), displaced, displaced)] if displaced else []
@@ -209,17 +206,17 @@ def duplicate(
     """
     end = workspace.guarded(target, lambda: workspace.where(target))
     with contextlib.ExitStack() as held:
-        first = _readable(workspace, held, source)
-        second = _held(workspace, held, target, end)
-        found = _found(source, first, "")
+        first = ends.readable(workspace, held, source)
+        second = ends.held(workspace, held, target, end)
+        found = ends.found(source, first, "")
         canonical = workspace.guarded(source, lambda: source.root.jail.canonical(source.rel, follow=False))
-        _check_apart(Where(source.root.jail.path, canonical), end, source)
-        _check_carried(workspace, first, (source, canonical), (target, end.rel))
-        displaced = _displaced(target, second, found.kind, overwrite=overwrite)
+        ends.check_apart(Where(source.root.jail.path, canonical), end, source)
+        ends.check_carried(workspace, first, (source, canonical), (target, end.rel))
+        displaced = ends.displaced(target, second, found.kind, overwrite=overwrite)
         if displaced and displaced.kind != "file":
             raise CallError("exists", f"{target} is a {displaced.kind}.", "Delete it first.")
         if displaced:
-            _check_match(target, second, displaced, if_match)
+            ends.check_match(target, second, displaced, if_match)
         if dry_run:
             return Made(None, found.kind, measure(first.fd, first.name), displaced)
         if displaced and found.kind == "link":
@@ -260,7 +257,7 @@ def make_folder(workspace: Workspace, spot: Spot, *, parents: bool) -> Made:
     for name in names:
         workspace.guarded(spot, lambda name=name: check_name(name))
     there = 0
-    while there < len(names) and _is_folder(workspace, Spot(spot.root, "/".join(names[: there + 1]))):
+    while there < len(names) and ends.is_folder(workspace, Spot(spot.root, "/".join(names[: there + 1]))):
         there += 1
     if there == len(names):
         return Made(None, "folder", Totals(folders=0))
@@ -298,13 +295,13 @@ def appear(
     """
     end = workspace.guarded(target, lambda: workspace.where(target))
     with contextlib.ExitStack() as held:
-        place = _held(workspace, held, target, end)
+        place = ends.held(workspace, held, target, end)
         held.enter_context(workspace.writer.locked([place]))
         if seen(place, cheap=True) is not None:
             raise workspace.failure(target, AlreadyExists())
-        with built(workspace, end, place) as (temporary, note):
+        with ends.built(workspace, end, place) as (temporary, note):
             told = build(temporary, end, note)
-            made = fresh(temporary)
+            made = ends.fresh(temporary)
             step = Step("move", end.beside(temporary.name), end, made, made, fresh=True)
             return _run(workspace, tool, [lambda _: [step]]), told
 
@@ -334,117 +331,3 @@ def _run(workspace: Workspace, tool: str, ways: Sequence[Steps]) -> Operation:
                     return workspace.journal.run(tool, way(trash), id=fresh)
             raise CrossDevice("on another file system")
     raise CrossDevice("on another file system")
-
-
-def _held(workspace: Workspace, held: contextlib.ExitStack, spot: Spot, where: Where) -> Place:
-    return workspace.guarded(spot, lambda: held.enter_context(workspace.journal.performer.at(where)))
-
-
-def _readable(workspace: Workspace, held: contextlib.ExitStack, spot: Spot) -> Place:
-    """A place to read from, in whatever root."""
-    head, _, name = spot.rel.rpartition("/")
-    workspace.guarded(spot, lambda: check_name(name))
-    fd = workspace.open_directory(Spot(spot.root, head))
-    held.callback(os.close, fd)
-    return Place(fd, name)
-
-
-def _found(spot: Spot, place: Place, if_match: str) -> Version:
-    found = seen(place)
-    if found is None:
-        raise CallError("not_found", f"{spot}: there is no such file or folder.", "Call list_directory on its folder.")
-    _check_match(spot, place, found, if_match)
-    return found
-
-
-def _check_match(spot: Spot, place: Place, found: Version, if_match: str) -> None:
-    """Refuse what isn't the version that the caller saw.
-
-    Raises:
-        CallError: `stale_etag`; `too_large` for a file that no tool gives an etag of; `invalid_arguments` for a folder.
-    """
-    if not if_match:
-        return
-    if found.kind not in ("file", "link"):
-        raise CallError("invalid_arguments", f"{spot} is a {found.kind}, which has no etag.", "Leave out if_match.")
-    if found.kind == "file" and found.size > MAX_FILE_BYTES:
-        raise CallError(
-            "too_large",
-            f"{spot} has more than {MAX_FILE_BYTES} bytes, and such files have no etag.",
-            "Compare size and modified of get_file_info, then leave out if_match.",
-        )
-    # A large file is read only where someone asks for it.
-    tag = found.etag or named(place)
-    if tag != if_match:
-        now = f" The etag now is {tag}." if tag else ""
-        raise CallError("stale_etag", f"{spot}: {_STALE}", f"Nothing was changed.{now}")
-
-
-def _displaced(spot: Spot, place: Place, kind: str, *, overwrite: bool) -> Version | None:
-    found = seen(place)
-    if found is None:
-        return None
-    if not overwrite:
-        raise CallError("exists", f"{spot}: something is there already.", "Set overwrite=true to replace a file.")
-    if "folder" in (found.kind, kind):
-        raise CallError("exists", f"{spot} is there already, and folders are never merged.", "Delete it first.")
-    return found
-
-
-def fresh(place: Place) -> Version:
-    """What was just made, all that is in it named.
-
-    Raises:
-        JailError: It is not there any more.
-    """
-    found = seen(place, deep=True)
-    if found is None:
-        raise NotFound("not found")
-    return found
-
-
-@contextlib.contextmanager
-def built(workspace: Workspace, where: Where, place: Place) -> Generator[tuple[Place, Callable[[int], None]]]:
-    """A temporary name to build something under; removed at the end unless it was given its own name."""
-    name = temporary_name()
-    found = os.fstat(place.fd)
-    record = Record((found.st_dev, found.st_ino), workspace.folder_of(where), name, place.name, "")
-    with workspace.writer.pending.noted(record) as note:
-        try:
-            yield Place(place.fd, name), note
-        finally:
-            with contextlib.suppress(OSError):
-                remove_tree(place.fd, name)
-
-
-def _is_folder(workspace: Workspace, spot: Spot) -> bool:
-    try:
-        os.close(spot.root.jail.open_directory(spot.rel))
-    except NotFound:
-        return False
-    except JailError as error:
-        raise workspace.failure(spot, error) from None
-    return True
-
-
-def _check_apart(begin: Where, end: Where, source: Spot) -> None:
-    if begin == end:
-        raise CallError("same_path", f"{source} is both source and target.", "Nothing was changed.")
-    if _inside(end, begin):
-        raise CallError("into_itself", f"the target is inside {source}.", "Name a target beside it.")
-
-
-def _check_carried(workspace: Workspace, place: Place, source: tuple[Spot, str], target: tuple[Spot, str]) -> Totals:
-    (begin, rel), (end, new) = source, target
-    return workspace.guarded(
-        begin,
-        lambda: check_carried(place.fd, place.name, (begin.root.jail.refuses, rel), (end.root.jail.refuses, new)),
-    )
-
-
-def _inside(where: Where, folder: Where) -> bool:
-    return where.base == folder.base and where.rel.startswith(f"{folder.rel}/")
-
-
-def _counted(totals: Totals) -> str:
-    return f"{totals.files} files and {totals.folders - 1} folders"

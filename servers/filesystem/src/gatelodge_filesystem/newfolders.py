@@ -11,8 +11,8 @@ from gatelodge_core.errors import AlreadyExists, JailError, NotFound, Protected
 from gatelodge_core.sandbox.jail import Place, check_name, translated
 
 from gatelodge_filesystem.changes.records import Step, Where
+from gatelodge_filesystem.ends import built, fresh
 from gatelodge_filesystem.metadata import UMASK
-from gatelodge_filesystem.moving import built, fresh
 from gatelodge_filesystem.trees import OPEN_FOLDER
 from gatelodge_filesystem.workspace import Spot, Workspace
 
