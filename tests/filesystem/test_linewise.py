@@ -11,7 +11,7 @@ from gatelodge_filesystem.edits import Edit, apply
 from gatelodge_filesystem.encoding import UTF8, Encoding, detect
 from gatelodge_filesystem.occurrences import occurrences, pattern, replaced
 from gatelodge_filesystem.patches import parse, patched
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 LATIN = Encoding("latin-1")
@@ -203,6 +203,7 @@ def joined(lines: Sequence[tuple[str, str]], final: bool) -> str:
     return text if final else text[: -len(lines[-1][1])]
 
 
+@settings(deadline=None)
 @given(files, encodings, st.booleans(), st.data())
 def test_an_edit_by_line_leaves_every_other_byte(
     lines: list[tuple[str, str]], encoding: Encoding, final: bool, data: st.DataObject
@@ -221,6 +222,7 @@ def test_an_edit_by_line_leaves_every_other_byte(
     assert made == raw.replace("marked here".encode(encoding.codec), "CHANGED".encode(encoding.codec))
 
 
+@settings(deadline=None)
 @given(files, encodings, st.booleans())
 def test_replacing_a_text_and_back_gives_the_same_bytes(
     lines: list[tuple[str, str]], encoding: Encoding, final: bool
