@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from gatelodge_core.declare import Declarations
+from gatelodge_core.declare import Declarations, ToolDeclaration
 from gatelodge_core.effects import READ
 from gatelodge_core.server import Identity, Lodge
 from gatelodge_core.shelf import Shelf
@@ -34,9 +34,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     declared = LodgeTool.declared
 
-    def noted(declaration: object, *args: object, **kwargs: object) -> object:
-        names.append(declaration.name)  # type: ignore[attr-defined]
-        return declared(declaration, *args, **kwargs)  # type: ignore[arg-type]
+    def noted(declaration: ToolDeclaration, domain: object, *, brief: bool = False) -> LodgeTool:
+        names.append(declaration.name)
+        return declared(declaration, domain, brief=brief)
 
     monkeypatch.setattr(LodgeTool, "declared", noted)
     return names

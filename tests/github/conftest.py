@@ -30,6 +30,7 @@ from tests.github.behind import before
 from tests.github.emulator import PUBLIC, Emulator, Unavailable
 from tests.github.furnishing import Furniture, furnish
 from tests.github.leftovers import leaks
+from tests.github.outsiders import Planted, plant, serve
 from tests.github.proxy import Proxy, proxying
 from tests.github.questions import no
 from tests.github.reading import Bed, filled, held
@@ -116,6 +117,21 @@ def furnished(github: Emulator) -> Furniture:
 def content(emulator: Emulator) -> Furniture:
     """The same once a module, whose tests must not reset the emulator."""
     return filled(emulator)
+
+
+@pytest.fixture(scope="module")
+def planted(emulator: Emulator) -> Planted:
+    """The content with what outsiders wrote into it, once a module, whose tests must not reset the emulator."""
+    emulator.reset()
+    return plant(emulator, furnish(emulator))
+
+
+@pytest.fixture
+def beds(emulator: Emulator, planted: Planted) -> Generator[tuple[Proxy, Proxy]]:
+    """What stands before the planted emulator, and the second host, which has its logs."""
+    with before(emulator) as proxy, proxying(None) as elsewhere:
+        serve(proxy, elsewhere, planted)
+        yield proxy, elsewhere
 
 
 @pytest.fixture

@@ -15,9 +15,8 @@ from gatelodge_github.trust.taint import Taint
 from tests.github import faults
 from tests.github.behind import before
 from tests.github.emulator import PRIVATE, PUBLIC, WIDGET, Emulator
-from tests.github.furnishing import furnish
 from tests.github.loopback import Answer, Request, Respond, as_json
-from tests.github.outsiders import TRAP, Planted, plant, serve
+from tests.github.outsiders import TRAP, Planted, serve
 from tests.github.proxy import Proxy, proxying
 from tests.github.support import server
 
@@ -36,12 +35,6 @@ VISIBILITY: dict[str, tuple[dict[str, Any], bool]] = {
     "an older Enterprise Server": ({"private": False}, True),
 }
 """What GitHub says of a repository, and whether that makes it public."""
-
-
-@pytest.fixture(scope="module")
-def planted(emulator: Emulator) -> Planted:
-    emulator.reset()
-    return plant(emulator, furnish(emulator))
 
 
 @pytest.fixture

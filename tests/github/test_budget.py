@@ -5,20 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from gatelodge_github.view import BUDGET
 
-from tests.github.behind import before
 from tests.github.emulator import PUBLIC, Emulator
 from tests.github.examples import paged
-from tests.github.furnishing import furnish
 from tests.github.loopback import Answer, Request, Respond, as_json
-from tests.github.outsiders import LOG_PATH, Planted, plant, serve
-from tests.github.proxy import Proxy, proxying
+from tests.github.outsiders import LOG_PATH, Planted
+from tests.github.proxy import Proxy
 from tests.github.pulling import changed, serve_threads, thread
 from tests.github.support import Called, server, text_of
 
@@ -41,19 +39,6 @@ _TEXTS = frozenset({
     "previous_filename", "fragment", "head_branch", "tag_name", "label", "manifest_path", "context",
 })  # fmt: skip
 _FACTS = re.compile(r"/user|/repos/[^/]+/[^/]+|.*/permission")
-
-
-@pytest.fixture(scope="module")
-def planted(emulator: Emulator) -> Planted:
-    emulator.reset()
-    return plant(emulator, furnish(emulator))
-
-
-@pytest.fixture
-def beds(emulator: Emulator, planted: Planted) -> Generator[tuple[Proxy, Proxy]]:
-    with before(emulator) as proxy, proxying(None) as elsewhere:
-        serve(proxy, elsewhere, planted)
-        yield proxy, elsewhere
 
 
 @pytest.fixture

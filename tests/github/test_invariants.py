@@ -15,31 +15,17 @@ from gatelodge_github.server import OFFERED
 from gatelodge_github.view import BUDGET
 from mcp_types import Tool
 
-from tests.github.behind import before
 from tests.github.emulator import PUBLIC, Emulator
-from tests.github.furnishing import Furniture, furnish
+from tests.github.furnishing import Furniture
 from tests.github.loopback import Answer, Request, Respond, as_json
-from tests.github.outsiders import Planted, plant, serve
-from tests.github.proxy import Proxy, proxying
+from tests.github.outsiders import Planted
+from tests.github.proxy import Proxy
 from tests.github.support import Called, server, text_of
 
 pytestmark = pytest.mark.anyio
 
 VERBS = {"get", "list", "search", "read", "create", "add", "update", "commit", "merge", "review", "run"}
 HERE = f"/repos/{PUBLIC}"
-
-
-@pytest.fixture(scope="module")
-def planted(emulator: Emulator) -> Planted:
-    emulator.reset()
-    return plant(emulator, furnish(emulator))
-
-
-@pytest.fixture
-def beds(emulator: Emulator, planted: Planted) -> Generator[tuple[Proxy, Proxy]]:
-    with before(emulator) as proxy, proxying(None) as elsewhere:
-        serve(proxy, elsewhere, planted)
-        yield proxy, elsewhere
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from mcp_types import ResourceTemplateReference
 from tests.github import faults
 from tests.github.behind import before
 from tests.github.emulator import PUBLIC, Emulator
-from tests.github.furnishing import furnish
-from tests.github.outsiders import CANARY, TRAP, Planted, plant, serve
+from tests.github.outsiders import CANARY, TRAP, Planted, serve
 from tests.github.proxy import Proxy, proxying
 from tests.github.support import Called, server
 
@@ -35,12 +34,6 @@ class Bed:
         hosts = [self.elsewhere.url.removeprefix("http://")]
         settings: dict[str, Any] = {"repo": PUBLIC, "lockdown": lockdown, "download_hosts": hosts, **given}
         return server(folder, self.proxy.url, self.emulator.tokens["alice"], **settings)
-
-
-@pytest.fixture(scope="module")
-def planted(emulator: Emulator) -> Planted:
-    emulator.reset()
-    return plant(emulator, furnish(emulator))
 
 
 @pytest.fixture

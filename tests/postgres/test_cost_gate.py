@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from pathlib import Path
 
 import pytest
 from gatelodge_postgres.connect.session import Session
+from psycopg.pq.abc import PGresult
 
 from tests.postgres.bed import Bed
 from tests.postgres.dba import database
@@ -93,9 +94,9 @@ async def test_a_statement_that_looks_up_one_row_is_planned_once(
     sent: list[str] = []
     extended = Session.extended
 
-    async def noted(self: Session, sql: str, *rest: object) -> object:
+    async def noted(self: Session, sql: str, parameters: Sequence[object] = ()) -> PGresult:
         sent.append(sql)
-        return await extended(self, sql, *rest)  # type: ignore[arg-type]
+        return await extended(self, sql, parameters)
 
     await called.text("run_query", sql="SELECT n FROM shop.lines WHERE id = 1")
     monkeypatch.setattr(Session, "extended", noted)

@@ -29,11 +29,11 @@ class SdkServer(MCPServer[Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # It would add a handler to the root logger, and load rich for that where there is one.
         kept = sdk_server.configure_logging  # pyright: ignore[reportPrivateImportUsage] - see the comment
-        sdk_server.configure_logging = _leave_alone  # pyright: ignore[reportPrivateImportUsage]
+        sdk_server.configure_logging = _leave_alone  # pyright: ignore[reportPrivateImportUsage] - as above
         try:
             super().__init__(*args, **kwargs)
         finally:
-            sdk_server.configure_logging = kept  # pyright: ignore[reportPrivateImportUsage]
+            sdk_server.configure_logging = kept  # pyright: ignore[reportPrivateImportUsage] - as above
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Any, Any] | None = None

@@ -69,12 +69,12 @@ class Folder:
         """
         try:
             return cls._open(os.path.abspath(path))
+        except FileNotFoundError:
+            raise JournalError(
+                f"{path}: there is no journal yet; a server begins one when it starts. If it lies elsewhere: --state-dir "
+                "or --directory"
+            ) from None
         except OSError as error:
-            if isinstance(error, FileNotFoundError):
-                raise JournalError(
-                    f"{path}: there is no journal yet; a server begins one when it starts. If it lies elsewhere: --state-dir "
-                    "or --directory"
-                ) from None
             raise JournalError(f"{path}: {error.strerror}. Give the journal's directory, or its files.") from None
 
     @classmethod

@@ -14,8 +14,7 @@ If `Journal.commit` fails for an intent, the tool must not run, and its outcome 
 The record of a call that changes something, and of a refusal, is durable before anything else happens. That of a read
 is made durable by `Journal.flush`, with the next change, or with the next record that finds it older than ``read_sync``
 (100 ms), whose call then waits; no thread or timer runs here, so a server calls `flush` when `due` says so, which is before
-that. A power failure can lose the reads of
-that time; a killed process loses nothing, since the kernel has the bytes.
+that. A power failure can lose the reads of that time; a killed process loses nothing, since the kernel has the bytes.
 """
 
 from __future__ import annotations
@@ -234,11 +233,11 @@ class Journal:
 
         That is before a record would find itself late, as its call would then wait for the disk.
         """
-        since = self._waiting_since
         if self._writer.broken or not self._settings.sync:
             return None
         if self._writer.mark_due:
             return 0.0
+        since = self._waiting_since
         return None if since is None else max(0.0, since + FLUSH_SHARE * self._settings.read_sync - time.monotonic())
 
     def close(self, reason: str = "stopped") -> None:
