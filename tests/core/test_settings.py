@@ -156,3 +156,14 @@ def test_a_file_of_another_encoding_and_a_folder_are_told_without_python_s_words
                 load()
             assert "Errno" not in str(caught.value)
             assert "codec" not in str(caught.value)
+
+
+def test_each_load_has_its_own_file_and_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    first = tmp_path / "first.toml"
+    first.write_text("max_sessions = 5\n", encoding="utf-8")
+    loaded = ToySettings.load(["--config", str(first)])
+    with pytest.raises(SettingsError):
+        ToySettings.load(["--config", str(tmp_path / "missing.toml")])
+    plain = ToySettings()
+    assert str(first) in loaded.own_paths
+    assert not [place for place in plain.own_paths if place.startswith(str(tmp_path))]

@@ -18,10 +18,11 @@ import re
 import tomllib
 from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, cast, get_origin
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -33,6 +34,9 @@ SERVERS = ("filesystem", "postgres", "github", "websearch")
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][\w.:-]*)\}")
 _BUNDLE = re.compile(r"\$\{user_config\.[\w.-]+\}")
+
+_FILE: ContextVar[str] = ContextVar("settings file", default="")
+"""The file of the load that runs; pydantic-settings has no way to hand it to the sources."""
 
 Texts = Annotated[list[str], NoDecode]
 """A list of texts; in the environment, joined by the platform's path separator (``os.pathsep``)."""
@@ -46,7 +50,7 @@ class LodgeSettings(BaseSettings):
     server: ClassVar[str] = ""
     positional: ClassVar[str] = ""
     """The field that plain arguments fill, if any."""
-    _config: ClassVar[str] = ""
+    _file: str = PrivateAttr(default_factory=_FILE.get)
 
     http: str = Field(
         default="", description="Serve Streamable HTTP on HOST:PORT instead of stdio, for example 127.0.0.1:8000."
@@ -203,7 +207,7 @@ class LodgeSettings(BaseSettings):
     @property
     def own_paths(self) -> list[str]:
         """Files and folders that decide what this server does, and tell what it did; absolute."""
-        given = [self.state_path, self.keys_path, self.policy_path, settings_file(self._config)]
+        given = [self.state_path, self.keys_path, self.policy_path, settings_file(self._file)]
         return [platformdirs.user_config_dir("gatelodge"), *filter(None, given)]
 
     @field_validator("*", mode="before")
@@ -234,7 +238,7 @@ class LodgeSettings(BaseSettings):
             init_settings,
             EnvSettingsSource(settings_cls, env_prefix=cls._prefix(), env_ignore_empty=True),
             EnvSettingsSource(settings_cls, env_prefix=PREFIX, env_ignore_empty=True),
-            _FileSource(settings_cls, cls._file(cls._config)),
+            _FileSource(settings_cls, cls._read(_FILE.get())),
         )
 
     @classmethod
@@ -249,16 +253,19 @@ class LodgeSettings(BaseSettings):
             SystemExit: On ``--help``, with status 0.
         """
         flags = vars(cls.parser().parse_args(list(argv)))
-        cls._config = str(flags.pop("config") or os.environ.get(f"{PREFIX}CONFIG", ""))
+        file = str(flags.pop("config") or os.environ.get(f"{PREFIX}CONFIG", ""))
         flags.pop("version", None)
         # No plain arguments at all leaves the other sources their say.
         if cls.positional and not flags.get(cls.positional):
             flags.pop(cls.positional, None)
         cls._check_environment()
+        token = _FILE.set(file)
         try:
             return cls(**flags)
         except ValidationError as error:
             raise SettingsError("\n".join(cls._explain(error))) from None
+        finally:
+            _FILE.reset(token)
 
     @classmethod
     def parser(cls) -> ArgumentParser:
@@ -315,7 +322,7 @@ class LodgeSettings(BaseSettings):
                 raise SettingsError(f"{variable}: there is no such setting. Known: {options}")
 
     @classmethod
-    def _file(cls, given: str) -> dict[str, Any]:
+    def _read(cls, given: str) -> dict[str, Any]:
         path = settings_file(given)
         try:
             with open(path, "rb") as source:
