@@ -135,7 +135,9 @@ def test_without_fractions_the_form_reads_back_as_the_value(value: object) -> No
     assert canonical(json.loads(form)) == form
 
 
-@pytest.mark.parametrize("value", [{1: "a"}, {None: 1}, object(), b"bytes", {"a": {1, 2}}])
+@pytest.mark.parametrize(
+    "value", [{1: "a"}, {None: 1}, {"é": 1, 2: 3}, {"a": 1, 2: 3}, object(), b"bytes", {"a": {1, 2}}]
+)
 def test_what_json_does_not_know_is_refused(value: object) -> None:
     with pytest.raises(CanonicalError):
         canonical(value)
