@@ -370,8 +370,19 @@ def test_only_a_report_is_written_over(week: Path, tmp_path: Path, capsys: pytes
     link = tmp_path / "link.html"
     link.symlink_to(out)
     assert report(week, link) == USAGE
-    assert report(week, tmp_path / "no" / "folder.html") == USAGE
-    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_place_that_cant_be_written_is_told_by_its_name(
+    week: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "no" / "report.html"
+    for out, words in (
+        (missing, f"there is no folder {missing.parent}. Make it, or choose another place with --out"),
+        (tmp_path, "this is a folder. Name a file in it with --out"),
+        (Path("/proc/report.html"), "No such file or directory. Choose another place with --out"),
+    ):
+        assert report(week, out) == USAGE
+        assert capsys.readouterr().err == f"{out}: {words}\n"
 
 
 def test_the_page_goes_to_standard_output_and_words_to_standard_error(week: Path) -> None:

@@ -213,3 +213,19 @@ def test_help_says_what_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
         main(["demo", "--help"])
     assert left.value.code == 0
     assert "--allow-root" in capsys.readouterr().out
+
+
+def test_a_reader_that_has_seen_enough_of_it_is_no_error(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "gatelodge_core.cli", "demo"], stdout=writer, stderr=subprocess.PIPE
+    )
+    os.close(writer)
+    seen = b""
+    while b"it offers" not in seen and (more := os.read(reader, 100)):
+        seen += more
+    os.close(reader)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, b"")
+    assert list(scratch.iterdir()) == []

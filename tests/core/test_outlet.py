@@ -9,8 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from gatelodge_core.audit import cli as audit
+from gatelodge_core.audit.journal import JournalSettings
 from gatelodge_core.cli import outlet
+from gatelodge_core.cli.__main__ import main
 
+from tests.audit.support import closed_journal
 from tests.hosts.support import SCRIPTS
 
 COMMANDS = [
@@ -71,6 +75,25 @@ def test_ctrl_c_is_told_with_the_status_that_shells_expect(capsys: pytest.Captur
 
     assert outlet.run("gatelodge x", stopped) == 130
     assert capsys.readouterr().err == "\ngatelodge x: stopped\n"
+
+
+@pytest.mark.parametrize("verb", ["verify", "show", "export", "report", "tail"])
+def test_what_the_journal_couldnt_tell_on_a_full_disk_counts(verb: str, tmp_path: Path) -> None:
+    closed_journal(tmp_path / "j", 3, JournalSettings(sync=False, reserve=0))
+    out = ["--out", "-"] if verb == "report" else []
+    done = ran(tmp_path, "> /dev/full", "audit", verb, "--directory", str(tmp_path / "j"), *out)
+    assert (done.returncode, done.stderr) == (outlet.UNWRITTEN, b"gatelodge audit: No space left on device\n")
+
+
+def test_a_verification_that_was_stopped_is_not_one_that_found_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(audit, "verify", stopped)
+    assert main(["audit", "verify", "--directory", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "\ngatelodge audit: stopped\n"
 
 
 def test_a_closed_standard_input_asks_nobody(tmp_path: Path) -> None:

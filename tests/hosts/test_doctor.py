@@ -183,6 +183,34 @@ def test_each_host_gives_its_own_environment(desk: Desk, monkeypatch: pytest.Mon
     assert "exit status 5" in desk.findings("--host", "claude-code")["does_not_work"]["text"]
 
 
+@pytest.mark.parametrize("host", ["vscode", "goose"])
+def test_what_the_host_asks_a_person_for_is_no_fault_of_the_entry(
+    desk: Desk, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = desk.script(f"import os\nif os.environ.get('ASKED_FOR') != {SECRET!r}: sys.exit(5)\n{WELL}")
+    entry = (
+        local(command, env={"ASKED_FOR": "${input:it}"})
+        if host == "vscode"
+        else {"type": "stdio", "cmd": command[0], "args": command[1:], "env_keys": ["ASKED_FOR"], "enabled": True}
+    )
+    desk.configure(host, {"one": entry})
+    monkeypatch.delenv("ASKED_FOR", raising=False)
+    found = desk.findings("--strict")
+    assert list(found) == ["asked_for"]
+    assert found["asked_for"]["text"].endswith("asks for ASKED_FOR when it starts it")
+    monkeypatch.setenv("ASKED_FOR", SECRET)
+    assert list(desk.findings()) == ["works"]
+
+
+def test_a_server_that_no_host_has_is_told_with_those_there_are(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.configure("cursor", {"one": local(desk.script(WELL))})
+    home = ["--home", str(desk.home), "--state-dir", str(desk.home / "state")]
+    assert main(["doctor", *home, "--server", "other"]) == 2
+    assert capsys.readouterr().err == "gatelodge doctor: no host has a server called other; there are: one\n"
+    assert main(["doctor", *home, "--host", "zed"]) == 0
+    assert "To begin: gatelodge install zed filesystem --root FOLDER" in capsys.readouterr().out
+
+
 def test_a_file_that_cant_be_read_is_told_and_the_others_are_looked_at(desk: Desk) -> None:
     desk.configure("cursor", {"one": local(desk.script(WELL))})
     broken = desk.configure("claude-desktop", {})

@@ -45,6 +45,10 @@ def run(argv: Sequence[str]) -> int:
 
     Returns:
         The exit status; see the top of this module.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C: what was stopped has found nothing out.
+        OSError: The output can't be written, such as on a full disk.
     """
     try:
         options = _parser().parse_args(list(argv))
@@ -57,9 +61,10 @@ def run(argv: Sequence[str]) -> int:
         # The reader, such as `head`, has seen enough; keep the interpreter from complaining when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    except KeyboardInterrupt:
-        return OK
     except (_Usage, JournalError, OSError) as error:
+        # A failed write names no file: it is told as for all commands.
+        if isinstance(error, OSError) and not error.filename:
+            raise
         for line in str(error).split("\n"):
             sys.stderr.write(clean(line) + "\n")
         return USAGE
@@ -92,7 +97,13 @@ def _parser() -> argparse.ArgumentParser:
             "--since", default="", metavar="WHEN", help="An age (90s, 15m, 2h, 7d) or a time in ISO 8601."
         )
         made.add_argument("--until", default="", metavar="WHEN", help="The same, for the end.")
-        made.add_argument("--decision", default="", choices=["", "allow", "confirm", "deny"], help="Only these.")
+        made.add_argument(
+            "--decision",
+            default="",
+            choices=["", "allow", "confirm", "deny"],
+            metavar="WHAT",
+            help="Only these: allow, confirm or deny.",
+        )
         made.add_argument("--server", default="", metavar="NAME", help="Only this server.")
 
     made = verb(

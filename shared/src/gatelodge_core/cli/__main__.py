@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from gatelodge_core.cli import outlet
 
@@ -29,11 +28,11 @@ COMMANDS = {
         "Make, list, rotate and revoke API keys, by which callers over HTTP are known.",
     ),
     "link": ("gatelodge_core.cli.link", "Print a link that installs a server in Cursor or VS Code with one click."),
+    "policy": ("gatelodge_core.cli.policy", "Show the policy, and test what it says of a call."),
     "revoke": (
         "gatelodge_core.cli.revoke",
         "Take back a key, a token, or all that a caller holds, on all replicas.",
     ),
-    "policy": ("gatelodge_core.cli.policy", "Show the policy, and test what it says of a call."),
     "uninstall": ("gatelodge_core.cli.uninstall", "Take servers out of the configuration of a host."),
 }
 USAGE_ERROR = 2
@@ -57,6 +56,8 @@ def _run(arguments: Sequence[str]) -> int:
         print(usage(), end="")
         return 0 if arguments else USAGE_ERROR
     if arguments[0] == "--version":
+        from importlib.metadata import version  # noqa: PLC0415 - every other command would wait for it
+
         print(f"gatelodge {version('gatelodge-core')}")
         return 0
     if arguments[0] == "--completion":

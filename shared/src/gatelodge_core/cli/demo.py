@@ -46,6 +46,9 @@ def run(argv: Sequence[str]) -> int:
         return 2
     except (Unexpected, BaseExceptionGroup) as error:
         cause = _cause(error)
+        if isinstance(cause, BrokenPipeError):
+            # The reader, such as `head`, has seen enough.
+            raise cause from None
         if not isinstance(cause, Unexpected):
             raise
         print(f"gatelodge demo: {cause}", file=sys.stderr)

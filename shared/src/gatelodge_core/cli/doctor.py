@@ -16,7 +16,7 @@ from gatelodge_core.cli.checks.started import Started, start
 from gatelodge_core.cli.children import Children
 from gatelodge_core.cli.hosts.entries import Entry, entries
 from gatelodge_core.cli.hosts.machine import Machine
-from gatelodge_core.cli.hosts.table import HOSTS, find
+from gatelodge_core.cli.hosts.table import HOSTS, Host, find
 from gatelodge_core.cli.servers import server_of
 from gatelodge_core.cli.showing import coloured, progress
 from gatelodge_core.errors import SettingsError
@@ -68,19 +68,26 @@ def run(argv: Sequence[str]) -> int:
         return 2
     findings = machine.look(state_folder(given.state_dir))
     found: list[Entry] = []
+    keys: set[str] = set()
     for host in hosts:
         reading = entries(host, here, project=given.project)
         findings += [
             Finding("unreadable", "fail", problem.text, "Mend the file: the host can't read it either.", problem.host, "", problem.file, problem.line)
             for problem in reading.problems
         ]  # fmt: skip
+        keys |= {entry.key for entry in reading.entries}
         found += [entry for entry in reading.entries if not given.server or entry.key in given.server]
+    if given.server and not found and not any(finding.host for finding in findings):
+        there = ", ".join(clean(key) for key in sorted(keys)) or "none"
+        asked_for = clean(", ".join(given.server))
+        sys.stderr.write(f"gatelodge doctor: no host has a server called {asked_for}; there are: {there}\n")
+        return 2
     for entry in found:
         findings += written.look(entry, here)
     started = [] if given.no_start else _started([entry for entry in found if _startable(entry)], here, given)
     for one in started:
         findings += one.findings
-    _report(findings, found, started, as_json=given.json)
+    _report(findings, found, started, hosts, as_json=given.json)
     bad = ("fail", "warn") if given.strict else ("fail",)
     return 1 if any(finding.level in bad for finding in findings) else 0
 
@@ -110,7 +117,14 @@ def _started(found: Sequence[Entry], here: Machine, given: argparse.Namespace) -
             raise
 
 
-def _report(findings: Sequence[Finding], found: Sequence[Entry], started: Sequence[Started], *, as_json: bool) -> None:
+def _report(
+    findings: Sequence[Finding],
+    found: Sequence[Entry],
+    started: Sequence[Started],
+    hosts: Sequence[Host],
+    *,
+    as_json: bool,
+) -> None:
     counts = {level: sum(finding.level == level for finding in findings) for level in _MARKS}
     if as_json:
         told = {
@@ -137,7 +151,9 @@ def _report(findings: Sequence[Finding], found: Sequence[Entry], started: Sequen
         _head(HOSTS[finding.host].title, f"{finding.file}{f':{finding.line}' if finding.line else ''}")
         _lines([finding])
     if not found:
-        print("\nNo host is configured with any server. To begin: gatelodge install HOST filesystem --root FOLDER")
+        which, name = (hosts[0].title, hosts[0].name) if len(hosts) == 1 else ("No host", "HOST")
+        end = "no server" if len(hosts) == 1 else "any server"
+        print(f"\n{which} is configured with {end}. To begin: gatelodge install {name} filesystem --root FOLDER")
     print(f"\n{counts['ok']} well, {counts['warn']} to look at, {counts['fail']} failed")
 
 

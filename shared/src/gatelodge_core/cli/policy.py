@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> int:
     """Show or test; exit status 0, 1 for a call that isn't allowed, 2 for a policy that can't be used."""
     parser = argparse.ArgumentParser(prog="gatelodge policy", description="What the policy says, and why.")
     parser.add_argument("--policy", default="", help="The policy file; default: policy.toml beside the settings file.")
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="VERB")
     commands.add_parser("show", help="The rule that holds for each tool, apart from rules on subjects.")
     test = commands.add_parser("test", help="The verdict on one call. Exit status 0 if it is allowed, else 1.")
     test.add_argument("tool")

@@ -67,8 +67,8 @@ def write_report(
         tick: Told of progress.
 
     Raises:
-        JournalError: The journal can't be verified or read, or `out` is a file of another kind.
-        OSError: The file can't be written.
+        JournalError: The journal can't be verified or read, or nothing can be put at `out`.
+        OSError: The page can't be written, such as on a full disk.
     """
     if out != "-":
         _check(out)
@@ -121,7 +121,12 @@ def _read(directory: str, report: Report, wanted: Filter, limit: int, tick: Tick
 
 
 def _check(out: str) -> None:
-    """Only a report is written over: a name typed wrongly costs nobody a file."""
+    """Only a report is written over: a name typed wrongly costs nobody a file. A wrong place is told at once."""
+    folder = os.path.dirname(out)
+    if folder and not os.path.isdir(folder):
+        raise JournalError(f"{out}: there is no folder {folder}. Make it, or choose another place with --out")
+    if os.path.isdir(out):
+        raise JournalError(f"{out}: this is a folder. Name a file in it with --out")
     try:
         with open(out, "rb") as there:
             ours = there.read(len(MARK)) in (MARK, b"")
@@ -134,7 +139,10 @@ def _check(out: str) -> None:
 def _write(out: str, page: bytes) -> None:
     # 0600: who called what is nobody else's business.
     beside = f"{out}.{secrets.token_hex(4)}.part"
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    except OSError as error:
+        raise JournalError(f"{out}: {error.strerror}. Choose another place with --out") from error
     try:
         with os.fdopen(descriptor, "wb") as target:
             target.write(page)

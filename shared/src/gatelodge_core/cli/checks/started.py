@@ -15,7 +15,7 @@ from gatelodge_core.cli.checks.findings import Finding
 from gatelodge_core.cli.checks.written import PLACEHOLDER, at
 from gatelodge_core.cli.children import Children
 from gatelodge_core.cli.hosts.entries import Entry
-from gatelodge_core.cli.hosts.environment import launched, replaced
+from gatelodge_core.cli.hosts.environment import asked_for, launched, replaced
 from gatelodge_core.cli.hosts.machine import Machine
 from gatelodge_core.cli.hosts.table import HOSTS
 from gatelodge_core.cli.probe import MODERN, REVISIONS, USUAL, Ask, Probe, Revision, probe
@@ -81,6 +81,10 @@ def start(
     if not os.path.isdir(folder):
         text = f"its working folder {folder} isn't there"
         return Started(entry, [at(entry, "missing_folder", "fail", text, "Change cwd, or leave it out.")])
+    if missing := asked_for(entry, machine):
+        text = f"not started: {host.title} asks for {', '.join(missing)} when it starts it"
+        fix = "" if "an argument" in missing else "To have it started here too, set that in this shell."
+        return Started(entry, [at(entry, "asked_for", "ok", text, fix)])
     began = time.time()
     probes: list[Probe] = []
     order: tuple[Revision, ...] = (USUAL, *(one for one in REVISIONS if one != USUAL))

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from gatelodge_core.cli.checks.findings import Finding, Level
 from gatelodge_core.cli.hosts.entries import Entry
-from gatelodge_core.cli.hosts.environment import launched, replaced, search_path
+from gatelodge_core.cli.hosts.environment import asks, launched, replaced, search_path
 from gatelodge_core.cli.hosts.machine import Machine
 from gatelodge_core.cli.hosts.table import HOSTS
 from gatelodge_core.cli.servers import secret_among, secret_in, server_of
@@ -65,8 +65,8 @@ def _texts(entry: Entry, machine: Machine) -> Iterator[Finding]:
     host = HOSTS[entry.host]
     for name, text in [("command", entry.command), *(("an argument", arg) for arg in entry.args), *entry.env.items()]:
         left = PLACEHOLDER.search(replaced(host, text, machine))
-        # The text around it may be a secret.
-        if left and (left.group().startswith("${") or left.group() == text):
+        # The text around it may be a secret. What the host asks for is no mistake, if there is a way to ask.
+        if left and not asks(host, text) and (left.group().startswith("${") or left.group() == text):
             reason = (
                 "isn't set"
                 if replaced(host, "${HOME}" if host.name == "claude-code" else "", machine)

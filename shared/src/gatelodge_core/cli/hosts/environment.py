@@ -52,7 +52,31 @@ def launched(entry: Entry, machine: Machine) -> dict[str, str]:
     if host.name == "claude-code":
         made |= {"CLAUDECODE": "1", "CLAUDE_PROJECT_DIR": machine.project or machine.home}
     made |= {name: own[name] for name in entry.passed if name in own}
-    return made | {name: replaced(host, text, machine) for name, text in entry.env.items()}
+    made |= {name: replaced(host, text, machine) for name, text in entry.env.items()}
+    # What the person would be asked for may be set here.
+    return made | {name: own[name] for name, text in entry.env.items() if name in own and asks(host, text)}
+
+
+def asks(host: Host, text: str) -> bool:
+    """Whether the host asks the person for what is in a text when it starts the server."""
+    return host.name == "vscode" and "${input:" in text
+
+
+def asked_for(entry: Entry, machine: Machine) -> list[str]:
+    """What a host asks the person for, or has in a keyring, and isn't set here: without it, it wouldn't start the server.
+
+    Args:
+        entry: The server.
+        machine: Where the host runs.
+
+    Returns:
+        Names of variables, or ``an argument``.
+    """
+    host = HOSTS[entry.host]
+    named = [name for name, text in entry.env.items() if asks(host, text)]
+    named += entry.passed if host.name == "goose" else ()
+    missing = [name for name in named if not machine.environment.get(name)]
+    return missing + ["an argument"] * any(asks(host, text) for text in (entry.command, *entry.args, entry.cwd))
 
 
 def replaced(host: Host, text: str, machine: Machine) -> str:
