@@ -45,6 +45,24 @@ def sort(host: Host, place: int) -> None:
     host.inside(f"document.querySelectorAll('thead th:not(.row) button')[{place - 1}].click()")
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (["1e308", "-1e308", "2", "3"], "2 values from 2 to 3"),
+        (["5e-324", "5e-324"], "2 values from 5e-324 to 5e-324"),
+        (["1e17", "100000000000000016"], "2 values from 1.0e+17 to 1.0e+17"),
+    ],
+)
+def test_a_chart_of_the_largest_and_smallest_numbers_has_places_for_all_that_is_in_it(
+    shown: Host, values: list[str], words: str
+) -> None:
+    named = [[name, value] for name, value in zip("abcd", values, strict=False)]
+    shown.give(rows([column("name"), column("n", "number")], named))
+    shown.click("#tab-chart")
+    assert words in shown.inside("document.querySelector('svg').getAttribute('aria-label')")
+    assert not shown.inside("/NaN|Infinity/.test(document.querySelector('svg').outerHTML)")
+
+
 def test_numbers_sort_by_value_to_the_last_digit_and_null_comes_last_both_ways(shown: Host) -> None:
     values = ["9007199254740993", "-2", None, "9007199254740992", "10", "9", "0.5", "NaN", "-Infinity"]
     shown.give(rows([column("n", "number")], [[value] for value in values]))

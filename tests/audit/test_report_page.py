@@ -471,6 +471,17 @@ def test_the_tab_key_goes_down_the_page_and_the_focus_is_always_seen(page: Page,
     quiet(page)
 
 
+def test_the_mark_of_the_focus_is_around_a_field_and_inside_a_row_whose_box_would_cut_it_off(
+    page: Page, week: Report
+) -> None:
+    opened(page, week)
+    offset = "getComputedStyle(document.activeElement).outlineOffset"
+    page.evaluate("document.getElementById('search').focus()")
+    assert page.evaluate(offset) == "2px"
+    page.evaluate("document.querySelector('.rows tbody tr[tabindex=\"0\"]').focus({focusVisible: true})")
+    assert page.evaluate(offset) == "-3px"
+
+
 @pytest.mark.parametrize("which", ["week", "hostile", "broken"])
 def test_nothing_is_wider_than_the_screen(page: Page, which: str, request: pytest.FixtureRequest) -> None:
     for size in SIZES:

@@ -5,10 +5,14 @@ const HIGH = 260, LEFT = 56, RIGHT = 14, TOP = 14, BELOW = 44;
 // As wide as there is room, so that its letters are as large as those around it.
 let wide = 640;
 
+/** Whether a value can be drawn: of larger ones the distance would be no number any more. */
+const within = value => Math.abs(value) < 1e300;
+
 /** Round steps that cover a range, few enough to be read. */
 function steps(low, high) {
   const span = high - low || Math.abs(high) || 1;
-  const raw = span / 4, unit = 10 ** Math.floor(Math.log10(raw));
+  // A quarter of the smallest numbers would be nothing.
+  const raw = Math.max(span / 4, 1e-300), unit = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map(factor => factor * unit).find(one => one >= raw);
   const found = [];
   for (let at = Math.floor(low / step); at <= Math.ceil(high / step) && found.length < 12; at++) found.push(at * step);
@@ -17,6 +21,7 @@ function steps(low, high) {
 
 function short(value) {
   const size = Math.abs(value);
+  if (size >= 1e15) return value.toExponential(1);
   for (const [limit, mark] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e4, 'k']])
     if (size >= limit) return Number((value / (mark === 'k' ? 1e3 : limit)).toPrecision(3)) + mark;
   return String(Number(value.toPrecision(6)));
@@ -41,7 +46,7 @@ function chart(rows, along, height, form) {
     x: form === 'line' ? measured(row[along.at], along.kind) : NaN,
     y: measured(row[height.at], 'number'),
     label: row[along.at] === null ? 'NULL' : text(row[along.at]),
-  })).filter(point => Number.isFinite(point.y) && (form === 'bars' || Number.isFinite(point.x)));
+  })).filter(point => within(point.y) && (form === 'bars' || within(point.x)));
   if (points.length < 2) return null;
   wide = Math.max(280, Math.min(900, document.documentElement.clientWidth - 24));
   let low = Infinity, high = -Infinity;
