@@ -482,6 +482,18 @@ def test_the_mark_of_the_focus_is_around_a_field_and_inside_a_row_whose_box_woul
     assert page.evaluate(offset) == "-3px"
 
 
+@pytest.mark.parametrize("width", [320, 360, 390, 480, 768, 1400])
+def test_the_fields_of_the_time_have_room_for_date_and_time(page: Page, week: Report, width: int) -> None:
+    opened(page, week, width)
+    for name in ("from", "to"):
+        has, needs = page.evaluate(
+            f"""(() => {{ const field = document.getElementById('{name}'), has = field.offsetWidth;
+            field.style.cssText = 'width: max-content; justify-self: start'; const needs = field.offsetWidth;
+            field.style.cssText = ''; return [has, needs]; }})()"""
+        )
+        assert has >= needs > 150
+
+
 @pytest.mark.parametrize("which", ["week", "hostile", "broken"])
 def test_nothing_is_wider_than_the_screen(page: Page, which: str, request: pytest.FixtureRequest) -> None:
     for size in SIZES:
