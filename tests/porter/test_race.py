@@ -67,6 +67,20 @@ def test_a_question_and_a_handshake_in_one_write_are_told_apart(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("server", ["filesystem", "varying"])
+def test_a_handshake_after_an_answered_question_begins_the_connection_anew(tmp_path: Path, server: str) -> None:
+    """Whoever answered: of `varying`, and of the others once they are loaded, it is the SDK, which takes its era from it."""
+    process = Server(command(server, tmp_path))
+    wire = StdioWire(process, "2026-07-28")
+    assert "capabilities" in wire.request("server/discover")["result"]
+    opening = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}
+    opened = wire.exchange({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": opening})
+    assert opened["result"]["protocolVersion"] == "2025-11-25"
+    process.write(b'{"jsonrpc": "2.0", "method": "notifications/initialized"}\n')
+    assert wire.exchange({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})["result"]["tools"]
+    wire.close()
+
+
+@pytest.mark.parametrize("server", ["filesystem", "varying"])
 def test_after_any_other_request_of_2026_a_handshake_comes_too_late(tmp_path: Path, server: str) -> None:
     process = Server(command(server, tmp_path))
     wire = StdioWire(process, "2026-07-28")
