@@ -533,7 +533,7 @@ async def test_a_page_that_is_too_large_is_read_in_smaller_ones(
     assert sizes[:4] == [100, 10, 1, 1]
     assert set(sizes[4:]) == {1}
     assert "f00.py" in text
-    assert "… (line cut: 2000001 characters)" in text
+    assert "… (cut line 1: 2000001 characters)" in text
     assert size(text) <= BUDGET
 
 

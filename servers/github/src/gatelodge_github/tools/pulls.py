@@ -138,7 +138,7 @@ async def get_pull(
     include: list[Include] = [],  # noqa: B006 - a plain default keeps the schema portable; it is never changed
     cursor: str = "",
 ) -> str:
-    """Read a pull request: state, mergeability, head sha, description, and what include names."""
+    """Read a pull request: mergeability, head sha, description, what include names."""
     visit = await hub.open(repo)
     pull = await fetch(visit.api, visit.repo, number)
     if cursor and len(set(include)) > 1:
@@ -213,7 +213,7 @@ async def get_pull_diff(
     max_bytes: int = MOST_BYTES,
     cursor: str = "",
 ) -> str:
-    """Read a pull request's diff: statistics, then raw patches; paths picks files or folders."""
+    """Diff of a pull request: files, then patches; paths picks files or folders."""
     visit = await hub.open(repo)
     pull = await fetch(visit.api, visit.repo, number)
     author = await pull.author(visit.desk.marks, visit.repo)
@@ -236,9 +236,12 @@ async def get_pull_diff(
         raise CallError("not_found", "none of these paths was changed.", "get_pull_diff without paths lists the files.")
     raw = diff.text(found.matched if wanted else files)
     made = visit.view.text(code, raw, f"diff of pull request {number}", "diff", markdown=False) if raw else ""
-    notes = (
-        [f"cursor: {cursors.make(rest, question)} (the patches go on; or name single files in paths)"] if rest else []
-    )
+    notes: list[str] = []
+    if rest:
+        what = "the line goes on" if rest.get("c") else "the patches go on; or name single files in paths"
+        notes.append(f"cursor: {cursors.make(rest, question)} ({what})")
+    for at, cut in enumerate(found.cut, 1):
+        notes.append(f"cut line {at} goes on: cursor={cursors.make(cut, question)}")
     if files > MOST_FILES:
         notes.append(f"GitHub lists {MOST_FILES:,} of the {files:,} files.")
     return visit.view.bulk(head, made or "(no patches)", "\n".join(notes))
