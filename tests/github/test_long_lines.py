@@ -293,7 +293,7 @@ async def test_long_lines_of_a_pull_requests_diff_are_read_by_the_cursors_given_
         assert len(given) == 6
         for begin in given:
             begun, cursor = place(begin), begin
-            lines: list[str] = every[begun["o"]]["patch"].split("\n")
+            lines: list[str] = every[int(begun["o"])]["patch"].split("\n")
             told, at = "", begun["c"]
             while cursor:
                 text = await called.text("get_pull_diff", number=furnished.pull, cursor=cursor)

@@ -54,5 +54,10 @@ def read(cursor: str, question: object) -> Place:
     return place
 
 
+def changed(what: str) -> CallError:
+    """What a cursor goes on inside of is another thing by now."""
+    return CallError("changed", f"{what} is another one by now.", "Leave the cursor out to begin anew.")
+
+
 def _digest(question: object) -> str:
     return hashlib.sha256(json.dumps(question, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -12,9 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gatelodge_core.errors import CallError
-
-from gatelodge_github import paging
+from gatelodge_github import cursors, paging
 from gatelodge_github.cursors import Place
 from gatelodge_github.data import rows
 from gatelodge_github.patches import Changed, Chosen, fenced
@@ -201,7 +199,7 @@ class PullFiles:
         lines = change.patch.split("\n")
         known = place.get("a") == _digest(change) and number < len(lines) and len(lines[number]) == place.get("l")
         if not known or begin >= len(lines[number]):
-            raise CallError("changed", "the patch is another one by now.", "Leave the cursor out to begin anew.")
+            raise cursors.changed("the patch")
         self.matched = 1
         rest = diff.go_on(change, number, begin)
         return _place(at, change, number, rest) if rest else {}

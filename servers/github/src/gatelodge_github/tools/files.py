@@ -65,7 +65,7 @@ async def get_file(
     with advising("get_tree finds paths, list_refs the names of branches and tags.", "not_found"):
         found: object = await visit.api.data(where, asked)
     if inside and (isinstance(found, list) or not _same(inside, table(found))):
-        raise CallError("changed", "The file is another one by now.", "Leave the cursor out to begin anew.")
+        raise cursors.changed("the file")
     shown = _Shown(visit, path, ref, Window(start_line, end_line, ROOM, inside.get("c") or 0), question)
     if isinstance(found, list):
         return shown.directory(rows(cast("object", found)))

@@ -167,7 +167,7 @@ def _rest_of(visit: Visit, found: _Difference, files: list[Changed], target: str
     """
     at, begin = place.get("o") or 0, place.get("c") or 0
     if not (at < len(files) and begin < len(files[at].patch) and place.get("a") == _digest(files[at])):
-        raise CallError("changed", "the patch is another one by now.", "Leave the cursor out to begin anew.")
+        raise cursors.changed("the patch")
     file = files[at]
     block, taken = patches.fenced(file.patch[begin:], max(_LEAST, room - shown_size(file.name)))
     end = begin + taken

@@ -144,8 +144,8 @@ async def get_pull(
     if cursor and len(set(include)) > 1:
         raise CallError("bad_cursor", "A cursor belongs to one list.", "Name that alone in include.")
     author = await pull.author(visit.desk.marks, visit.repo)
-    question = ["get_pull", visit.repo.lower(), number, *sorted(set(include))]
-    parts = await parts_of(visit, pull, pull.code(author), include, cursor, question) if include else []
+    question = ["get_pull", visit.repo.lower(), number]
+    parts = await parts_of(visit, pull, pull.code(author), include, cursor) if include else []
     head = _head(visit, pull, author)
     room = BUDGET - len(head.encode("utf-8", "replace")) - _SPARE
     described = ""
@@ -155,7 +155,7 @@ async def get_pull(
             visit, pull, author, room // (len(parts) + 1) - _SPARE // 2, start, None if include else question
         )
     room -= len(described.encode("utf-8", "replace")) + 2 * len(parts)
-    return visit.view.bulk(head, described, *shared(parts, room, question))
+    return visit.view.bulk(head, described, *shared(parts, room, visit.repo, number))
 
 
 def _description(visit: Visit, pull: Pull, author: Mark, room: int, start: int, question: object | None) -> str:
