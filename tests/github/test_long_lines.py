@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from gatelodge_core.guard.hygiene import visible
-from gatelodge_github import blobs
+from gatelodge_github import blobs, cursors
 from gatelodge_github.log_lines import ANSI
 from gatelodge_github.log_long_lines import LineReader
 from gatelodge_github.patches import fenced
@@ -28,7 +28,7 @@ from tests.github.examples import paged
 from tests.github.furnishing import Furniture
 from tests.github.loopback import Answer, Request, as_json
 from tests.github.proxy import Proxy
-from tests.github.pulling import changed
+from tests.github.pulling import changed, serve_threads, thread
 from tests.github.reading import Bed, held
 from tests.github.support import server
 
@@ -293,18 +293,20 @@ async def test_long_lines_of_a_pull_requests_diff_are_read_by_the_cursors_given_
         assert len(given) == 6
         for begin in given:
             begun, cursor = place(begin), begin
-            lines: list[str] = every[int(begun["o"])]["patch"].split("\n")
-            told, at = "", begun["c"]
+            patch: str = every[int(begun["o"])]["patch"]
+            lines = patch.split("\n")
+            number: int = begun["n"]
+            told, at = "", int(begun["c"])
             while cursor:
                 text = await called.text("get_pull_diff", number=furnished.pull, cursor=cursor)
                 assert len(text.encode()) <= BUDGET
                 (block,) = blocks(text)
                 cursor = next(iter(re.findall(r"^cursor: (\S+) \(the line goes on\)", text, re.MULTILINE)), "")
-                end = place(cursor)["c"] if cursor else len(lines[begun["n"]])
+                end = place(cursor)["c"] if cursor else len(lines[number])
                 assert end > at
-                assert same(block, lines[begun["n"]][at:end])
-                told, at = told + lines[begun["n"]][at:end], end
-            got[begun["o"], begun["n"]] = lines[begun["n"]][: begun["c"]] + told
+                assert same(block, lines[number][at:end])
+                told, at = told + lines[number][at:end], end
+            got[begun["o"], begun["n"]] = lines[number][: begun["c"]] + told
         assert got == {(at, n): one["patch"].split("\n")[n] for at, one in enumerate(every) for n in (1, 3)}
         every[0]["patch"] += "!"
         every[0]["patch"] = every[0]["patch"].replace("@@\n+", "@@\n+!")
@@ -375,3 +377,43 @@ async def test_withheld_patches_and_logs_give_no_cursor(
         text = await called.text("get_job_log", job_id=7, cursor=cursor)
         assert "xxx" not in text
         assert "withheld" in text
+
+
+async def test_a_forged_cursor_is_an_error_or_an_answer_but_never_a_crash_or_more_than_the_budget(
+    furnished: Furniture, logs: Proxy, elsewhere: Proxy, emulator: Emulator, tmp_path: Path
+) -> None:
+    log = b"x\n" + b"y" * 50_000
+    elsewhere.serve("GET", "/results/7", lambda _: Answer(200, log, {"Content-Type": "text/plain"}))
+    serve_threads(logs, [thread("a.py", ("alice", "OWNER", "z" * 50_000))])
+    pull = furnished.pull
+    calls: list[tuple[str, dict[str, Any], list[Any]]] = [
+        ("get_file", {"path": "docs/guide.md"}, ["get_file", PUBLIC, "docs/guide.md", ""]),
+        ("get_job_log", {"job_id": 7}, ["get_job_log", PUBLIC, 7]),
+        ("get_diff", {"target": "main"}, ["get_diff", PUBLIC, "main", []]),
+        ("get_pull_diff", {"number": pull}, ["get_pull_diff", PUBLIC, pull, furnished.feature, []]),
+        *(
+            ("get_pull", {"number": pull, "include": [name]}, ["get_pull", PUBLIC, pull, name])
+            for name in ("reviews", "threads", "comments", "commits", "checks")
+        ),
+    ]
+    chance = random.Random(5)
+    values: list[Any] = [0, 1, 2, 99, 1_000_000, 1 << 40, -1, True, 1.5, None, "x", [], {}]
+    hosts = [elsewhere.url.removeprefix("http://")]
+    async with server(tmp_path, logs.url, emulator.tokens["alice"], repo=PUBLIC, download_hosts=hosts) as called:
+        for name, arguments, question in calls:
+            for _ in range(12):
+                forged = {
+                    key: chance.choice(values)
+                    for key in ("p", "n", "o", "l", "t", "c", "a", "id")
+                    if chance.random() < 0.4
+                }
+                if chance.random() < 0.7:
+                    usable = (0, 1, 2, 99, 1_000_000)
+                    forged = {key: chance.choice(usable) for key in forged if key not in ("a", "id")}
+                failed, text = await called.call(name, **arguments, cursor=cursors.make(forged, question))
+                assert len(text.encode()) <= BUDGET
+                assert not failed or re.match(r"(bad_cursor|changed|not_found|no_such_line|invalid): ", text), (
+                    name,
+                    forged,
+                    text,
+                )

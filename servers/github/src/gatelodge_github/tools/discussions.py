@@ -92,27 +92,38 @@ async def _one(hub: Hub, visit: Visit, place: Mapping[str, Any], limit: int, cur
     number = place["number"]
     question = ["read_discussion", visit.repo.lower(), number]
     begin = cursors.read(cursor, question)
-    whole: Mapping[str, Any] | None = None
-    begin = {**begin, "n": min(100, begin.get("n") or limit)}
-    for left in reversed(range(paging.MOST_PAGES)):
-        after = begin.get("a") or None
-
-        async def ask(first: int, after: str | None = after) -> Mapping[str, Any]:
-            return await visit.api.graphql("discussion", {**place, "first": first, "after": after})
-
-        data, begin["n"] = await paging.smaller(ask, begin["n"])
-        whole = table(_checked(hub, visit, data).get("discussion"))
-        if not whole:
-            raise CallError("not_found", "There is no such discussion.", "read_discussions() lists them.")
-        # Of a page that had to be smaller than the last time, all may have been told by now.
-        count, following = len(texts(whole, first=not after)), after_of(table(whole.get("comments")))
-        if (begin.get("t") or 0) < count or not following or not left:
-            break
-        begin = {**begin, "a": following, "t": begin["t"] - count}
-    assert whole is not None
+    begin["n"] = min(100, begin.get("n") or limit)
+    whole, begin = await _page(hub, visit, place, begin)
     parts = await told(visit, whole, limit, begin, question)
     text_ = visit.view.bulk(f"discussion {number} of {visit.title}", parts)
     return CallToolResult(content=[TextContent(type="text", text=text_)])
+
+
+async def _page(hub: Hub, visit: Visit, place: Mapping[str, Any], begin: Place) -> tuple[Mapping[str, Any], Place]:
+    """The discussion with the comments at a place, and that place in the page that could be had.
+
+    A page that is too large is asked for in smaller ones. Of those all may have been told by now, so it can be a later one.
+
+    Raises:
+        CallError: `not_found`, and as `_checked`.
+    """
+    size: int = begin["n"]
+    for left in reversed(range(paging.MOST_PAGES)):
+        asked = {**place, "after": begin.get("a") or None}
+
+        async def ask(first: int, asked: Mapping[str, Any] = asked) -> Mapping[str, Any]:
+            return await visit.api.graphql("discussion", {**asked, "first": first})
+
+        data, size = await paging.smaller(ask, size)
+        begin = {**begin, "n": size}
+        whole = table(_checked(hub, visit, data).get("discussion"))
+        if not whole:
+            break
+        count, following = len(texts(whole, first=not asked["after"])), after_of(table(whole.get("comments")))
+        if begin.get("t", 0) < count or not following or not left:
+            return whole, begin
+        begin |= {"a": following, "t": begin["t"] - count}
+    raise CallError("not_found", "There is no such discussion.", "read_discussions() lists them.")
 
 
 async def _category(hub: Hub, visit: Visit, place: Mapping[str, Any], wanted: str) -> str:
