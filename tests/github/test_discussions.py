@@ -267,6 +267,27 @@ async def test_a_hundred_long_comments_fit_an_answer_and_the_cursor_goes_on(
     assert (seen, cursor) == (list(range(1, 101)), "")
 
 
+@pytest.mark.parametrize("grown", [0, 1])
+async def test_a_page_that_is_too_large_is_asked_for_in_parts_and_each_comment_comes_once(
+    bed: Proxy, emulator: Emulator, tmp_path: Path, grown: int
+) -> None:
+    comments = [comment(number, "mallory", "ü" * 900) for number in range(1, 61)]
+    serve(bed, [discussion(3, comments=comments)])
+    async with server(tmp_path, bed.url, emulator.tokens["alice"], repo=PUBLIC) as called:
+        seen, cursor = list[int](), ""
+        for step in range(40):
+            if step == grown:
+                for one in comments:
+                    one["body"] += "x" * 300_000
+            text = await called.text("read_discussions", number=3, limit=100, cursor=cursor)
+            assert len(text.encode()) <= 24_000
+            seen += [int(number) for number in re.findall(r"^comment (\d+) by", text, re.MULTILINE)]
+            cursor = next(iter(re.findall(r"^cursor: (\S+)$", text, re.MULTILINE)), "")
+            if not cursor:
+                break
+    assert (seen, cursor) == (list(range(1, 61)), "")
+
+
 async def test_lockdown_filters_no_discussions_but_strict_leaves_outsiders_out(
     bed: Proxy, emulator: Emulator, tmp_path: Path
 ) -> None:

@@ -326,12 +326,12 @@ def test_room_is_shared_so_that_small_patches_come_whole() -> None:
         return [Changed(f"f{at}", "", "modified", 1, 1, "+" * size) for at, size in enumerate(sizes)]
 
     for sizes in ((100,), (100, 50_000), (50_000, 100, 50_000), (3000,) * 30, (400,) * 500, (10,) * 2000):
-        text, _ = patches.shown(files(*sizes), 10_000)
+        text, *_ = patches.shown(files(*sizes), 10_000)
         assert len(text.encode()) <= 10_000 + 200, sizes
         for at, size in enumerate(sizes):
             if size <= 100 and len(sizes) < 10:
                 assert f"f{at}\n```diff\n{'+' * size}\n```" in text, sizes
-    text, notes = patches.shown(files(*(400,) * 500), 10_000)
+    text, notes, _ = patches.shown(files(*(400,) * 500), 10_000)
     assert text.count("```diff") > 5
     assert "patches are not shown" in " ".join(notes)
     assert "more files are not listed" in " ".join(notes)

@@ -360,10 +360,55 @@ async def test_many_long_comments_are_all_reached_by_cursors_within_the_budget(
     assert seen == list(range(1, 251))
     both = await alice.text("get_pull", number=furnished.pull, include=["comments", "commits"])
     assert size(both) <= BUDGET
-    assert '(cut; include=["comments"] alone shows more, and gives a cursor)' in both
+    (cursor,) = re.findall(r'^cursor: (\S+) \(with include=\["comments"\] alone\)$', both, re.MULTILINE)
+    shown = [int(number) for number in re.findall(r"^comment (\d+) by", both, re.MULTILINE)]
+    rest = await alice.text("get_pull", number=furnished.pull, include=["comments"], cursor=cursor)
+    assert f"comment {shown[-1] + 1} by" in rest
+    assert f"comment {shown[-1]} by" not in rest
     assert "Bob: A feature" in both
     error = await alice.error("get_pull", number=furnished.pull, include=["comments", "commits"], cursor="abc")
     assert error.startswith("bad_cursor: ")
+
+
+@pytest.mark.parametrize("name", ["reviews", "comments", "threads"])
+async def test_a_long_text_of_any_list_is_read_to_its_end_by_a_cursor_of_its_own(
+    alice: Called, furnished: Furniture, emulator: Emulator, bed: Proxy, name: str
+) -> None:
+    bodies = [
+        f"short {at}" if at % 3 else "".join(f"w{at:02}x{number:05}\n" for number in range(6000)) for at in range(9)
+    ]
+    every: list[dict[str, Any]] = []
+    if name == "threads":
+        serve_threads(
+            bed, [thread(f"f{at}.py", ("alice", "OWNER", bodies[at]), ("bob", "COLLABORATOR", "ok")) for at in range(9)]
+        )
+    else:
+        path = f"{HERE}/{'issues' if name == 'comments' else 'pulls'}/{furnished.pull}/{name}"
+        one = emulator.call("GET", path)[0]
+        every += [{**one, "id": at + 1, "body": body} for at, body in enumerate(bodies)]
+        bed.serve("GET", path, paged(lambda _: every))
+    got, waiting, steps = list[str](), [""], 0
+    while waiting:
+        cursor = waiting.pop()
+        steps += 1
+        assert steps < 100
+        text = await alice.text("get_pull", number=furnished.pull, include=[name], cursor=cursor)
+        assert size(text) <= BUDGET
+        got += re.findall(r"^(?:w\d\dx\d{5}|short \d)$", text, re.MULTILINE)
+        waiting += re.findall(r"cursor[=:] ?([\w-]+)", text)
+    wanted = [line for body in bodies for line in body.rstrip("\n").split("\n")]
+    assert sorted(got) == sorted(wanted)
+    # Beside other lists it is cut as well, and the same cursors go on.
+    text = await alice.text("get_pull", number=furnished.pull, include=["commits", name])
+    assert size(text) <= BUDGET
+    first = re.findall(rf'the rest: include=\["{name}"\] alone, cursor=(\S+)\)', text)[0]
+    onward = await alice.text("get_pull", number=furnished.pull, include=[name], cursor=first)
+    seen = re.findall(r"^w00x\d{5}$", text, re.MULTILINE) + re.findall(r"^w00x\d{5}$", onward, re.MULTILINE)
+    assert seen == wanted[: len(seen)]
+    assert "short" not in onward
+    if name == "reviews":
+        del every[0]
+        assert "changed" in await alice.error("get_pull", number=furnished.pull, include=[name], cursor=first)
 
 
 async def test_threads_go_on_by_graphqls_own_cursor(alice: Called, furnished: Furniture, bed: Proxy) -> None:
@@ -533,7 +578,7 @@ async def test_a_page_that_is_too_large_is_read_in_smaller_ones(
     assert sizes[:4] == [100, 10, 1, 1]
     assert set(sizes[4:]) == {1}
     assert "f00.py" in text
-    assert "… (line cut: 2000001 characters)" in text
+    assert "… (cut line 1: 2000001 characters)" in text
     assert size(text) <= BUDGET
 
 

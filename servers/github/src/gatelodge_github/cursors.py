@@ -11,7 +11,10 @@ from typing import Any, cast
 from gatelodge_core.errors import CallError
 
 Place = dict[str, Any]
-"""Where to go on: ``p`` page, ``n`` items a page, ``o`` items to skip, ``a`` GraphQL's own cursor."""
+"""Where to go on: ``p`` page, ``n`` items a page, ``o`` items to skip, ``a`` GraphQL's own cursor; and inside of an item:
+``l`` line of a text, ``t`` text of several, ``c`` character or byte."""
+_FAR = 1 << 40
+"""No text is as long."""
 
 
 def make(place: Place, question: object) -> str:
@@ -42,13 +45,18 @@ def read(cursor: str, question: object) -> Place:
             "Repeat the call with the same arguments and the cursor of its answer, or leave the cursor out.",
         )
     place = cast("Place", parts[0])
-    for key in ("p", "n", "o"):
+    for key, most in (("p", 1_000_000), ("n", 1_000_000), ("o", 1_000_000), ("l", _FAR), ("t", _FAR), ("c", _FAR)):
         value = place.get(key, 0)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 1_000_000:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
             raise CallError("bad_cursor", "That is no cursor.", "Leave it out to begin anew.")
     if not isinstance(place.get("a", ""), str):
         raise CallError("bad_cursor", "That is no cursor.", "Leave it out to begin anew.")
     return place
+
+
+def changed(what: str) -> CallError:
+    """What a cursor goes on inside of is another thing by now."""
+    return CallError("changed", f"{what} is another one by now.", "Leave the cursor out to begin anew.")
 
 
 def _digest(question: object) -> str:

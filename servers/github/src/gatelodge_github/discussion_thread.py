@@ -122,6 +122,9 @@ async def told(visit: Visit, whole: Node, limit: int, place: Place, question: ob
     following = after_of(page)
     if end < len(every) or following:
         onward: Place = {**here, "t": end} if end < len(every) else {"a": following, "n": place.get("n") or limit}
+        if end > len(every):
+            # Told before, when the pages were larger.
+            onward |= {"t": end - len(every), "c": begin}
         parts.append(f"cursor: {cursors.make(onward, question)}")
     return "\n\n".join(parts)
 

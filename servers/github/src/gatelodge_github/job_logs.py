@@ -23,12 +23,14 @@ class Shown:
         lines: How many.
         left_out: Lines of the excerpt that found no room.
         matches: Of the lines shown, those that match.
+        cut: The numbers of those of which only the beginning is shown.
     """
 
     text: str
     lines: int
     left_out: int
     matches: int
+    cut: tuple[int, ...] = ()
 
 
 def shown(excerpt: LogExcerpt, most: int, room: int) -> Shown:
@@ -48,10 +50,13 @@ def shown(excerpt: LogExcerpt, most: int, room: int) -> Shown:
         used += shown_size(piece) + shown_size(line.group) + 70
         if chosen and (len(chosen) == most or used > room):
             break
-        chosen.append(replace(line, text=f"{piece} ⟦cut: more is hidden here than there is room for⟧") if cut else line)
+        if cut:
+            line = replace(line, text=f"{piece} ⟦cut: more is hidden here than there is room for⟧", cut=True)  # noqa: PLW2901 - as it is shown
+        chosen.append(line)
     chosen.sort(key=lambda line: line.number)
     matches = sum(line.match for line in chosen)
-    return Shown(_text(chosen), len(chosen), len(excerpt.lines) - len(chosen), matches)
+    longer = tuple(line.number for line in chosen if line.cut)
+    return Shown(_text(chosen), len(chosen), len(excerpt.lines) - len(chosen), matches, longer)
 
 
 def _distances(lines: tuple[Line, ...]) -> dict[int, int]:

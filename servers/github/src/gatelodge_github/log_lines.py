@@ -17,6 +17,10 @@ RAW = 4 * LINE
 SECONDS = 20.0
 """The longest that a log is searched; usual expressions take a second for 30 MB."""
 TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z ?")
+ANSI = re.compile(
+    rb"\x1b(?:\[[0-?]{0,64}+[ -/]{0,8}+[@-~]|\][^\x07\x1b\n]{0,4096}+(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]{0,4096}+(?:\x1b\\)?|[ -/]{0,4}[0-~])?"
+)
+"""Sequences that a terminal obeys, such as colours."""
 _KINDS = "group|endgroup|error|warning|notice|debug|command|section"
 MARK = re.compile(rf"##\[({_KINDS})\]".encode())
 _MARKED = re.compile(MARK.pattern.decode())

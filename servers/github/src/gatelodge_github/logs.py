@@ -13,7 +13,7 @@ import re
 from collections import deque
 from dataclasses import dataclass, replace
 
-from gatelodge_github.log_lines import MARK, RAW, SECONDS, TIME, Line, LogSearch, Raw, line_of
+from gatelodge_github.log_lines import ANSI, MARK, RAW, SECONDS, TIME, Line, LogSearch, Raw, line_of
 
 MAX_LINES = 1000
 """Lines that are kept at most."""
@@ -23,9 +23,6 @@ _NAME = 200
 """Characters of a group's name."""
 _MARK_REACH = 64
 _BOM = b"\xef\xbb\xbf"
-_ANSI = re.compile(
-    rb"\x1b(?:\[[0-?]{0,64}+[ -/]{0,8}+[@-~]|\][^\x07\x1b\n]{0,4096}+(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]{0,4096}+(?:\x1b\\)?|[ -/]{0,4}[0-~])?"
-)
 _NAMED = re.compile(rb"[^\n]{0,800}")
 
 
@@ -219,7 +216,7 @@ class LogReader:
         if self._lines == 0:
             block = block.removeprefix(_BOM)
         if b"\x1b" in block:
-            block = _ANSI.sub(b"", block)
+            block = ANSI.sub(b"", block)
         groups: list[tuple[int, str]] = [(0, self._group)]
         hits = self._marked(block, groups) if b"##[" in block else []
         if self._search:

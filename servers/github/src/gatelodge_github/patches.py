@@ -93,8 +93,13 @@ class Chosen:
         return self._globs.matches(path) or any(path == one or path.startswith(f"{one}/") for one in self._plain if one)
 
 
-def shown(files: Sequence[Changed], room: int) -> tuple[str, list[str]]:
-    """The files and their patches in `room` bytes, and what is to be said of what was left out."""
+def shown(files: Sequence[Changed], room: int) -> tuple[str, list[str], list[tuple[Changed, int]]]:
+    """The files and their patches in `room` bytes.
+
+    Returns:
+        The text; what is to be said of what was left out; and the patches that were cut, each with the character that
+        the rest of it begins at.
+    """
     notes: list[str] = []
     listed, cut = fitting("\n".join(file.full_line for file in files), room * 2 // 5)
     if cut:
@@ -103,16 +108,17 @@ def shown(files: Sequence[Changed], room: int) -> tuple[str, list[str]]:
     parts, left = [listed], room - shown_size(listed)
     picked = _picked(with_patch, left)
     share = _share([_weight(file) for file in picked], left - sum(map(_frame, picked)))
-    short = 0
+    short: list[tuple[Changed, int]] = []
     for file in picked:
-        part, was_cut = _part(file, max(0, share))
+        part, taken = _part(file, max(0, share), len(short) + 1)
         parts.append(part)
-        short += was_cut
+        if taken < len(file.patch):
+            short.append((file, taken))
     if short:
-        notes.append(f"{short} patches were cut: name fewer paths, or read the file with get_file.")
+        notes.append(f"{len(short)} patches were cut: name fewer paths, or go on by cursor.")
     if len(picked) < len(with_patch):
         notes.append(f"{len(with_patch) - len(picked)} patches are not shown: name paths, a few at a time.")
-    return "\n\n".join(parts), notes
+    return "\n\n".join(parts), notes, short
 
 
 def _picked(files: Sequence[Changed], room: int) -> list[Changed]:
@@ -126,13 +132,32 @@ def _picked(files: Sequence[Changed], room: int) -> list[Changed]:
     return found
 
 
-def _part(file: Changed, room: int) -> tuple[str, bool]:
+def _part(file: Changed, room: int, number: int) -> tuple[str, int]:
+    """A patch under its name, and how many characters of it were taken; `number` is its own if it is cut."""
     patch, cut = fitting(file.patch, room)
     if (cut or _weight(file) > room) and (longer := len(_fence(patch)) - 3):
         patch, cut = fitting(file.patch, room - 2 * longer)
     fence = _fence(patch)
-    end = f"\n(cut: {_size(patch):,} of {_size(file.patch):,} bytes)" if cut else ""
-    return f"{file.name}\n{fence}diff\n{patch}\n{fence}{end}", cut
+    end = f"\n(cut patch {number}: {_size(patch):,} of {_size(file.patch):,} bytes)" if cut else ""
+    # Where a line ends, its end is shown by the block's.
+    taken = len(patch) + (cut and bool(patch) and file.patch.startswith("\n", len(patch)))
+    return f"{file.name}\n{fence}diff\n{patch}\n{fence}{end}", taken
+
+
+def fenced(rest: str, room: int) -> tuple[str, int]:
+    """The beginning of the rest of a patch as a block of at most `room` bytes, and how many characters of it were taken.
+
+    Args:
+        rest: From a character of the patch on, not empty; something of it is taken in any case.
+        room: Bytes.
+    """
+    piece, _ = fitting(rest, room - 20)
+    while len(piece) > 1 and shown_size(piece) + 2 * len(_fence(piece)) > room:
+        piece = piece[: len(piece) // 2]
+    piece = piece or rest[:1]
+    # Where a line ends, its end is shown by the block's.
+    ended = rest.startswith("\n", len(piece)) and piece != "\n"
+    return f"{_fence(piece)}diff\n{piece}\n{_fence(piece)}", len(piece) + ended
 
 
 def _fence(patch: str) -> str:

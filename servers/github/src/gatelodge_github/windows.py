@@ -18,11 +18,13 @@ class Window:
         first: The first line wanted, from 1.
         last: The last one; 0 for the end.
         room: The most bytes kept.
+        skip: Bytes of the first line that are left out, since they were read before.
     """
 
     first: int
     last: int
     room: int
+    skip: int = 0
     head: bytes = b""
     """The beginning of the text, by which its kind is told."""
     lines: list[bytes] = field(default_factory=list[bytes])
@@ -36,6 +38,7 @@ class Window:
     broken: bool = False
     """Whether a single line was too long, so that only its beginning was taken."""
     _size: int = 0
+    _skipped: int = 0
     _open: bool = False
     _part: bytearray = field(default_factory=bytearray)
 
@@ -92,7 +95,10 @@ class Window:
     def _take(self, part: bytes, end: bytes) -> bool:
         if self.last and self.line > self.last:
             return False
-        self._part += part
+        # What was skipped counts down, so that it is of the first line alone.
+        gone = min(self.skip - self._skipped, len(part)) if self.line == self.first else 0
+        self._skipped += gone
+        self._part += part[gone:]
         self._part += end
         if self._size + len(self._part) > self.room:
             self.full = True

@@ -15,10 +15,11 @@ from gatelodge_github import cursors, job_logs, names, paging, runs
 from gatelodge_github.cursors import Place
 from gatelodge_github.data import day, rows, table, text, whole
 from gatelodge_github.hub import Hub, Visit
+from gatelodge_github.log_long_lines import LineReader
 from gatelodge_github.logs import MAX_LINES, Failed, Grep, LogExcerpt, LogReader, Tail
 from gatelodge_github.tools.common import Limit, Number
 from gatelodge_github.trust.marks import PROGRAM, Mark
-from gatelodge_github.view import BUDGET, shown_size
+from gatelodge_github.view import BUDGET, WITHHELD, shown_size
 
 actions = Declarations[Hub]()
 
@@ -26,6 +27,8 @@ MOST_JOBS = 300
 """Jobs of a run that are looked at: three requests."""
 MOST_ARTIFACTS = 20
 MOST_MATCHES = 200
+_MOST_CUT = 8
+"""Long lines of a log that get a cursor each."""
 
 
 @actions.tool(effect=READ, reach=EXTERNAL)
@@ -90,7 +93,7 @@ def _run(visit: Visit, mark: Mark, run: dict[str, Any]) -> dict[str, Any]:
 
 @actions.tool(effect=READ, reach=EXTERNAL)
 async def get_run(hub: Hub, run_id: Number, repo: str = "", cursor: str = "") -> str:
-    """Show a workflow run: jobs, failed first, with their failed steps, and artifacts."""
+    """Workflow run: jobs, failed first, with failed steps, and artifacts."""
     visit = await hub.open(repo)
     path = f"{names.repo_path(visit.repo)}/actions/runs/{run_id}"
     run = table(await visit.api.data(path))
@@ -181,32 +184,67 @@ async def get_job_log(
     mode: Literal["failed", "tail", "grep"] = "failed",
     pattern: Annotated[str, Field(description="For grep: text, or /expression/.")] = "",
     lines: Annotated[int, Field(ge=1, le=MAX_LINES)] = 200,
+    cursor: str = "",
 ) -> str:
-    """Read an Actions job's log: around its errors, its end, or the lines that match."""
+    """An Actions job's log: around its errors, its end, or lines that match."""
     # What can't be looked for is said before anything is fetched.
     reader = LogReader(_looked_for(mode, pattern, lines))
     visit = await hub.open(repo)
+    question = ["get_job_log", visit.repo.lower(), job_id]
+    if cursor:
+        return await _line_of_log(hub, visit, job_id, cursors.read(cursor, question), question)
     try:
-        url = await visit.api.location(f"{names.repo_path(visit.repo)}/actions/jobs/{job_id}/logs")
-    except CallError as error:
-        if error.code != "not_found":
-            raise
-        hint = "Logs expire (usually after 90 days), and a job has none before it ends. get_run shows the jobs."
-        raise CallError("not_found", error.message, f"{hint} {error.hint}".strip()) from error
-    try:
-        cut = await hub.downloads.feed(url, reader.feed)
+        cut = await hub.downloads.feed(await _log_at(visit, job_id), reader.feed)
         excerpt = await anyio.to_thread.run_sync(lambda: reader.finish(whole=not cut), abandon_on_cancel=True)
     except BaseException:
         # A thread that still searches, for a call that was cancelled, ends.
         reader.stop()
         raise
-    found = job_logs.shown(excerpt, lines, BUDGET - 2_000)
+    found = job_logs.shown(excerpt, lines, BUDGET - 2_200)
     counted = f"{excerpt.total_lines} lines, {excerpt.total_bytes} bytes, {excerpt.errors} errors"
     head = [f"log of job {job_id} of {visit.title}: {counted}", _told(mode, excerpt, found, lines)]
     if not excerpt.whole:
         head.append(f"The log is longer: only its first {excerpt.total_bytes} bytes were read.")
     text_ = visit.view.text(PROGRAM, found.text, f"log of job {job_id}", "log", markdown=False)
-    return visit.view.bulk("\n".join(head), text_)
+    notes = [
+        f"line {number} was cut; all of it: cursor={cursors.make({'l': number}, question)}" for number in found.cut
+    ]
+    if len(notes) > _MOST_CUT:
+        notes[_MOST_CUT:] = [f"{len(notes) - _MOST_CUT} more lines were cut: ask for fewer lines."]
+    return visit.view.bulk("\n".join(head), text_, "\n".join(notes if text_ != WITHHELD else []))
+
+
+async def _line_of_log(hub: Hub, visit: Visit, job_id: int, place: Place, question: object) -> str:
+    """A part of one line, and the cursor of the next part."""
+    number, begin = place.get("l") or 1, place.get("c") or 0
+    reader = LineReader(number, begin)
+    await hub.downloads.feed(await _log_at(visit, job_id), reader.feed)
+    part = await anyio.to_thread.run_sync(reader.part, BUDGET - 2_200)
+    if part.size < 0:
+        raise CallError("changed", "the log has no such line.", "Leave the cursor out to begin anew.")
+    head = f"line {number} of the log of job {job_id} of {visit.title}: from byte {begin + 1} of {part.size}, without colours"
+    text_ = visit.view.text(PROGRAM, part.text, f"log of job {job_id}", "log", markdown=False)
+    onward = (
+        f"cursor: {cursors.make({'l': number, 'c': part.next}, question)}"
+        if part.next
+        else "That is the end of the line."
+    )
+    return visit.view.bulk(head, text_, onward)
+
+
+async def _log_at(visit: Visit, job_id: int) -> str:
+    """Where the log of a job lies.
+
+    Raises:
+        CallError: It can't be had.
+    """
+    try:
+        return await visit.api.location(f"{names.repo_path(visit.repo)}/actions/jobs/{job_id}/logs")
+    except CallError as error:
+        if error.code != "not_found":
+            raise
+        hint = "Logs expire (usually after 90 days), and a job has none before it ends. get_run shows the jobs."
+        raise CallError("not_found", error.message, f"{hint} {error.hint}".strip()) from error
 
 
 def _looked_for(mode: str, pattern: str, lines: int) -> Tail | Grep | Failed:

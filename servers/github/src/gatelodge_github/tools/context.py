@@ -22,7 +22,7 @@ _PASSING = frozenset({"rate_limited", "unreachable", "too_slow", "github_failed"
 
 @context.tool(effect=READ, reach=EXTERNAL)
 async def get_me(hub: Hub) -> CallToolResult:
-    """Who the credential is, what it may do, and limits left."""
+    """Who the credential is, what it may do, limits left."""
     api = hub.desk().api
     kind = api.credential.kind
     fields: dict[str, object] = {"credential": kind, "host": hub.settings.host, "default_repo": hub.gate.default}

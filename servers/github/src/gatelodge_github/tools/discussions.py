@@ -11,11 +11,11 @@ from gatelodge_core.errors import CallError
 from mcp_types import CallToolResult, TextContent
 from pydantic import Field
 
-from gatelodge_github import cursors
+from gatelodge_github import cursors, paging
 from gatelodge_github.conversation import PUSHERS
 from gatelodge_github.cursors import Place
 from gatelodge_github.data import day, rows, table, text
-from gatelodge_github.discussion_thread import after_of, author_of, state_of, told
+from gatelodge_github.discussion_thread import after_of, author_of, state_of, texts, told
 from gatelodge_github.hub import Hub, Visit
 from gatelodge_github.paging import Page
 from gatelodge_github.tools.common import Limit
@@ -50,10 +50,17 @@ async def _listed(
 ) -> CallToolResult:
     question = ["read_discussions", visit.repo.lower(), category.lower()]
     behind = cursors.read(cursor, question)
-    size, after, skip = behind.get("n") or limit, behind.get("a") or None, behind.get("o") or 0
+    after, skip = behind.get("a") or None, behind.get("o") or 0
     chosen = await _category(hub, visit, place, category) if category else None
-    variables = {**place, "first": size, "after": after, "categoryId": chosen}
-    found = _checked(hub, visit, await visit.api.graphql("discussions", variables))
+    variables = {**place, "after": after, "categoryId": chosen}
+
+    async def ask(first: int) -> Mapping[str, Any]:
+        # What is skipped must be in it.
+        return await visit.api.graphql("discussions", {**variables, "first": max(first, skip + 1)})
+
+    data, size = await paging.smaller(ask, min(100, behind.get("n") or limit))
+    size = max(size, skip + 1)
+    found = _checked(hub, visit, data)
     listed = table(found.get("discussions"))
     nodes = rows(listed.get("nodes"))
     part = list(zip(nodes, _places(listed, after, size, len(nodes)), strict=True))[skip : skip + limit]
@@ -85,15 +92,38 @@ async def _one(hub: Hub, visit: Visit, place: Mapping[str, Any], limit: int, cur
     number = place["number"]
     question = ["read_discussion", visit.repo.lower(), number]
     begin = cursors.read(cursor, question)
-    begin = {**begin, "n": begin.get("n") or limit}
-    variables = {**place, "first": begin["n"], "after": begin.get("a") or None}
-    found = _checked(hub, visit, await visit.api.graphql("discussion", variables))
-    whole = table(found.get("discussion"))
-    if not whole:
-        raise CallError("not_found", "There is no such discussion.", "read_discussions() lists them.")
+    begin["n"] = min(100, begin.get("n") or limit)
+    whole, begin = await _page(hub, visit, place, begin)
     parts = await told(visit, whole, limit, begin, question)
     text_ = visit.view.bulk(f"discussion {number} of {visit.title}", parts)
     return CallToolResult(content=[TextContent(type="text", text=text_)])
+
+
+async def _page(hub: Hub, visit: Visit, place: Mapping[str, Any], begin: Place) -> tuple[Mapping[str, Any], Place]:
+    """The discussion with the comments at a place, and that place in the page that could be had.
+
+    A page that is too large is asked for in smaller ones. Of those all may have been told by now, so it can be a later one.
+
+    Raises:
+        CallError: `not_found`, and as `_checked`.
+    """
+    size: int = begin["n"]
+    for left in reversed(range(paging.MOST_PAGES)):
+        asked = {**place, "after": begin.get("a") or None}
+
+        async def ask(first: int, asked: Mapping[str, Any] = asked) -> Mapping[str, Any]:
+            return await visit.api.graphql("discussion", {**asked, "first": first})
+
+        data, size = await paging.smaller(ask, size)
+        begin = {**begin, "n": size}
+        whole = table(_checked(hub, visit, data).get("discussion"))
+        if not whole:
+            break
+        count, following = len(texts(whole, first=not asked["after"])), after_of(table(whole.get("comments")))
+        if begin.get("t", 0) < count or not following or not left:
+            return whole, begin
+        begin |= {"a": following, "t": begin["t"] - count}
+    raise CallError("not_found", "There is no such discussion.", "read_discussions() lists them.")
 
 
 async def _category(hub: Hub, visit: Visit, place: Mapping[str, Any], wanted: str) -> str:

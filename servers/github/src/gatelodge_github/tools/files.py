@@ -50,9 +50,13 @@ async def get_file(
     ref: str = "",
     start_line: Line = 1,
     end_line: int = 0,
+    cursor: str = "",
 ) -> str:
-    """Read a file or lines of it, or list a directory, at any ref."""
+    """Read a file, lines of it, or a directory, at any ref."""
     visit = await hub.open(repo)
+    question = ["get_file", visit.repo.lower(), path, ref]
+    inside = cursors.read(cursor, question)
+    start_line = inside.get("l") or start_line
     if end_line and end_line < start_line:
         raise CallError("bad_lines", "end_line is before start_line.", "Give 0 for the end of the file.")
     quoted = names.file_path(path)
@@ -60,7 +64,9 @@ async def get_file(
     where = f"{names.repo_path(visit.repo)}/contents{'/' if quoted else ''}{quoted}"
     with advising("get_tree finds paths, list_refs the names of branches and tags.", "not_found"):
         found: object = await visit.api.data(where, asked)
-    shown = _Shown(visit, path, ref, Window(start_line, end_line, ROOM))
+    if inside and (isinstance(found, list) or not _same(inside, table(found))):
+        raise cursors.changed("the file")
+    shown = _Shown(visit, path, ref, Window(start_line, end_line, ROOM, inside.get("c") or 0), question)
     if isinstance(found, list):
         return shown.directory(rows(cast("object", found)))
     return await shown.file(table(found))
@@ -69,8 +75,9 @@ async def get_file(
 class _Shown:
     """What is shown of one path."""
 
-    def __init__(self, visit: Visit, path: str, ref: str, window: Window) -> None:
-        self.visit, self.window = visit, window
+    def __init__(self, visit: Visit, path: str, ref: str, window: Window, question: object) -> None:
+        self.visit, self.window, self.question = visit, window, question
+        self.sha = ""
         self.mark = Mark("", visit.facts.file_trust(ref))
         self.path = one_line(path.strip("/")) or "/"
         self.source = f"{self.path} of {visit.repo}"
@@ -98,7 +105,7 @@ class _Shown:
             more = f" (commit {text(item.get('sha'))[:40]})" if kind == "submodule" else ""
             return self.visit.view.bulk(f"{self.place}: {kind or 'nothing that can be read'}, to {line}{more}")
         content, encoding = text(item.get("content")), text(item.get("encoding"))
-        sha = text(item.get("sha"))
+        sha = self.sha = text(item.get("sha"))
         about = f"{size:,} bytes, blob {sha[:10]}"
         if encoding == "base64" and (content or not size):
             return self._whole(_bytes(content), about)
@@ -131,15 +138,29 @@ class _Shown:
             raise CallError("no_such_line", f"The file has {there} lines.", "Give a smaller start_line.")
         shown, odd = self._fitted()
         notes: list[str] = []
+        begun = f" from byte {window.skip + 1} of its first line" if window.skip else ""
         if window.broken:
-            notes.append(f"line {window.first} is longer than an answer can be: only its beginning is shown.")
-        if window.next_line and not 0 <= lines < window.next_line:
+            notes.append(self._onward(shown, odd, lines))
+        elif window.next_line and not 0 <= lines < window.next_line:
             notes.append(f"cut: go on with start_line={window.next_line}")
         if window.data.startswith(blobs.LFS):
             notes.append("This is a Git LFS pointer: the content itself is not in the repository.")
         about = ", ".join(part for part in (about, remark or odd) if part)
         return self._told(
-            f"{self.place}: {f'lines {window.shown} {whole}' if window.lines else 'empty'}, {about}", shown, notes
+            f"{self.place}: {f'lines {window.shown}{begun} {whole}' if window.lines else 'empty'}, {about}",
+            shown,
+            notes,
+        )
+
+    def _onward(self, shown: str, odd: str, lines: int) -> str:
+        """How to go on inside of a line of which only a part has room."""
+        window = self.window
+        end = window.skip + len(shown.encode("latin-1" if odd else "utf-8"))
+        cursor = cursors.make({"l": window.first, "c": end, "a": self.sha}, self.question)
+        note = f"cut inside line {window.first}, which is longer than an answer: go on with cursor={cursor}"
+        after = window.first + 1
+        return (
+            note if 0 <= lines < after or 0 < window.last < after else f"{note}, or behind it with start_line={after}"
         )
 
     def _fitted(self) -> tuple[str, str]:
@@ -157,7 +178,9 @@ class _Shown:
         window.keep(max(1, count))
         shown, odd = blobs.decoded(window.data, cut=window.broken)
         if not count:
-            shown, window.broken = fitting(shown, room)
+            piece, window.broken = fitting(shown, room)
+            # However little room there is, something of it is read.
+            shown = piece or shown[:1]
         return shown, odd
 
     def _told(self, head: str, shown: str, notes: list[str]) -> str:
@@ -255,6 +278,11 @@ def _wanted(path: str, below: str, globs: Globs) -> bool:
     if below and path != below and not path.startswith(f"{below}/"):
         return False
     return globs.matches(path) or globs.matches(path[len(below) :].lstrip("/"))
+
+
+def _same(inside: Place, item: Mapping[str, Any]) -> bool:
+    """Whether a cursor inside of a line was made for this very content."""
+    return bool(inside.get("a")) and inside["a"] == item.get("sha")
 
 
 def _type(item: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ async def search_github(
     limit: Limit = 20,
     cursor: str = "",
 ) -> CallToolResult:
-    """Search repositories, code, issues, pulls, commits or users, with GitHub's qualifiers."""
+    """Search repositories, code, issues, pulls, commits or users, by GitHub's qualifiers."""
     chosen = KINDS[kind]
     if sort and sort not in chosen.sorts:
         raise CallError(

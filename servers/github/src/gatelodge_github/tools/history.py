@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from gatelodge_core.errors import CallError
 from mcp_types import CallToolResult
 from pydantic import Field
 
-from gatelodge_github import names, paging, patches
+from gatelodge_github import cursors, names, paging, patches
+from gatelodge_github.cursors import Place
 from gatelodge_github.data import day, rows, table, text
 from gatelodge_github.hints import advising
 from gatelodge_github.hub import Hub, Visit
@@ -23,11 +25,15 @@ from gatelodge_github.tools.common import Limit, Names
 from gatelodge_github.trust.commits import marks_of
 from gatelodge_github.trust.marks import Mark, Trust
 from gatelodge_github.trust.repositories import Facts
-from gatelodge_github.view import fitting
+from gatelodge_github.view import WITHHELD, fitting, shown_size
 
 history = Declarations[Hub]()
 
 MESSAGE_BYTES = 2000
+_MOST_CUT = 6
+"""Patches of one answer that get a cursor; the others are reached by their paths."""
+_LEAST = 500
+"""Bytes of the rest of a patch, however long its name is."""
 MOST_COMPARED = 300
 """Files that GitHub lists of a comparison."""
 MOST_PAGES = 10
@@ -48,7 +54,7 @@ async def list_commits(
     limit: Limit = 20,
     cursor: str = "",
 ) -> CallToolResult:
-    """List commits, newest first; author is a login or e-mail."""
+    """List commits, newest first; author is a login or email."""
     visit = await hub.open(repo)
     names.file_path(path)
     asked: dict[str, Any] = {
@@ -119,10 +125,13 @@ async def get_diff(
     repo: str = "",
     paths: Names = [],  # noqa: B006 - a plain default keeps the schema portable; it is never changed
     max_bytes: Annotated[int, Field(ge=1000, le=20_000)] = 20_000,
+    cursor: str = "",
 ) -> str:
-    """Diff of a commit or comparison: changed files, then patches of chosen paths."""
+    """Diff of a commit or comparison: files, then patches of chosen paths."""
     visit = await hub.open(repo)
     chosen = Chosen(paths)
+    question = ["get_diff", visit.repo.lower(), target, paths]
+    place = cursors.read(cursor, question)
     base, dots, head = target.partition("...")
     if dots:
         found = await _compared(visit, hub, base, head)
@@ -131,17 +140,54 @@ async def get_diff(
     else:
         found = await _committed(visit, names.ref(target, "target"), chosen, wide=bool(paths))
     files = [file for file in found.files if chosen(file)]
+    if place:
+        return _rest_of(visit, found, files, target, max_bytes, place, question)
+    short: list[tuple[Changed, int]] = []
     if files or not found.files:
-        body, notes = patches.shown(files, max_bytes)
+        body, notes, short = patches.shown(files, max_bytes)
     else:
         body, cut = fitting("\n".join(file.line for file in found.files), max_bytes)
         notes = [f"No changed file matches paths; these have changed{', and more' if cut else ''}."]
     counted = f"{len(files)} of {found.counted}" if paths else found.counted
     lines = f"{counted} file{'' if counted == '1' else 's'}, +{sum(file.added for file in files)} -{sum(file.removed for file in files)}"
     told = visit.view.text(found.mark, body, f"changes of {target} in {visit.repo}", "diff", markdown=False)
+    if told != WITHHELD:
+        for number, (file, at) in enumerate(short[:_MOST_CUT], 1):
+            notes.append(f"cut patch {number}: cursor={_cursor(files, file, at, question)}")
     return visit.view.bulk(
         f"{found.head}\n{lines}", found.message, told if body else "", "\n".join([*found.notes, *notes])
     )
+
+
+def _rest_of(visit: Visit, found: _Difference, files: list[Changed], target: str, room: int, place: Place, question: object) -> str:  # fmt: skip
+    """The rest of a patch, from a character on, as far as it fits.
+
+    Raises:
+        CallError: `changed`: it is another one by now.
+    """
+    at, begin = place.get("o") or 0, place.get("c") or 0
+    if not (at < len(files) and begin < len(files[at].patch) and place.get("a") == _digest(files[at])):
+        raise cursors.changed("the patch")
+    file = files[at]
+    block, taken = patches.fenced(file.patch[begin:], max(_LEAST, room - shown_size(file.name)))
+    end = begin + taken
+    body = f"{file.name}\n{block}"
+    told = visit.view.text(found.mark, body, f"changes of {target} in {visit.repo}", "diff", markdown=False)
+    if told == WITHHELD:
+        return visit.view.bulk(found.head, told)
+    rest = end < len(file.patch)
+    notes = f"cursor: {_cursor(files, file, end, question)}" if rest else "That is the end of this patch."
+    return visit.view.bulk(
+        f"{found.head}\ncharacters {begin + 1} to {end} of {len(file.patch)} of a patch", told, notes
+    )
+
+
+def _cursor(files: list[Changed], file: Changed, at: int, question: object) -> str:
+    return cursors.make({"o": files.index(file), "c": at, "a": _digest(file)}, question)
+
+
+def _digest(file: Changed) -> str:
+    return hashlib.sha256(f"{file.path}\n{file.patch}".encode("utf-8", "replace")).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

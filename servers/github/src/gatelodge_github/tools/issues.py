@@ -132,7 +132,7 @@ async def get_issue(
     limit: Limit = 20,
     cursor: str = "",
 ) -> str:
-    """Read an issue; include its comments, timeline, or parent and sub-issues."""
+    """Read an issue; include comments, timeline, parent and sub-issues."""
     wanted = list(dict.fromkeys(include))
     if cursor and len(wanted) > 1:
         raise CallError("bad_cursor", "A cursor goes on in one list.", "Name that list alone in include.")

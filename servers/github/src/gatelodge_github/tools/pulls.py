@@ -138,14 +138,14 @@ async def get_pull(
     include: list[Include] = [],  # noqa: B006 - a plain default keeps the schema portable; it is never changed
     cursor: str = "",
 ) -> str:
-    """Read a pull request: state, mergeability, head sha, description, and what include names."""
+    """Read a pull request: mergeability, head sha, description, what include names."""
     visit = await hub.open(repo)
     pull = await fetch(visit.api, visit.repo, number)
     if cursor and len(set(include)) > 1:
         raise CallError("bad_cursor", "A cursor belongs to one list.", "Name that alone in include.")
     author = await pull.author(visit.desk.marks, visit.repo)
-    question = ["get_pull", visit.repo.lower(), number, *sorted(set(include))]
-    parts = await parts_of(visit, pull, pull.code(author), include, cursor, question) if include else []
+    question = ["get_pull", visit.repo.lower(), number]
+    parts = await parts_of(visit, pull, pull.code(author), include, cursor) if include else []
     head = _head(visit, pull, author)
     room = BUDGET - len(head.encode("utf-8", "replace")) - _SPARE
     described = ""
@@ -155,7 +155,7 @@ async def get_pull(
             visit, pull, author, room // (len(parts) + 1) - _SPARE // 2, start, None if include else question
         )
     room -= len(described.encode("utf-8", "replace")) + 2 * len(parts)
-    return visit.view.bulk(head, described, *shared(parts, room, question))
+    return visit.view.bulk(head, described, *shared(parts, room, visit.repo, number))
 
 
 def _description(visit: Visit, pull: Pull, author: Mark, room: int, start: int, question: object | None) -> str:
@@ -213,7 +213,7 @@ async def get_pull_diff(
     max_bytes: int = MOST_BYTES,
     cursor: str = "",
 ) -> str:
-    """Read a pull request's diff: statistics, then raw patches; paths picks files or folders."""
+    """Diff of a pull request: files, then patches; paths picks files or folders."""
     visit = await hub.open(repo)
     pull = await fetch(visit.api, visit.repo, number)
     author = await pull.author(visit.desk.marks, visit.repo)
@@ -236,9 +236,12 @@ async def get_pull_diff(
         raise CallError("not_found", "none of these paths was changed.", "get_pull_diff without paths lists the files.")
     raw = diff.text(found.matched if wanted else files)
     made = visit.view.text(code, raw, f"diff of pull request {number}", "diff", markdown=False) if raw else ""
-    notes = (
-        [f"cursor: {cursors.make(rest, question)} (the patches go on; or name single files in paths)"] if rest else []
-    )
+    notes: list[str] = []
+    if rest:
+        what = "the line goes on" if rest.get("c") else "the patches go on; or name single files in paths"
+        notes.append(f"cursor: {cursors.make(rest, question)} ({what})")
+    for at, cut in enumerate(found.cut, 1):
+        notes.append(f"cut line {at} goes on: cursor={cursors.make(cut, question)}")
     if files > MOST_FILES:
         notes.append(f"GitHub lists {MOST_FILES:,} of the {files:,} files.")
     return visit.view.bulk(head, made or "(no patches)", "\n".join(notes))
