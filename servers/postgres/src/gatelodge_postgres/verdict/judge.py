@@ -6,7 +6,7 @@ It is the layer with good explanations, not the boundary: role, protocol and rea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from gatelodge_core.errors import CallError
@@ -25,10 +25,12 @@ from gatelodge_postgres.verdict.lists import (
     STATEMENT_RELATIONS,
     VALUE_RELATIONS,
 )
+from gatelodge_postgres.verdict.naming import NAMELESS, PRINTED_TYPES, row_types, tells_of_relations
 from gatelodge_postgres.verdict.parse import Node, Statement, expression, statement
 
 MAX_DEPTH = 16
 """Views inside views, and domains inside domains, that are followed."""
+TELLS = "tells of relations, and some are not told of here"
 VIEW, STORED = "view ", "materialized view "
 """How what is said of a view begins; of a materialized one, and of all that only its query reads, nothing runs."""
 
@@ -52,6 +54,11 @@ class Rules:
     allow_relations: tuple[str, ...] = ()
     foreign: bool = False
     values_kept: bool = False
+
+    @property
+    def names_kept(self) -> bool:
+        """Whether there are relations that nothing may tell of, so that what lists them is closed."""
+        return bool(self.deny_relations or self.allow_relations)
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,8 @@ def _advice(reasons: tuple[str, ...]) -> str:
         return "If the function only reads, the person can declare it STABLE, or allow it with allow_functions."
     if "allow_functions" in text or "allow_foreign" in text:
         return ""
+    if TELLS in text:
+        return "list_objects, describe_objects and search_schema tell what may be known of the catalog."
     if "is not read here" in text:
         return "Use list_objects to see what may be read."
     return "Only one SELECT, VALUES, TABLE or EXPLAIN that changes nothing is run here."
@@ -175,7 +184,8 @@ class Judge:
         return True, inner, []
 
     async def _judge(self, session: Session, facts: Facts, findings: _Findings, within: str, depth: int) -> None:
-        await self.known.learn(session, facts)
+        rows = self._row_types(facts)
+        await self.known.learn(session, replace(facts, relations=facts.relations | rows))
         for name in sorted(facts.functions):
             self._function(name, findings, within)
         for word in sorted(facts.attributes):
@@ -188,6 +198,9 @@ class Judge:
             nodes += self._type(schema, word, findings, within)
         for name in sorted(facts.relations):
             nodes += self._relation(name, findings, within)
+        for name in sorted(rows):
+            nodes += self._row_type(name, findings, within)
+        self._printed(facts, findings, within)
         if nodes and depth >= MAX_DEPTH:
             findings.reasons[f"{within or 'it'} is nested too deeply to be judged"] = None
             return
@@ -236,6 +249,8 @@ class Judge:
             name = f"{one.schema}.{word}" if one.schema != "pg_catalog" else word
             if any(fnmatchcase(name, glob) for glob in self.rules.allow_functions):
                 continue
+            if self._names_kept(within) and not one.own and tells_of_relations(word, typed=one.naming):
+                findings.reasons[f"{name} {TELLS}{where}"] = None
             if self.rules.values_kept and word in STATEMENT_FUNCTIONS:
                 findings.reasons[f"{name} tells what others' statements say{where}"] = None
             if word in SQL_RUNNERS or one.extension in RUNNING_EXTENSIONS:
@@ -287,6 +302,32 @@ class Judge:
                     findings.reasons[f"{inside} can't be judged: {error.message}"] = None
         return nodes
 
+    def _names_kept(self, within: str) -> bool:
+        # A view that the person allows by its name may tell what it was made for.
+        return self.rules.names_kept and not (within and self.rules.allow_relations)
+
+    def _row_types(self, facts: Facts) -> set[Name]:
+        """The relations whose rows a type in the statement may mean; asked only where some are closed."""
+        if not self.rules.names_kept:
+            return set()
+        return {(schema, name) for schema, word in facts.types for name in row_types(word)}
+
+    def _row_type(self, name: Name, findings: _Findings, within: str) -> list[tuple[str, Node]]:
+        """Check a row type, which has its relation's name and tells its columns; what a view's query reads counts, too."""
+        nodes: list[tuple[str, Node]] = []
+        for one in self._meant(name):
+            if reason := self.closed(one.schema, one.name, one.kin, direct=not within):
+                findings.reasons[f"a view reads what {reason.partition(' ')[2]}" if within else reason] = None
+            elif one.definition:
+                nodes.append((f"{VIEW}{one.schema}.{one.name}", statement(one.definition).node))
+        return nodes
+
+    def _printed(self, facts: Facts, findings: _Findings, within: str) -> None:
+        """Refuse types that make a name of a number, also where one is written as a column: ``(16384).regclass``."""
+        if self._names_kept(within):
+            words = {word for _, word in facts.types} | facts.attributes
+            findings.reasons.update(dict.fromkeys(f"{word} {TELLS}" for word in sorted(words & PRINTED_TYPES)))
+
     def conceals(self, verdict: Verdict) -> bool:
         """Whether an allowed view reads what the caller may not name, so that a plan would tell of it."""
         named = {one.oid for one in verdict.named}
@@ -320,6 +361,8 @@ class Judge:
         if self.rules.values_kept and (schema == "pg_toast" or name in STATEMENT_RELATIONS):
             what = "parts of tables' rows" if schema == "pg_toast" else "what others' statements say"
             return f"{name} holds {what}, and is not read here"
+        if system and self.rules.names_kept and name not in NAMELESS and (direct or not self.rules.allow_relations):
+            return f"{name} {TELLS}"
         if any(fnmatchcase(one, glob) for one in (full, *kin) for glob in self.rules.deny_relations):
             return f"{full} is not read here, by deny_relations"
         allowed = self.rules.allow_relations

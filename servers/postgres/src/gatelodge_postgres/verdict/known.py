@@ -9,6 +9,7 @@ from typing import Any, LiteralString, cast
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.verdict.facts import IMPLIED_OPERATORS, Facts
 from gatelodge_postgres.verdict.kin import KIN, MADE
+from gatelodge_postgres.verdict.naming import NAMING
 
 SECONDS = 30.0
 """How long an answer is believed. A function that turns volatile meanwhile still runs in a read-only transaction."""
@@ -29,6 +30,7 @@ class Routine:
         own: Whether a user made it.
         types: Types outside of PostgreSQL's own: of an operator's operands, or what a function returns.
         definer: Whether it runs with its owner's rights.
+        naming: Whether its types are such that it may tell of relations.
     """
 
     schema: str
@@ -38,6 +40,7 @@ class Routine:
     own: bool
     types: frozenset[int]
     definer: bool
+    naming: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +101,14 @@ SELECT
       a.aggfinalfn::oid, a.aggcombinefn::oid, a.aggserialfn::oid, a.aggdeserialfn::oid, a.aggmtransfn::oid,
       a.aggminvtransfn::oid, a.aggmfinalfn::oid) WHERE a.aggfnoid = p.oid AND part.provolatile = 'v'),
     p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1, coalesce(e.extname, ''),
-    e.oid IS NULL AND p.oid >= 16384, json_build_array(p.prorettype::int8), p.prosecdef))
+    e.oid IS NULL AND p.oid >= 16384, json_build_array(p.prorettype::int8), p.prosecdef, """  # noqa: S608 - a text of ours
+    + NAMING
+    + """))
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
   LEFT JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
   LEFT JOIN pg_extension e ON e.oid = d.refobjid WHERE p.proname = ANY ($1::name[])),
  (SELECT json_agg(json_build_array(o.oprname, n.nspname, p.provolatile = 'v', false, coalesce(e.extname, ''),
-    e.oid IS NULL, json_build_array(o.oprleft::int8, o.oprright::int8), p.prosecdef))
+    e.oid IS NULL, json_build_array(o.oprleft::int8, o.oprright::int8), p.prosecdef, false))
   FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace JOIN pg_proc p ON p.oid = o.oprcode
   LEFT JOIN pg_depend d ON d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e'
   LEFT JOIN pg_extension e ON e.oid = d.refobjid WHERE o.oid >= 16384 AND o.oprname = ANY ($2::name[])),
@@ -128,7 +133,7 @@ SELECT
       SELECT FROM below b JOIN pg_class k ON k.oid = b.oid WHERE k.relkind = 'f'),
     coalesce((SELECT json_agg(a.attname) FROM pg_attribute a
       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]'),
-    """  # noqa: S608 - a text of ours
+    """
     + KIN
     + ", "
     + MADE
@@ -186,8 +191,8 @@ class Known:
         self.types |= {name: [] for name in wanted[2]}
         self.relations |= {name: [] for name in wanted[3]}
         for rows, table in ((routines, self.routines), (operators, self.operators)):
-            for name, schema, volatile, unary, extension, own, oids, definer in rows:
-                table[name].append(Routine(schema, volatile, unary, extension, own, _own(oids), definer))
+            for name, schema, volatile, unary, extension, own, oids, definer, naming in rows:
+                table[name].append(Routine(schema, volatile, unary, extension, own, _own(oids), definer, naming))
         for name, schema, volatile, checks, oid in types:
             self.types[name].append(Type(schema, volatile, tuple(checks), oid))
         for name, schema, kind, visible, definition, oid, oids, foreign, columns, kin, made, unique in relations:
