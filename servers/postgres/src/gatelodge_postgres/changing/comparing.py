@@ -20,7 +20,8 @@ def same(previewed: Rehearsal, found: Rehearsal) -> None:
     for table in sorted(before.tables.keys() | now.tables.keys()):
         old, new = before.tables.get(table, (0, 0, 0)), now.tables.get(table, (0, 0, 0))
         if old != new and previewed.rows == found.rows:
-            differing.append(f"in {table} it was {counted(old)}, and now it would be {counted(new)}")
+            where = "a relation that is not told of here" if found.closing.tells(table) else table
+            differing.append(f"in {where} it was {counted(old)}, and now it would be {counted(new)}")
     if previewed.acting != found.acting:
         differing.append("other triggers run now")
     if (previewed.identity.role, previewed.identity.database) != (found.identity.role, found.identity.database):

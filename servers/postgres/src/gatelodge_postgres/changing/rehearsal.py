@@ -20,12 +20,14 @@ from gatelodge_postgres.changing.measure import Identity, Measured, count_emptie
 from gatelodge_postgres.changing.returned import Returning, returning, rows_of
 from gatelodge_postgres.changing.sample import Change, Column, Sampling, read, sampling
 from gatelodge_postgres.changing.shape import Shape, shape
+from gatelodge_postgres.changing.withholding import told_error
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.errors import call_error, is_lost
 from gatelodge_postgres.reading.describe import describe
 from gatelodge_postgres.reading.masks import Masks
-from gatelodge_postgres.verdict.judge import Rules
+from gatelodge_postgres.verdict.judge import Judge, Rules
 from gatelodge_postgres.verdict.known import Known, Relation
+from gatelodge_postgres.verdict.shut import Shut, shut
 
 _IMMEDIATE: LiteralString = "SET CONSTRAINTS ALL IMMEDIATE"
 
@@ -74,6 +76,7 @@ class Rehearsal:
         notices: What the server said.
         notes: What isn't undone, or can't be told.
         seconds: How long the statement took.
+        closing: What may not be told of to the caller; the person is told all.
         returned: Names and rows of its own RETURNING, where that was asked for.
     """
 
@@ -89,6 +92,7 @@ class Rehearsal:
     notices: tuple[str, ...]
     notes: tuple[str, ...]
     seconds: float
+    closing: Shut
     returned: tuple[tuple[str, ...], list[list[str | None]]] = field(default=((), []))
 
 
@@ -114,6 +118,24 @@ async def rehearse(session: Session, wanted: Wanted, limits: Limits, *, sampled:
     if identity.superuser:
         limits = replace(limits, rules=replace(limits.rules, strict=True))
     judged = await judge(session, wanted.sql, formed, limits.known, limits.rules)
+    closing = await shut(session, Judge(limits.known, limits.rules), texts=True)
+    try:
+        return await _rehearsed(session, wanted, limits, identity, judged, closing, sampled=sampled)
+    except CallError as error:
+        raise told_error(error, closing) from None
+
+
+async def _rehearsed(
+    session: Session,
+    wanted: Wanted,
+    limits: Limits,
+    identity: Identity,
+    judged: Judged,
+    closing: Shut,
+    *,
+    sampled: bool,
+) -> Rehearsal:
+    formed = judged.shape
     masked = await check_masked(session, judged, limits.masks)
     if formed.unconditional and not wanted.full_table:
         text = f"no condition on a column limits {', '.join(formed.unconditional)}: every row would change."
@@ -136,7 +158,7 @@ async def rehearse(session: Session, wanted: Wanted, limits: Limits, *, sampled:
         raise _told(error, wanted.sql, formed, masked=bool(masked)) from None
     rows, changes = read(result, plan) if own is None else (rows_of(result)[0], ())
     measured = await measure(session, before)
-    _check_reach(measured, formed, limits.rules)
+    _check_reach(measured, formed, closing)
     if not wanted.full_table:
         await check_whole(session, judged, rows)
     notes = [*notes_on(formed, identity, standing), *([plan.note] if plan.note and sampled else [])]
@@ -155,6 +177,7 @@ async def rehearse(session: Session, wanted: Wanted, limits: Limits, *, sampled:
         notices=notices if session.notices else (),
         notes=tuple(notes),
         seconds=seconds,
+        closing=closing,
         returned=(own.names, rows_of(result)[1]) if own else ((), []),
     )
 
@@ -197,16 +220,15 @@ def _told(error: psycopg.Error, sql: str, formed: Shape, *, masked: bool) -> Exc
     return CallError(told.code, told.message.replace(f" ({detail})", ""), told.hint) if masked and detail else told
 
 
-def _check_reach(measured: Measured, formed: Shape, rules: Rules) -> None:
-    """Refuse definitions that touch, by whatever way, a relation that the person closed."""
+def _check_reach(measured: Measured, formed: Shape, closing: Shut) -> None:
+    """Refuse definitions that touch, by whatever way, a relation that the person closed, or one that shares its rows."""
     if formed.profile == "dml":
         return
-    from gatelodge_postgres.verdict.judge import Judge  # noqa: PLC0415 - only for its rule on names
-
-    judging = Judge(Known(), rules)
     for name in (*measured.locks, *measured.gone, *measured.made):
-        if reason := judging.closed(*_split(name), direct=False):
-            raise CallError("refused", f"this change is not previewed: it touches another relation: {reason}.")
+        schema, relation = _split(name)
+        if (schema, relation) in closing.names or closing.judge.closed(schema, relation, direct=False):
+            text = "this change is not previewed: it touches another relation, which is closed by deny_relations."
+            raise CallError("refused", text, "Change only what is open, or ask the person.")
 
 
 def _split(name: str) -> tuple[str, str]:

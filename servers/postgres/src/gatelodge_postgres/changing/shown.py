@@ -10,6 +10,7 @@ from gatelodge_postgres.changing.comparing import counted
 from gatelodge_postgres.changing.rehearsal import Rehearsal
 from gatelodge_postgres.changing.sample import ROWS, Change, Column
 from gatelodge_postgres.changing.tokens import SECONDS, Record
+from gatelodge_postgres.changing.withholding import told
 from gatelodge_postgres.reading.render import text_of
 
 MAX_SAMPLE = 6000
@@ -22,7 +23,7 @@ FEW = 12
 
 def preview_text(record: Record, token: str) -> str:
     """The answer of `preview_change`."""
-    found = record.found
+    found = told(record.found)
     head = (
         f"previewed and rolled back, nothing was changed: {_what(found)} on {record.connection} "
         f"({found.identity.database}) as {found.identity.role}, change {record.id}, {found.seconds * 1000:.0f} ms"
@@ -53,7 +54,7 @@ def effect_text(record: Record) -> str:
 
 def applied_text(record: Record, applied: Applied) -> str:
     """The answer of `apply_change`."""
-    found = applied.found
+    found = told(applied.found)
     place = f"transaction {applied.transaction}" if applied.transaction else "no transaction number, as nothing was written"  # fmt: skip
     wal = f", WAL up to {applied.wal}" if applied.wal else ""
     what = f"{_what(found)} on {record.connection} ({found.identity.database}) as {found.identity.role}"
