@@ -25,7 +25,7 @@ from gatelodge_postgres.verdict.lists import (
     STATEMENT_RELATIONS,
     VALUE_RELATIONS,
 )
-from gatelodge_postgres.verdict.parse import Node, Statement, expression, statement
+from gatelodge_postgres.verdict.parse import Node, Statement, expression, query, statement
 
 MAX_DEPTH = 16
 """Views inside views, and domains inside domains, that are followed."""
@@ -142,7 +142,7 @@ class Judge:
             CallError: It is no text of exactly one statement.
             psycopg.Error: The catalog can't be read.
         """
-        return await self.judge_statement(session, statement(sql))
+        return await self.judge_statement(session, query(sql))
 
     async def judge_statement(self, session: Session, whole: Statement) -> Verdict:
         """Judge a parsed statement.
@@ -348,7 +348,6 @@ def _harmless(word: str, one: Routine) -> bool:
 
 def _instead(kind: str) -> str:
     return {
-        "VariableShowStmt": "; use SELECT current_setting('name')",
         "CopyStmt": "; use export_query",
         "InsertStmt": "; use preview_change, if it is offered",
         "UpdateStmt": "; use preview_change, if it is offered",
