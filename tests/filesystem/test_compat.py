@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Generator
@@ -95,13 +96,13 @@ def test_folders_are_listed_in_the_form_of_the_reference(one: tuple[Wire, Path])
     assert wire.text("list_directory", path=str(home)) == "[FILE] .env\n[DIR] src"
     sizes = wire.text("list_directory_with_sizes", path=str(home / "src"), sortBy="size")
     assert re.search(r"\[FILE\] b.txt +4.88 KB\n\[FILE\] a.py +14 B\n\nTotal: 2 files, 0 directories", sizes)
-    tree = json.loads(wire.text("directory_tree", path=str(home), excludePatterns=["*.txt"]))
+    tree = json.loads(wire.text("directory_tree", path=str(home), excludePatterns=["**/*.txt"]))
     assert tree == [
         {"name": ".env", "type": "file"},
         {"name": "src", "type": "directory", "children": [{"name": "a.py", "type": "file"}]},
     ]
     assert wire.text("search_files", path=str(home), pattern="**/*.py") == str(home / "src" / "a.py")
-    assert wire.text("search_files", path=str(home), pattern="*.rs") == "No matches found"
+    assert wire.text("search_files", path=str(home), pattern="**/*.rs") == "No matches found"
     assert wire.text("list_allowed_directories") == f"Allowed directories:\n{home}"
     assert "isFile: true" in wire.text("get_file_info", path=str(home / "src" / "a.py"))
     both = wire.text("read_multiple_files", paths=[str(home / "src" / "a.py"), str(home / "missing")])
@@ -118,7 +119,7 @@ def test_answers_stay_in_the_budget_and_say_what_is_cut(one: tuple[Wire, Path]) 
     for tool, arguments in (
         ("list_directory", {"path": str(home / "src" / "wide")}),
         ("list_directory_with_sizes", {"path": str(home / "src" / "wide")}),
-        ("search_files", {"path": str(home), "pattern": "*-n*"}),
+        ("search_files", {"path": str(home), "pattern": "**/*-n*"}),
         ("read_text_file", {"path": str(home / "long.txt")}),
         ("read_multiple_files", {"paths": [str(home / "long.txt")] * 3}),
     ):
@@ -184,3 +185,147 @@ def test_a_person_who_is_asked_sees_what_a_compatible_tool_would_do(tmp_path: Pa
     assert "a.py.new] would be created with 5 bytes\nfresh" in shown
     assert "-two\n+zwei\n" in shown
     assert "a.py.moved], a file of 14 bytes" in shown
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Generator[tuple[Wire, Path]]:
+    with connected(python_module("gatelodge_filesystem", *furnish(tmp_path)), "stdio", MODERN) as wire:
+        yield wire, tmp_path / "home"
+
+
+def edited(wire: Wire, file: Path, before: str, *edits: tuple[str, str]) -> str:
+    file.write_text(before, encoding="utf-8")
+    wire.text("edit_file", path=str(file), edits=[{"oldText": old, "newText": new} for old, new in edits])
+    return file.read_text(encoding="utf-8")
+
+
+def test_each_edit_is_looked_for_in_what_the_one_before_it_made(fresh: tuple[Wire, Path]) -> None:
+    wire, home = fresh
+    file = home / "f.txt"
+    assert edited(wire, file, "x\na\n", ("a", "b"), ("b", "c")) == "x\nc\n"
+    assert edited(wire, file, "l1\nl2\n", ("l1\n", "l1\nnew\n"), ("new\nl2", "newer\nL2")) == "l1\nnewer\nL2\n"
+    edits = [{"oldText": "l1", "newText": "1"}, {"oldText": "zzz", "newText": "2"}]
+    assert wire.error("edit_file", path=str(file), edits=edits).startswith(
+        "no_match: edit 2: oldText is not in the file"
+    )
+    assert file.read_text(encoding="utf-8") == "l1\nnewer\nL2\n"
+
+
+def test_lines_are_found_whatever_white_space_is_around_them(fresh: tuple[Wire, Path]) -> None:
+    wire, home = fresh
+    old, new = "if x:\n    return 1", "if y:\n    return 2"
+    before = "def f():\n    if x:\n        return 1\n"
+    assert edited(wire, home / "f.py", before, (old, new)) == "def f():\n    if y:\n        return 2\n"
+    assert edited(wire, home / "f.py", "if a:\n    x = 1\n", ("\tx = 1", "\tx = 2")) == "if a:\n    x = 2\n"
+
+
+def test_nothing_in_a_diff_closes_its_fence(fresh: tuple[Wire, Path]) -> None:
+    wire, home = fresh
+    (home / "a.md").write_text("```js\nx\n```\n", encoding="utf-8")
+    edits = [{"oldText": "x", "newText": "````y"}]
+    diff = wire.text("edit_file", path=str(home / "a.md"), edits=edits, dryRun=True)
+    assert diff.startswith("`````diff\n")
+    assert diff.endswith("\n`````\n")
+
+
+def test_hints_name_tools_and_arguments_that_the_reference_has(fresh: tuple[Wire, Path]) -> None:
+    wire, home = fresh
+    (home / "twice").write_text("a\nb\na\n", encoding="utf-8")
+    edits = [{"oldText": "a", "newText": "c"}]
+    errors = (
+        wire.error("read_file", path="/elsewhere"),
+        wire.error("edit_file", path=str(home / "twice"), edits=edits),
+        wire.error("move_file", source=str(home / "twice"), destination=str(home / "src" / "a.py")),
+        wire.text("read_multiple_files", paths=["/elsewhere"]),
+    )
+    for error in errors:
+        assert not re.search(r"list_roots|near_line|replace_all|overwrite=|form=", error), error
+    assert "Call list_allowed_directories" in errors[0]
+    assert "Include more of the text around it." in errors[1]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.py", []),
+        ("*", [".env", "link", "src"]),
+        ("**/*.py", ["src/a.py"]),
+        ("src/*.py", ["src/a.py"]),
+        ("src", ["src"]),
+    ],
+)
+def test_a_pattern_is_matched_with_the_whole_path_from_the_folder(
+    fresh: tuple[Wire, Path], pattern: str, expected: list[str]
+) -> None:
+    wire, home = fresh
+    (home / "link").symlink_to("src")
+    found = wire.text("search_files", path=str(home), pattern=pattern)
+    assert sorted(found.splitlines()) == ([f"{home}/{name}" for name in expected] or ["No matches found"])
+
+
+def test_what_a_tree_leaves_out_is_matched_as_there(fresh: tuple[Wire, Path]) -> None:
+    wire, home = fresh
+
+    def names(*patterns: str) -> list[str]:
+        tree = json.loads(wire.text("directory_tree", path=str(home), excludePatterns=list(patterns)))
+        return [entry["name"] for top in tree for entry in [top, *top.get("children", [])]]
+
+    assert names("*.py") == [".env", "src", "a.py", "b.txt"]
+    assert names("**/*.py") == [".env", "src", "b.txt"]
+    assert names("a.py", ".env") == ["src", "b.txt"]
+    assert names(*(f"no-{number}" for number in range(60)), "src") == [".env"]
+    assert wire.text("search_files", path=str(home), pattern="**/*.py", excludePatterns=["*.py"]).endswith("src/a.py")
+
+
+def test_every_folder_of_a_tree_has_children_also_a_collapsed_one(fresh: tuple[Wire, Path]) -> None:
+    wire, home = fresh
+    (home / ".git").mkdir()
+    (home / ".git" / "HEAD").write_text("x", encoding="utf-8")
+    tree = json.loads(wire.text("directory_tree", path=str(home)))
+    assert tree[1] == {"name": ".git", "type": "directory", "children": [], "collapsed": "1 entries, ignored"}
+
+
+def test_a_file_that_is_no_image_or_sound_is_embedded(fresh: tuple[Wire, Path]) -> None:
+    wire, home = fresh
+    (home / "b c.bin").write_bytes(bytes(range(256)))
+    result = wire.tool("read_media_file", path=str(home / "b c.bin"))
+    (block,) = result["content"]
+    assert block["type"] == "resource"
+    assert block["resource"]["uri"] == f"{home.as_uri()}/b%20c.bin"
+    assert base64.b64decode(block["resource"]["blob"]) == bytes(range(256))
+    assert wire.error("read_media_file", path=str(home / ".env")).startswith("protected")
+
+
+def test_the_facts_of_a_file_are_those_of_what_a_link_leads_to(fresh: tuple[Wire, Path]) -> None:
+    wire, home = fresh
+    (home / "src" / "a.py").chmod(0o640)
+    (home / "link").symlink_to("src/a.py")
+    for name in ("link", "src/a.py"):
+        facts = dict(line.split(": ", 1) for line in wire.text("get_file_info", path=str(home / name)).splitlines())
+        assert facts["size"] == "14"
+        assert facts["isFile"] == "true"
+        assert facts["permissions"] == "640"
+        assert facts["accessed"].endswith("Z")
+    (home / "gone").symlink_to("nowhere")
+    assert wire.error("get_file_info", path=str(home / "gone")).startswith("not_found")
+
+
+def test_a_long_file_is_read_to_its_end_by_what_each_part_says(fresh: tuple[Wire, Path]) -> None:
+    wire, home = fresh
+    whole = "".join(f"line {number} {'y' * 60}\n" for number in range(2000))
+    (home / "long.txt").write_text(whole, encoding="utf-8")
+    read, more = "", {}
+    for _ in range(10):
+        text, cut, note = wire.text("read_text_file", path=str(home / "long.txt"), **more).partition("\n[CUT: ")
+        read += text
+        if not cut:
+            break
+        more = {"tail": int(note.rpartition("tail=")[2].rstrip("]"))}
+    assert read == whole
+
+
+def test_a_path_of_windows_makes_no_file_of_that_name(fresh: tuple[Wire, Path]) -> None:
+    wire, home = fresh
+    for path in ("C:\\Users\\me\\a.txt", "c:/Users/me/a.txt"):
+        assert wire.error("write_file", path=path, content="x").startswith("outside_roots: this is a path of Windows")
+    assert sorted(item.name for item in home.iterdir()) == [".env", "src"]

@@ -86,6 +86,20 @@ async def test_percent_signs_comments_and_semicolons_are_just_text(called: Calle
     assert await called.rows("/* ; */ SELECT ';' AS a /* ' */ ;") == ['{"a":";"}']
 
 
+async def test_show_tells_what_a_setting_is(called: Called) -> None:
+    assert "\nwork_mem\n4MB\n" in await called.text("run_query", sql="SHOW work_mem;")
+    assert "columns: transaction_isolation text\n" in await called.text(
+        "run_query", sql="show transaction isolation level"
+    )
+    every = await called.rows("SHOW ALL", max_rows=1000)
+    assert {"name": "work_mem", "setting": "4096"}.items() <= next(
+        row for row in map(json.loads, every) if row["name"] == "work_mem"
+    ).items()
+    for name in ("nonsense", '"a\'b\\"', "\"x'), pg_sleep(9), ('\""):
+        assert (await called.error("run_query", sql=f"SHOW {name}")).startswith("undefined_object: [42704]")
+    assert (await called.error("run_query", sql="SHOW work_mem; SHOW work_mem")).startswith("several_statements")
+
+
 async def test_parameters_are_values_whatever_they_hold(called: Called) -> None:
     sql = (
         "SELECT $1::int + 1 AS a, $2::text AS b, $3::bool AS c, $4::float8 AS d, $5::text IS NULL AS e, $6::int[] AS f"

@@ -297,7 +297,7 @@ def test_domains_are_held_to_the_lists_also_for_pages_that_were_kept(tmp_path: P
         (b"PK\x03\x04" + b"\0" * 99, "text/plain", "application/zip"),
         (b"ab\0\1\2" * 99, "text/plain", "binary data"),
         (b"<html>", "image/png", "none of"),
-        (b"<html>", "", "none of"),
+        (b"<html>", "", "no_text"),
         (b"<p>hi", "application/pdf", "not a PDF"),
         (b"<html><body></body></html>", "text/html", "no_text"),
         (b"%PDF-1.4 broken", "application/pdf", "bad_pdf"),
@@ -377,6 +377,41 @@ def test_a_pdf_is_read_as_text(tmp_path: Path) -> None:
             assert "A paper" in text
             assert "## Page 1" in text
             assert "Foxes jump over dogs.\nThey are paid for it." in text
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("kind", ["", "application/octet-stream", "binary/octet-stream"])
+def test_a_page_that_does_not_say_what_it_is_is_looked_at(tmp_path: Path, kind: str) -> None:
+    async def read(body: bytes) -> tuple[bool, str]:
+        headers = {"Content-Type": kind} if kind else {}
+        async with serving(reply(200, body, headers)) as site, server(tmp_path, site, cache_seconds=0) as called:
+            return await called.call("read_page", pages=[f"http://docs.example.net/{hash(body)}"])
+
+    async def main() -> None:
+        failed, text = await read(b"\n<!DOCTYPE html><html><body><p>A page of its own kind.</p></body></html>")
+        assert not failed
+        assert "A page of its own kind." in text
+        assert "<p>" not in text
+        failed, text = await read("# Notes\n\nna\u00efve <b>text</b>".encode())
+        assert not failed
+        assert "na\u00efve <b>text</b>" in text
+        for body in (b"\x89PNG\r\n\x1a\n", b"\x01\xff\xfe\x80 no text", b"text\0and more"):
+            failed, text = await read(body)
+            assert failed
+            assert text.startswith("bad_content_type: The site doesn't say what it is")
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/problem+json", "application/vnd.api+json; charset=utf-8", "application/soap+xml"]
+)
+def test_a_type_of_json_or_xml_is_read_whatever_its_name(tmp_path: Path, kind: str) -> None:
+    async def main() -> None:
+        async with serving(reply(200, b'{"a": 1}', {"Content-Type": kind})) as site, server(tmp_path, site) as called:
+            text = await called.text("read_page", pages=["http://docs.example.net/data"])
+            assert f"""```{kind.partition(";")[0].rpartition("+")[2]}\n{{"a": 1}}\n```""" in text
 
     anyio.run(main)
 

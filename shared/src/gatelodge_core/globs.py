@@ -23,13 +23,14 @@ class Globs:
     Args:
         patterns: The patterns; none at all match everything if `empty_matches`.
         empty_matches: What no patterns mean.
+        anchored: Whether one without a slash matches no deeper than where the search began, as in `minimatch`.
 
     Raises:
         CallError: `bad_glob`.
     """
 
-    def __init__(self, patterns: Sequence[str], *, empty_matches: bool) -> None:
-        parts = [_translate(branch) for pattern in patterns for branch in _branches(pattern)]
+    def __init__(self, patterns: Sequence[str], *, empty_matches: bool, anchored: bool = False) -> None:
+        parts = [_translate(branch, anchored=anchored) for pattern in patterns for branch in _branches(pattern)]
         self._always = empty_matches and not parts
         self._match = re.compile("|".join(f"(?:{part})" for part in parts) or r"(?!)", re.DOTALL).fullmatch
 
@@ -56,8 +57,8 @@ def _branches(pattern: str) -> list[str]:
     return done
 
 
-def _translate(pattern: str) -> str:
-    if "/" not in pattern.rstrip("/"):
+def _translate(pattern: str, *, anchored: bool) -> str:
+    if not anchored and "/" not in pattern.rstrip("/"):
         pattern = f"**/{pattern}"
     parts = [part for part in pattern.split("/") if part]
     if parts.count("**") > MAX_DEEP:

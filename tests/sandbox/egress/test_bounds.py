@@ -350,6 +350,11 @@ def test_a_call_may_ask_for_less_time_but_not_for_more() -> None:
         ("image/png", ("text/*",), False),
         ("text", ("text/*",), False),
         (None, ("text/*",), False),
+        (None, ("text/*", ""), True),
+        ("image/png", ("text/*", ""), False),
+        ("application/problem+json; charset=utf-8", ("*+json",), True),
+        ("application/json", ("*+json",), False),
+        ("application/json+zip", ("*+json",), False),
         (None, (), True),
     ],
 )

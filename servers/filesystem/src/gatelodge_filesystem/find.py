@@ -37,6 +37,8 @@ class Query:
         limit: The most paths on a page.
         room: The most characters of a page, as JSON.
         cursor: Where to go on.
+        anchored: Whether a pattern without a slash matches only where the search began.
+        links: Whether links are found too, as what they are: they are never entered.
     """
 
     globs: Sequence[str] = ()
@@ -51,6 +53,8 @@ class Query:
     limit: int = 200
     room: int = 1_000_000
     cursor: str = ""
+    anchored: bool = False
+    links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,8 @@ def find(
     asked = cursors.question("find", prefix, query.globs, query.exclude, query.kind, query.min_size, query.max_size,
                              query.modified_after_ns, query.order, query.use_ignore, query.hidden)  # fmt: skip
     after = cursors.decode(asked, query.cursor)
-    wanted = Globs(query.globs, empty_matches=True)
-    unwanted = Globs(query.exclude, empty_matches=False)
+    wanted = Globs(query.globs, empty_matches=True, anchored=query.anchored)
+    unwanted = Globs(query.exclude, empty_matches=False, anchored=query.anchored)
     measured = bool(query.order != "path" or query.min_size or query.max_size or query.modified_after_ns is not None)
     found: list[tuple[int, str]] = []
     scanned = 0
@@ -114,6 +118,8 @@ def find(
             names += [(name, rel + name) for name in folder.files if wanted.matches(rel + name)]
         if query.kind != "file":
             names += [(name, f"{rel}{name}/") for name in folder.folders if wanted.matches(rel + name)]
+        if query.links:
+            names += [(name, rel + name) for name in folder.links if wanted.matches(rel + name)]
         for name, path in names:
             if query.exclude and unwanted.matches(path.rstrip("/")):
                 continue

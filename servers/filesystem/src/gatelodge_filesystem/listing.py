@@ -97,6 +97,7 @@ def list_folder(
     prefix: str = "",
     refuses: Check | None = None,
     exclude: Sequence[str] = (),
+    anchored: bool = False,
 ) -> Listing:
     """List a folder.
 
@@ -113,6 +114,7 @@ def list_folder(
         above: The ignore rules from above the folder.
         prefix: The folder's path from the root, empty or ending in a slash.
         exclude: Globs of paths, from the folder that is listed, that are left out.
+        anchored: Whether one without a slash leaves out only what is in that folder itself.
         refuses: What may not be opened: it is listed, a folder of these isn't entered.
     """
     asked = cursors.question("list", prefix, depth, order, hidden, use_ignore, *exclude)
@@ -120,7 +122,7 @@ def list_folder(
     found: list[tuple[int, str, Kind, int, int]] = []
     ignored: Counter[str] = Counter()
     by_name = order == "name"
-    unwanted = Globs(exclude, empty_matches=False)
+    unwanted = Globs(exclude, empty_matches=False, anchored=anchored)
     collapsed: dict[str, Collapsed] = {}
 
     def visit(folder: Folder) -> None:

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable
 
+from gatelodge_core.errors import CallError
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
@@ -36,6 +40,20 @@ def given(text: str) -> str:
         start = found.end()
     raw += os.fsencode(text[start:])
     return os.fsdecode(bytes(raw))
+
+
+def check_native(path: str) -> None:
+    r"""Refuse a relative path that only Windows understands, where the server doesn't run there.
+
+    Taken as a name, it would become a file ``C:\Users\...`` in the first root, and the caller be told that all is well.
+
+    Raises:
+        CallError: `outside_roots`.
+    """
+    if sys.platform != "win32" and _DRIVE.match(path):
+        raise CallError(
+            "outside_roots", "this is a path of Windows; the server runs elsewhere.", "Call list_roots for the folders."
+        )
 
 
 def fitting(names: Iterable[str], room: int) -> list[str]:

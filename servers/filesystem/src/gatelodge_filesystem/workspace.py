@@ -39,7 +39,7 @@ from gatelodge_filesystem.changes.log import Limits
 from gatelodge_filesystem.changes.records import Where
 from gatelodge_filesystem.crowd import EACH, Crowd, Kind
 from gatelodge_filesystem.locks import PathLocks
-from gatelodge_filesystem.names import given, shown
+from gatelodge_filesystem.names import check_native, given, shown
 from gatelodge_filesystem.pending import Pending
 from gatelodge_filesystem.roots import Root
 from gatelodge_filesystem.spots import Spot
@@ -124,6 +124,7 @@ class Workspace:
             raise CallError("bad_name", "a path has no NUL and at most 4,096 bytes.")
         if os.path.isabs(text):
             return self._absolute(text)
+        check_native(text)
         parts = [part for part in text.split("/") if part not in ("", ".")]
         named = {root.name: root for root in self.roots}
         if parts and parts[0] in named:

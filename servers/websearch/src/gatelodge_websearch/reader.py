@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import html as entities
 import re
@@ -24,10 +25,13 @@ from gatelodge_websearch.pdf.reading import PdfReader
 from gatelodge_websearch.robots import Robots
 from gatelodge_websearch.store import Shelf, Store
 
+_UNSAID = ("", "application/octet-stream", "binary/octet-stream")
+"""What says nothing of a body, which is looked at instead (RFC 9110, section 8.3); file stores send the last two for any file."""
 TYPES = (
-    *("text/*", "application/xhtml+xml", "application/xml", "application/json", "application/ld+json"),
-    *("application/rss+xml", "application/atom+xml", "application/yaml", "application/x-yaml", "application/toml"),
-    *("application/javascript", "application/pdf"),
+    *("text/*", "application/xhtml+xml", "application/xml", "application/json", "*+json", "*+xml"),
+    *("application/yaml", "application/x-yaml", "*+yaml", "application/toml", "application/javascript"),
+    *("application/x-javascript", "application/x-ndjson", "application/sql", "application/x-sh", "application/pdf"),
+    *_UNSAID,
 )
 _HTML = ("text/html", "application/xhtml+xml")
 _MAGIC = (
@@ -43,6 +47,10 @@ _MAGIC = (
     (b"wOF", "a font"),
     (b"OggS", "audio/ogg"),
     (b"ID3", "audio/mpeg"),
+)
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|body|title|meta|script|style|h1|div|p|table|a|br|b)\b",
+    re.IGNORECASE,
 )
 _TRACKING = frozenset({"gclid", "fbclid", "msclkid", "dclid", "mc_cid", "mc_eid", "igshid", "yclid", "twclid"})
 _MAX_TEXT = 1_200_000
@@ -203,19 +211,37 @@ def _media(found: Fetched) -> str:
     """
     said = found.headers.get("content-type", "").partition(";")[0].strip().lower()
     head = found.body[:4096]
+    if said in _UNSAID:
+        said = _sniffed(head)
     real = next((media for magic, media in _MAGIC if head.startswith(magic)), "")
     if real == "application/pdf":
         if said in ("application/pdf", "text/plain"):
             return real
     elif said == "application/pdf":
         real = "not a PDF"
-    elif not real and (b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff"))):
+    elif not real and said not in _UNSAID and (b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff"))):
         return said
     raise CallError(
         "bad_content_type",
-        f"The site calls it {_known(said)}, but it is {real or 'binary data'}.",
+        f"The site calls it {_known(said)}, but it is {real or 'binary data'}."
+        if said not in _UNSAID
+        else f"The site doesn't say what it is; it is {real or 'binary data'}.",
         "Ask for a URL that serves text, HTML or PDF.",
     )
+
+
+def _sniffed(head: bytes) -> str:
+    """What a body without a type is, if it can be read: a PDF, HTML or text; else a word for none of these."""
+    if head.startswith(b"%PDF-"):
+        return "application/pdf"
+    if _PAGE.match(head):
+        return "text/html"
+    text = codecs.getincrementaldecoder("utf-8")()
+    try:
+        text.decode(head)
+    except UnicodeDecodeError:
+        return "application/octet-stream"
+    return "application/octet-stream" if b"\0" in head else "text/plain"
 
 
 def _known(said: str) -> str:

@@ -6,15 +6,16 @@ migrate: same engine, same confinement, same budget. Answers have the reference'
 
 from __future__ import annotations
 
-import json
+import base64
 import os
+import stat
 import threading
+from pathlib import Path
 from typing import Annotated, Literal
 
-from gatelodge_core.declare import Declarations
 from gatelodge_core.effects import PRIVATE, READ, WRITE
 from gatelodge_core.errors import CallError
-from mcp_types import CallToolResult
+from mcp_types import BlobResourceContents, CallToolResult, EmbeddedResource
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
@@ -23,20 +24,25 @@ from gatelodge_filesystem.edits import Edit, apply
 from gatelodge_filesystem.encoding import detect
 from gatelodge_filesystem.find import Query, find
 from gatelodge_filesystem.listing import Listing, list_folder
+from gatelodge_filesystem.mime import mime_of
 from gatelodge_filesystem.moving import make_folder, move
 from gatelodge_filesystem.names import shown
+from gatelodge_filesystem.tools.compat_words import CompatDeclarations, anywhere, fenced, to_go_on, tree_of, worded
 from gatelodge_filesystem.tools.reading import get_file_info as our_info
-from gatelodge_filesystem.tools.reading import rules_for, span
+from gatelodge_filesystem.tools.reading import rules_for, span, stamp
 from gatelodge_filesystem.tools.several import read_media
 from gatelodge_filesystem.unified import unified
 from gatelodge_filesystem.walk import Budget
-from gatelodge_filesystem.windows import read_window
+from gatelodge_filesystem.windows import read_all, read_window
 from gatelodge_filesystem.workspace import Spot, Workspace
 
-compat = Declarations[Workspace]()
+compat = CompatDeclarations()
 
 MAX_ENTRIES = 20_000
-Excluded = Annotated[list[str], Field(max_length=20)]
+MAX_EMBEDDED = 750_000
+"""Bytes of the largest file that is embedded, as of a sound."""
+MAX_FILES = 200
+Excluded = Annotated[list[str], Field(max_length=100)]
 
 
 @with_config(ConfigDict(extra="forbid", strict=True))
@@ -83,7 +89,7 @@ async def read_text_file(
         finally:
             os.close(fd)
         cut = window.cut_characters or (window.next_line and not head)
-        note = f"\n[CUT: lines {span(window)} are shown; use tail or head]" if cut else ""
+        note = f"\n[CUT: lines {span(window)} are shown; {to_go_on(window)}]" if cut else ""
         return window.text + note
 
     return await workspace.read(work)
@@ -102,13 +108,33 @@ async def read_file(
 
 @compat.tool(effect=READ, yields=PRIVATE)
 async def read_media_file(workspace: Workspace, path: str) -> CallToolResult:
-    """Read an image or audio file."""
-    return await read_media(workspace, path)
+    """Read an image or audio file; any other file is an embedded resource, in base64."""
+    try:
+        return await read_media(workspace, path)
+    except CallError as error:
+        if error.code != "no_media":
+            raise
+    spot = workspace.spot(path)
+
+    def work(_: threading.Event) -> CallToolResult:
+        fd = workspace.open_file(spot)
+        try:
+            data = read_all(fd, MAX_EMBEDDED)
+        finally:
+            os.close(fd)
+        blob = BlobResourceContents(
+            uri=Path(_absolute(spot)).as_uri(),
+            mime_type=mime_of(spot.rel, data[:64], text=False),
+            blob=base64.b64encode(data).decode(),
+        )
+        return CallToolResult(content=[EmbeddedResource(type="resource", resource=blob)])
+
+    return await workspace.read(work)
 
 
 @compat.tool(effect=READ, yields=PRIVATE)
 async def read_multiple_files(
-    workspace: Workspace, paths: Annotated[list[str], Field(min_length=1, max_length=50)]
+    workspace: Workspace, paths: Annotated[list[str], Field(min_length=1, max_length=MAX_FILES)]
 ) -> str:
     """Read several text files; one that fails doesn't stop the others."""
 
@@ -126,7 +152,7 @@ async def read_multiple_files(
                 note = f"\n[CUT after line {window.last}]" if window.next_line else ""
                 part = f"{path}:\n{window.text}{note}\n"
             except CallError as error:
-                part = f"{path[:400]}: Error - {error}"
+                part = f"{path[:400]}: Error - {worded(error)}"
             room -= len(part) + 5
             if room < 0:
                 parts.append(f"[CUT: {len(paths) - number} more files; ask for them again]")
@@ -155,53 +181,6 @@ async def write_file(workspace: Workspace, path: str, content: str) -> str:
     return await workspace.change(work)
 
 
-async def preview_write(workspace: Workspace, path: str, content: str) -> str:
-    """What `write_file` would do, for the person who is asked: the new file's text, or the diff of the old one's.
-
-    Raises:
-        CallError: As `write_file` would refuse it.
-    """
-    spot = workspace.spot(path)
-    data = content.encode()
-
-    def work(_: threading.Event) -> str:
-        try:
-            workspace.would_create(spot, data)
-        except CallError as error:
-            if error.code != "exists":
-                raise
-        else:
-            return f"[{spot}] would be created with {len(data)} bytes\n{content}"
-        before = workspace.current(spot).data
-        head = f"[{spot}] would be overwritten: {len(data)} bytes in place of {len(before)}"
-        if not all(detect(version[:65536], whole=len(version) <= 65536).is_text for version in (before, data)):
-            return f"{head}, not text\n{content}"
-        found = detect(before[:65536], whole=len(before) <= 65536)
-        return f"{head}\n{unified(before, data, str(spot), found, budget=workspace.budget - 500).text}"
-
-    return await workspace.read(work)
-
-
-async def preview_edit(workspace: Workspace, path: str, edits: list[CompatEdit], **_: object) -> str:
-    """What `edit_file` would do, for the person who is asked.
-
-    Raises:
-        CallError: As `edit_file` would refuse it.
-    """
-    return await edit_file(workspace, path, edits, dryRun=True)
-
-
-async def preview_move(workspace: Workspace, source: str, destination: str) -> str:
-    """What `move_file` would do, for the person who is asked.
-
-    Raises:
-        CallError: As `move_file` would refuse it.
-    """
-    old, new = workspace.spot(source), workspace.spot(destination)
-    made = await workspace.change(lambda: move(workspace, old, new, overwrite=False, if_match="", dry_run=True))
-    return f"[{old}] would be moved to [{new}], a {made.kind} of {made.totals.size} bytes"
-
-
 @compat.tool(effect=WRITE, yields=PRIVATE)
 async def edit_file(
     workspace: Workspace,
@@ -209,7 +188,7 @@ async def edit_file(
     edits: Annotated[list[CompatEdit], Field(min_length=1, max_length=200)],
     dryRun: bool = False,  # noqa: N803 - the reference's name
 ) -> str:
-    """Replace exact text, each unique in the file; answers with the diff. dryRun changes nothing."""
+    """Replace text, each unique in the file, one edit after the other; answers with the diff. dryRun changes nothing."""
     spot = workspace.spot(path)
     versions: list[tuple[bytes, bytes]] = []
 
@@ -217,7 +196,14 @@ async def edit_file(
         found = detect(current.data[:65536], whole=len(current.data) <= 65536)
         if not found.is_text:
             raise CallError("is_binary", f"{spot} is not text.")
-        made = apply(current.data, [Edit(edit["oldText"], edit["newText"]) for edit in edits], found).data
+        made = current.data
+        for number, edit in enumerate(edits, 1):
+            # Each is looked for in what the one before it made, as there; whole lines also by their text alone.
+            try:
+                made = apply(made, [Edit(edit["oldText"], edit["newText"])], found, flexible=True).data
+            except CallError as error:
+                message = error.message.replace("edit 1:", f"edit {number}:", 1)
+                raise CallError(error.code, message, error.hint) from None
         versions[:] = [(current.data, made)]
         return made
 
@@ -228,7 +214,7 @@ async def edit_file(
             workspace.replace(spot, change, "", tool="edit_file")
         before, after = versions[0]
         found = detect(after[:65536], whole=len(after) <= 65536)
-        return f"```diff\n{unified(before, after, _absolute(spot), found, budget=workspace.budget - 500).text}```\n"
+        return fenced(unified(before, after, _absolute(spot), found, budget=workspace.budget - 500).text)
 
     return await workspace.change(work)
 
@@ -319,32 +305,14 @@ async def directory_tree(workspace: Workspace, path: str, excludePatterns: Exclu
             found = list_folder(
                 fd, depth=20, order="name", hidden=True, use_ignore=False, limit=MAX_ENTRIES,
                 room=workspace.budget - 1000, cursor="", budget=Budget(stop), above=above,
-                prefix=f"{rel}/" if rel else "", refuses=spot.root.jail.refuses, exclude=tuple(excludePatterns),
+                prefix=f"{rel}/" if rel else "", refuses=spot.root.jail.refuses, exclude=anywhere(excludePatterns),
+                anchored=True,
             )  # fmt: skip
         finally:
             os.close(fd)
-        return _tree(found)
+        return tree_of(found)
 
     return await workspace.read(work)
-
-
-def _tree(found: Listing) -> str:
-    top: list[dict[str, object]] = []
-    inside: dict[str, list[dict[str, object]]] = {"": top}
-    collapsed = {item.rel: item for item in found.collapsed}
-    for item in found.items:
-        folder, _, name = item.rel.rpartition("/")
-        entry: dict[str, object] = {"name": shown(name), "type": "directory" if item.kind == "folder" else "file"}
-        if item.rel in collapsed:
-            entry["collapsed"] = f"{collapsed[item.rel].entries} entries, {collapsed[item.rel].reason}"
-        elif item.kind == "folder":
-            entry["children"] = inside[item.rel] = []
-        # Sorted by path, a folder comes before what is in it.
-        inside.get(folder, top).append(entry)
-    if found.cursor:
-        left = found.total - len(found.items)
-        top.append({"name": f"[CUT: {left} more entries; ask for a subfolder]", "type": "file"})
-    return json.dumps(top, ensure_ascii=False, separators=(",", ":"))
 
 
 @compat.tool(effect=WRITE, yields=PRIVATE)
@@ -361,11 +329,11 @@ async def move_file(workspace: Workspace, source: str, destination: str) -> str:
 
 @compat.tool(effect=READ, yields=PRIVATE)
 async def search_files(workspace: Workspace, path: str, pattern: str, excludePatterns: Excluded = []) -> str:  # noqa: N803, B006
-    """Find files and folders whose path matches a glob; answers with full paths."""
+    """Find files and folders whose path from there matches a glob, such as **/*.py; answers with full paths."""
     spot = workspace.spot(path)
     query = Query(
         (pattern,), tuple(excludePatterns), "any", order="path", use_ignore=False, hidden=True, limit=MAX_ENTRIES,
-        room=workspace.budget,
+        room=workspace.budget, anchored=True, links=True,
     )  # fmt: skip
 
     def work(stop: threading.Event) -> str:
@@ -388,19 +356,25 @@ async def search_files(workspace: Workspace, path: str, pattern: str, excludePat
 @compat.tool(effect=READ, yields=PRIVATE)
 async def get_file_info(workspace: Workspace, path: str) -> str:
     """Size, times, type and permissions of a file or folder."""
+    spot = workspace.spot(path)
     record = (await our_info(workspace, [path])).files[0]
-    if record.error:
-        raise CallError(*record.error.split(": ", 1))
-    return "\n".join(
-        (
-            f"size: {record.size}",
-            f"modified: {record.modified}",
-            f"isDirectory: {str(record.type == 'folder').lower()}",
-            f"isFile: {str(record.type == 'file').lower()}",
-            f"permissions: {record.mode}",
-            f"etag: {record.etag}",
-        )
-    )
+
+    def work(_: threading.Event) -> str:
+        found = workspace.guarded(spot, lambda: spot.root.jail.stat(spot.rel))
+        # Linux tells Python no time of birth.
+        born = getattr(found, "st_birthtime", None)
+        lines = [
+            f"size: {found.st_size}",
+            *([f"created: {stamp(int(born * 1_000_000_000))}"] if born is not None else []),
+            f"modified: {stamp(found.st_mtime_ns)}",
+            f"accessed: {stamp(found.st_atime_ns)}",
+            f"isDirectory: {str(stat.S_ISDIR(found.st_mode)).lower()}",
+            f"isFile: {str(stat.S_ISREG(found.st_mode)).lower()}",
+            f"permissions: {found.st_mode & 0o777:03o}",
+        ]
+        return "\n".join([*lines, f"etag: {record.etag}"] if record.etag else lines)
+
+    return await workspace.read(work)
 
 
 @compat.tool(effect=READ)

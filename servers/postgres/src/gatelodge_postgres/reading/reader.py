@@ -25,7 +25,7 @@ from gatelodge_postgres.reading.point import looks_up_one
 from gatelodge_postgres.reading.project import wrapping
 from gatelodge_postgres.verdict.judge import Judge, Verdict
 from gatelodge_postgres.verdict.known import SECONDS
-from gatelodge_postgres.verdict.parse import Statement, statement, unjudged
+from gatelodge_postgres.verdict.parse import Statement, query, unjudged
 
 _STALE = ("undefined_table", "undefined_column", "undefined_function", "invalid_column_reference", "datatype_mismatch")
 """Errors that can come of a catalog that has changed since it was asked."""
@@ -209,7 +209,7 @@ class Reader:
         return await self._prepare(session, sql, whole, parameters, rows)
 
     def _parsed(self, sql: str) -> Statement:
-        return statement(sql) if self.caps.judged else unjudged(sql)
+        return query(sql) if self.caps.judged else unjudged(sql)
 
     def _remembered(self, whole: Statement) -> Prepared | None:
         """What was found of a statement of the same shape, for this one."""

@@ -26,7 +26,7 @@ from gatelodge_postgres.verdict.lists import (
     VALUE_RELATIONS,
 )
 from gatelodge_postgres.verdict.naming import NAMELESS, PRINTED_TYPES, row_types, tells_of_relations
-from gatelodge_postgres.verdict.parse import Node, Statement, expression, statement
+from gatelodge_postgres.verdict.parse import Node, Statement, expression, query, statement
 
 MAX_DEPTH = 16
 """Views inside views, and domains inside domains, that are followed."""
@@ -151,7 +151,7 @@ class Judge:
             CallError: It is no text of exactly one statement.
             psycopg.Error: The catalog can't be read.
         """
-        return await self.judge_statement(session, statement(sql))
+        return await self.judge_statement(session, query(sql))
 
     async def judge_statement(self, session: Session, whole: Statement) -> Verdict:
         """Judge a parsed statement.
@@ -391,7 +391,6 @@ def _harmless(word: str, one: Routine) -> bool:
 
 def _instead(kind: str) -> str:
     return {
-        "VariableShowStmt": "; use SELECT current_setting('name')",
         "CopyStmt": "; use export_query",
         "InsertStmt": "; use preview_change, if it is offered",
         "UpdateStmt": "; use preview_change, if it is offered",

@@ -79,6 +79,24 @@ def _statement(sql: str) -> Statement:
     return Statement(kind, node, raw[start:end].decode(), len(raw[:start].decode()), shape)
 
 
+def query(sql: str) -> Statement:
+    """Parse a text as `statement` does; a SHOW becomes the SELECT that tells the same, since no cursor takes a SHOW.
+
+    Raises:
+        CallError: As `statement` does.
+    """
+    whole = statement(sql)
+    if whole.kind != "VariableShowStmt":
+        return whole
+    name = str(whole.node.get("name", ""))
+    if name.lower() == "all":
+        return statement("SELECT name, setting, short_desc AS description FROM pg_catalog.pg_settings ORDER BY name")
+    text, column = name.replace("'", "''"), name.replace('"', '""')
+    # E'' as a backslash is one only there, whatever standard_conforming_strings says.
+    text = text.replace("\\", "\\\\")
+    return statement(f"""SELECT pg_catalog.current_setting(E'{text}') AS "{column}\"""")
+
+
 def unjudged(sql: str) -> Statement:
     """A text as it is, where there is no parser and nothing is judged; PostgreSQL finds what is wrong with it."""
     raw = _bytes(sql)

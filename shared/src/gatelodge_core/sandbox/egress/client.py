@@ -294,6 +294,17 @@ async def _drain(body: Body) -> None:
 
 
 def _check_type(value: str, types: Sequence[str]) -> None:
-    found = value.partition(";")[0].strip().lower() or "application/octet-stream"
-    if not any(found == wanted or (wanted.endswith("/*") and found.startswith(wanted[:-1])) for wanted in types):
-        raise EgressError("bad_content_type", f"The answer is none of {', '.join(types)}.")
+    found = value.partition(";")[0].strip().lower()
+    if "" in types and not found:
+        return
+    found = found or "application/octet-stream"
+    if not any(_is_of(found, wanted) for wanted in types):
+        accepted = ", ".join(wanted for wanted in types if wanted)
+        raise EgressError("bad_content_type", f"The answer is none of {accepted}.")
+
+
+def _is_of(found: str, wanted: str) -> bool:
+    """Whether a type is one that is wanted: ``text/*`` is all text, ``*+json`` all that is JSON (RFC 6838, section 4.2.8)."""
+    if wanted.endswith("/*"):
+        return found.startswith(wanted[:-1])
+    return found.endswith(wanted[1:]) if wanted.startswith("*+") else found == wanted
