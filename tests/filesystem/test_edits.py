@@ -271,6 +271,8 @@ def test_only_three_things_end_a_line(text: str) -> None:
             "cp932",
         ),
         (("gr\u00fcn \u20ac " * 50).encode() + b"\xff", "utf-8"),
+        (b"<pin> one\r\n\xbf1\n0B\xa3\xa3\n0W\xc1C\na <pin>", "latin-1"),
+        (("Customer record, account number 12345. " * 20).encode("cp500"), "cp500"),
     ],
 )
 def test_encodings_are_recognised(data: bytes, codec: str) -> None:
