@@ -285,7 +285,7 @@ def test_what_only_looks_like_lines_of_a_hunk_is_passed_over_at_once(rows: str) 
 files_of_few_lines = st.lists(st.sampled_from(["a", "b", "ab", ""]), max_size=9)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=1000)
 @given(
     files_of_few_lines,
     st.lists(st.sampled_from(["a", "b", "ab", ""]), min_size=1, max_size=3),

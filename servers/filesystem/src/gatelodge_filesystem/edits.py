@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import itertools
+import time
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,17 @@ from gatelodge_core.errors import CallError
 from gatelodge_filesystem.encoding import LINE_END, Encoding, dominant_eol, line_ends
 from gatelodge_filesystem.linewise import Placed, by_lines
 from gatelodge_filesystem.linewise import flexible as find_flexible
-from gatelodge_filesystem.nearest import explain_no_match
+from gatelodge_filesystem.nearest import MAX_BYTES, explain_no_match
 
 T = TypeVar("T")
 
 MAX_MATCHES = 500_000
 """Places of one text that are looked at; more are refused, never passed over."""
+MAX_FLEXIBLE = 8_000_000
+"""Characters of a file in which text is looked for whatever its indentation: all its lines are taken apart for that."""
+_LOOKS = 64
+SECONDS = 20.0
+"""The longest all edits of a call may be looked for: the file is locked, and a call that was cancelled goes on to here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,29 @@ class Hay(Generic[AnyStr]):
         return offset + bisect_right(self.shorter, offset)
 
 
-def apply(data: bytes, edits: Sequence[Edit], encoding: Encoding, *, flexible: bool = False) -> Applied:
+@dataclass(frozen=True, slots=True)
+class _Deadline:
+    """When looking for text ends, in seconds of the monotonic clock."""
+
+    at: float
+
+    def check(self, number: int) -> None:
+        """Go on, unless it is later.
+
+        Raises:
+            CallError: `timeout`, naming the edit.
+        """
+        if time.monotonic() > self.at:
+            raise CallError(
+                "timeout",
+                f"edit {number}: old is like too much of the file to be found in time.",
+                "Nothing was changed. Give start_line, a shorter old, or fewer edits.",
+            )
+
+
+def apply(
+    data: bytes, edits: Sequence[Edit], encoding: Encoding, *, flexible: bool = False, seconds: float = SECONDS
+) -> Applied:
     """Apply all edits to the same original bytes, or none.
 
     Args:
@@ -94,21 +122,23 @@ def apply(data: bytes, edits: Sequence[Edit], encoding: Encoding, *, flexible: b
         edits: They.
         encoding: How the file is read as text.
         flexible: Whether text that is nowhere as it was written is looked for whatever its indentation.
+        seconds: The longest the edits may be looked for.
 
     Raises:
         CallError: `no_match` with the nearest candidates, `ambiguous_edit` with the line numbers, `overlapping_edits`,
-            `too_many_matches`, `not_representable`, or `bad_edit`.
+            `too_many_matches`, `too_large`, `timeout`, `not_representable`, or `bad_edit`.
     """
     if not edits:
         raise CallError(
             "bad_edit", "there is nothing to do: edits is empty.", 'Send edits=[{"old":"...","new":"..."}].'
         )
+    deadline = _Deadline(time.monotonic() + seconds)
     body = data[len(encoding.bom) :]
     eol = dominant_eol(line_ends(body, encoding))
     if encoding.by_bytes:
         hay = prepare(body, b"\r\n", b"\r", b"\n")
         found = _within(
-            _spans(hay, _encoded(edit, encoding, eol), number, body, encoding, flexible=flexible)
+            _spans(hay, _encoded(edit, encoding, eol), number, body, encoding, deadline, flexible=flexible)
             for number, edit in enumerate(edits, 1)
         )
         spans = [(begin, end, new) for group in found for begin, end, new in group]
@@ -116,7 +146,7 @@ def apply(data: bytes, edits: Sequence[Edit], encoding: Encoding, *, flexible: b
         text = _round_trip(body, encoding)
         characters = prepare(text, "\r\n", "\r", "\n")
         groups = _within(
-            _spans(characters, _texts(edit, eol), number, body, encoding, flexible=flexible)
+            _spans(characters, _texts(edit, eol), number, body, encoding, deadline, flexible=flexible)
             for number, edit in enumerate(edits, 1)
         )
         found = groups
@@ -224,42 +254,58 @@ def _too_many(what: str) -> CallError:
     )
 
 
-def _occurrences(hay: AnyStr, needle: AnyStr, number: int) -> list[int]:
+def _occurrences(hay: AnyStr, needle: AnyStr, number: int, deadline: _Deadline) -> list[int]:
     """Where `needle` begins, overlapping occurrences included.
 
     Raises:
-        CallError: `too_many_matches`.
+        CallError: `too_many_matches`, `timeout`.
     """
     found: list[int] = []
     at = hay.find(needle)
     while at >= 0:
         if len(found) >= MAX_MATCHES:
             raise _too_many(f"edit {number}: old occurs")
+        if len(found) % _LOOKS == 0:
+            deadline.check(number)
         found.append(at)
         at = hay.find(needle, at + 1)
     return found
 
 
 def _spans(
-    hay: Hay[AnyStr], wanted: _Wanted[AnyStr], number: int, body: bytes, encoding: Encoding, *, flexible: bool
+    hay: Hay[AnyStr],
+    wanted: _Wanted[AnyStr],
+    number: int,
+    body: bytes,
+    encoding: Encoding,
+    deadline: _Deadline,
+    *,
+    flexible: bool,
 ) -> list[tuple[int, int, AnyStr]]:
     """The spans of `hay.whole` that an edit replaces, and with what."""
+    deadline.check(number)
     if wanted.edit.start_line:
         return _by_lines(hay, wanted, number)
-    starts = _occurrences(hay.plain, wanted.plain, number)
+    starts = _occurrences(hay.plain, wanted.plain, number, deadline)
     # Text that has a \r of its own is looked for as it is written first.
     if len(starts) > 1 and wanted.old != wanted.plain:
-        exact = set(_occurrences(hay.whole, wanted.old, number))
+        exact = set(_occurrences(hay.whole, wanted.old, number, deadline))
         starts = [start for start in starts if hay.back(start) in exact] or starts
     edit = wanted.edit
     if not starts and flexible:
+        if len(hay.plain) > MAX_FLEXIBLE:
+            raise CallError(
+                "too_large",
+                f"edit {number}: old is nowhere as it is written, and the file is too large to look for it otherwise.",
+                f"whitespace=flexible takes files of up to {MAX_FLEXIBLE:,} characters. Nothing was changed.",
+            )
         found = _flexible(hay, wanted)
         if len(found) > 1:
             raise _ambiguous(hay, [start for start, _ in found], number, "flexible text must be unique")
         if found:
             return _placed(hay, found[0][1], [found[0][0]])
     if not starts:
-        raise explain_no_match(edit.old, edit.new, encoding.decode(body), number)
+        raise explain_no_match(edit.old, edit.new, encoding.decode(body[:MAX_BYTES]), number)
     if edit.replace_all or edit.expected_count:
         starts = _apart(starts, len(wanted.plain))
         if edit.expected_count and len(starts) != edit.expected_count:

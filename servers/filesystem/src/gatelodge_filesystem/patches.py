@@ -298,7 +298,7 @@ class _Lines:
         found: list[int] = [after] if self.fits(after, old) else []
         # The line end before them is looked for too, else a long text may have very many places that are none.
         row = f"\n{old}"
-        begin = max(after - 1, 0) + len(found)
+        begin = after
         while len(found) < MAX_PLACES:
             at = self.plain.find(row, begin)
             # What was gone through, and what was compared once more.
