@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from gatelodge_core.errors import CallError
-from gatelodge_filesystem.edits import MAX_FLEXIBLE, MAX_MATCHES, Edit, apply
+from gatelodge_filesystem.edits import MAX_FLEXIBLE, Edit, apply
 from gatelodge_filesystem.encoding import Encoding, detect, split_lines
+from gatelodge_filesystem.matching import MAX_MATCHES
 from gatelodge_filesystem.nearest import MAX_BYTES
 from gatelodge_filesystem.unified import unified
 from hypothesis import given, settings

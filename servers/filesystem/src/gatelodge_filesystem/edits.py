@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import itertools
 import time
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import AnyStr, Generic, TypeVar, cast
@@ -20,15 +19,22 @@ from gatelodge_core.errors import CallError
 from gatelodge_filesystem.encoding import LINE_END, Encoding, dominant_eol, line_ends
 from gatelodge_filesystem.linewise import Placed, by_lines
 from gatelodge_filesystem.linewise import flexible as find_flexible
+from gatelodge_filesystem.matching import (
+    MAX_MATCHES,
+    Deadline,
+    ambiguous,
+    apart,
+    nearest,
+    occurrences,
+    too_many,
+)
 from gatelodge_filesystem.nearest import MAX_BYTES, explain_no_match
+from gatelodge_filesystem.newlines import Hay, prepare
 
 T = TypeVar("T")
 
-MAX_MATCHES = 500_000
-"""Places of one text that are looked at; more are refused, never passed over."""
 MAX_FLEXIBLE = 8_000_000
 """Characters of a file in which text is looked for whatever its indentation: all its lines are taken apart for that."""
-_LOOKS = 64
 SECONDS = 20.0
 """The longest all edits of a call may be looked for: the file is locked, and a call that was cancelled goes on to here."""
 
@@ -71,47 +77,6 @@ class Applied:
     counts: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Hay(Generic[AnyStr]):
-    r"""What is searched, beside the same with its line ends made equal.
-
-    Args:
-        whole: The text as it is: bytes, or characters where bytes can't be searched.
-        plain: With every line end written ``\n``.
-        newline: A line end in `plain`.
-        shorter: Offsets in `plain` after each ``\\r\\n``, to lead back to offsets in `whole`.
-    """
-
-    whole: AnyStr
-    plain: AnyStr
-    newline: AnyStr
-    shorter: tuple[int, ...]
-
-    def back(self, offset: int) -> int:
-        """The offset in `whole` of an offset in `plain`."""
-        return offset + bisect_right(self.shorter, offset)
-
-
-@dataclass(frozen=True, slots=True)
-class _Deadline:
-    """When looking for text ends, in seconds of the monotonic clock."""
-
-    at: float
-
-    def check(self, number: int) -> None:
-        """Go on, unless it is later.
-
-        Raises:
-            CallError: `timeout`, naming the edit.
-        """
-        if time.monotonic() > self.at:
-            raise CallError(
-                "timeout",
-                f"edit {number}: old is like too much of the file to be found in time.",
-                "Nothing was changed. Give start_line, a shorter old, or fewer edits.",
-            )
-
-
 def apply(
     data: bytes, edits: Sequence[Edit], encoding: Encoding, *, flexible: bool = False, seconds: float = SECONDS
 ) -> Applied:
@@ -132,7 +97,7 @@ def apply(
         raise CallError(
             "bad_edit", "there is nothing to do: edits is empty.", 'Send edits=[{"old":"...","new":"..."}].'
         )
-    deadline = _Deadline(time.monotonic() + seconds)
+    deadline = Deadline(time.monotonic() + seconds)
     body = data[len(encoding.bom) :]
     eol = dominant_eol(line_ends(body, encoding))
     if encoding.by_bytes:
@@ -221,19 +186,6 @@ def _round_trip(body: bytes, encoding: Encoding) -> str:
     return text
 
 
-def prepare(whole: AnyStr, crlf: AnyStr, cr: AnyStr, lf: AnyStr) -> Hay[AnyStr]:
-    """A text beside the same with its line ends made equal."""
-    if cr not in whole:
-        return Hay(whole, whole, lf, ())
-    shorter: list[int] = []
-    at = whole.find(crlf)
-    while at >= 0:
-        # The \n that stands for this \r\n is at `at - len(shorter)`; offsets behind it are one less than before.
-        shorter.append(at - len(shorter) + 1)
-        at = whole.find(crlf, at + 2)
-    return Hay(whole, whole.replace(crlf, lf).replace(cr, lf), lf, tuple(shorter))
-
-
 def _within(groups: Iterable[list[T]]) -> list[list[T]]:
     """The replacements of all edits, as long as they are not too many together."""
     found: list[list[T]] = []
@@ -241,34 +193,8 @@ def _within(groups: Iterable[list[T]]) -> list[list[T]]:
     for number, group in enumerate(groups, 1):
         total += len(group)
         if total > MAX_MATCHES:
-            raise _too_many(f"the first {number} edits replace")
+            raise too_many(f"the first {number} edits replace")
         found.append(group)
-    return found
-
-
-def _too_many(what: str) -> CallError:
-    return CallError(
-        "too_many_matches",
-        f"{what} more than {MAX_MATCHES:,} times.",
-        "Nothing was changed. Include more of the text around it, or give start_line.",
-    )
-
-
-def _occurrences(hay: AnyStr, needle: AnyStr, number: int, deadline: _Deadline) -> list[int]:
-    """Where `needle` begins, overlapping occurrences included.
-
-    Raises:
-        CallError: `too_many_matches`, `timeout`.
-    """
-    found: list[int] = []
-    at = hay.find(needle)
-    while at >= 0:
-        if len(found) >= MAX_MATCHES:
-            raise _too_many(f"edit {number}: old occurs")
-        if len(found) % _LOOKS == 0:
-            deadline.check(number)
-        found.append(at)
-        at = hay.find(needle, at + 1)
     return found
 
 
@@ -278,7 +204,7 @@ def _spans(
     number: int,
     body: bytes,
     encoding: Encoding,
-    deadline: _Deadline,
+    deadline: Deadline,
     *,
     flexible: bool,
 ) -> list[tuple[int, int, AnyStr]]:
@@ -286,10 +212,10 @@ def _spans(
     deadline.check(number)
     if wanted.edit.start_line:
         return _by_lines(hay, wanted, number)
-    starts = _occurrences(hay.plain, wanted.plain, number, deadline)
+    starts = occurrences(hay.plain, wanted.plain, number, deadline)
     # Text that has a \r of its own is looked for as it is written first.
     if len(starts) > 1 and wanted.old != wanted.plain:
-        exact = set(_occurrences(hay.whole, wanted.old, number, deadline))
+        exact = set(occurrences(hay.whole, wanted.old, number, deadline))
         starts = [start for start in starts if hay.back(start) in exact] or starts
     edit = wanted.edit
     if not starts and flexible:
@@ -301,19 +227,19 @@ def _spans(
             )
         found = _flexible(hay, wanted)
         if len(found) > 1:
-            raise _ambiguous(hay, [start for start, _ in found], number, "flexible text must be unique")
+            raise ambiguous(hay, [start for start, _ in found], number, "flexible text must be unique")
         if found:
             return _placed(hay, found[0][1], [found[0][0]])
     if not starts:
         raise explain_no_match(edit.old, edit.new, encoding.decode(body[:MAX_BYTES]), number)
     if edit.replace_all or edit.expected_count:
-        starts = _apart(starts, len(wanted.plain))
+        starts = apart(starts, len(wanted.plain))
         if edit.expected_count and len(starts) != edit.expected_count:
-            raise _ambiguous(hay, starts, number, f"expected_count is {edit.expected_count}")
+            raise ambiguous(hay, starts, number, f"expected_count is {edit.expected_count}")
     elif len(starts) > 1:
-        chosen = _nearest(hay, starts, edit.near_line)
+        chosen = nearest(hay, starts, edit.near_line)
         if chosen is None:
-            raise _ambiguous(hay, starts, number, "old must be unique")
+            raise ambiguous(hay, starts, number, "old must be unique")
         starts = [chosen]
     return _placed(hay, wanted, starts)
 
@@ -360,34 +286,6 @@ def _placed(hay: Hay[AnyStr], wanted: _Wanted[AnyStr], starts: Sequence[int]) ->
     return [(hay.back(start + head), hay.back(start + last), middle) for start in starts]
 
 
-def _apart(starts: list[int], length: int) -> list[int]:
-    """Those occurrences that don't overlap an earlier one."""
-    kept: list[int] = []
-    for start in starts:
-        if not kept or start >= kept[-1] + length:
-            kept.append(start)
-    return kept
-
-
-def _nearest(hay: Hay[AnyStr], starts: list[int], near_line: int) -> int | None:
-    """The occurrence strictly nearest to a line, if there is one."""
-    if not near_line:
-        return None
-    ranked = sorted((abs(line - near_line), start) for start, line in zip(starts, _lines_in(hay, starts), strict=True))
-    return ranked[0][1] if ranked[0][0] < ranked[1][0] else None
-
-
-def _lines_in(hay: Hay[AnyStr], offsets: Sequence[int]) -> list[int]:
-    """The lines of offsets that ascend, from 1; the text is counted through once."""
-    lines: list[int] = []
-    line, done = 1, 0
-    for offset in offsets:
-        line += hay.plain.count(hay.newline, done, offset)
-        done = offset
-        lines.append(line)
-    return lines
-
-
 def _line(body: bytes, offset: int, encoding: Encoding) -> int:
     return len(LINE_END.findall(encoding.decode(body[:offset]))) + 1
 
@@ -402,12 +300,3 @@ def _widths(text: str, places: Sequence[int], encoding: Encoding) -> dict[int, i
         done = place
         widths[place] = width
     return widths
-
-
-def _ambiguous(hay: Hay[AnyStr], starts: list[int], number: int, why: str) -> CallError:
-    lines = ", ".join(str(line) for line in _lines_in(hay, starts[:20])) + (", ..." if len(starts) > 20 else "")
-    return CallError(
-        "ambiguous_edit",
-        f"edit {number}: old occurs {len(starts)} times, at lines {lines}; {why}.",
-        "Include more of the text around it, give near_line, or set replace_all. Nothing was changed.",
-    )

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from gatelodge_core.errors import CallError
 
-from gatelodge_filesystem.edits import prepare
 from gatelodge_filesystem.encoding import Encoding, dominant_eol, line_ends
+from gatelodge_filesystem.newlines import prepare
 from gatelodge_filesystem.patch_names import NOTHING, headed, pair, plain
 
 MAX_FILES = 100
