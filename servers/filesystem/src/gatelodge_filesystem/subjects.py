@@ -14,7 +14,7 @@ from gatelodge_core.guard.call import Call, Subject
 from gatelodge_filesystem.names import shown
 from gatelodge_filesystem.patches import parse
 from gatelodge_filesystem.subscribed import BY_NAME, BY_PATH, INDEX, path_of
-from gatelodge_filesystem.tools import compat
+from gatelodge_filesystem.tools import compat_previews
 from gatelodge_filesystem.tools.moving import copy_path, delete_path, move_path
 from gatelodge_filesystem.tools.replacing import replace_in_files
 from gatelodge_filesystem.tools.undoing import undo_change
@@ -36,9 +36,9 @@ _PREVIEWS: dict[str, Preview] = {
     "undo_change": undo_change,
 }
 _COMPAT_PREVIEWS: dict[str, Preview] = {
-    "edit_file": compat.preview_edit,
-    "write_file": compat.preview_write,
-    "move_file": compat.preview_move,
+    "edit_file": compat_previews.preview_edit,
+    "write_file": compat_previews.preview_write,
+    "move_file": compat_previews.preview_move,
 }
 """Some of the reference's tools have names of ours, and other arguments."""
 _THEMSELVES = {"move_path", "copy_path", "delete_path"}
