@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from gatelodge_core.errors import CallError
-from gatelodge_filesystem.edits import MAX_MATCHES, Edit, apply
+from gatelodge_filesystem.edits import MAX_FLEXIBLE, Edit, apply
 from gatelodge_filesystem.encoding import Encoding, detect, split_lines
+from gatelodge_filesystem.matching import MAX_MATCHES
+from gatelodge_filesystem.nearest import MAX_BYTES
 from gatelodge_filesystem.unified import unified
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,6 +115,25 @@ def test_more_than_can_be_replaced_are_refused_and_not_passed_over() -> None:
     edits = Edit("a", "A", replace_all=True), Edit("b", "B", replace_all=True)
     assert failure(half, *edits).code == "too_many_matches"
     assert apply(data[:-2], edits[:1], Encoding("utf-8")).counts == (MAX_MATCHES,)
+
+
+def test_text_that_is_like_too_much_of_the_file_is_given_up_in_time() -> None:
+    line = b"a" * 99 + b"\n"
+    long = (line * 20_000).decode()
+    with pytest.raises(CallError, match=r"timeout.*edit 1: old is like too much"):
+        # Compared whole at each of 180,000 places, which takes minutes.
+        apply(line * 200_000, [Edit(long, "b", near_line=5)], Encoding("utf-8"), seconds=0.2)
+    many = [Edit("a", "b", near_line=2 * number + 1) for number in range(200)]
+    with pytest.raises(CallError, match=r"timeout.*edit "):
+        apply(b"a\n" * 100_000, many, Encoding("utf-8"), seconds=0.5)
+
+
+def test_what_was_meant_is_only_looked_for_in_so_much_of_a_file() -> None:
+    far = b"x " * (MAX_BYTES // 2) + b"Hello there\n"
+    assert "upper and lower case differ" in str(failure(far[2000:], Edit("hello there", "x")))
+    assert "differ" not in str(failure(far, Edit("hello there", "x")))
+    with pytest.raises(CallError, match=r"too_large.*takes files of up to"):
+        apply(b"\tx\n" * (MAX_FLEXIBLE // 3 + 1), [Edit("  y", "z")], Encoding("utf-8"), flexible=True)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -271,6 +292,8 @@ def test_only_three_things_end_a_line(text: str) -> None:
             "cp932",
         ),
         (("gr\u00fcn \u20ac " * 50).encode() + b"\xff", "utf-8"),
+        (b"<pin> one\r\n\xbf1\n0B\xa3\xa3\n0W\xc1C\na <pin>", "latin-1"),
+        (("Customer record, account number 12345. " * 20).encode("cp500"), "cp500"),
     ],
 )
 def test_encodings_are_recognised(data: bytes, codec: str) -> None:

@@ -10,8 +10,8 @@ from gatelodge_core.errors import CallError
 from gatelodge_filesystem.edits import Edit, apply
 from gatelodge_filesystem.encoding import UTF8, Encoding, detect
 from gatelodge_filesystem.occurrences import occurrences, pattern, replaced
-from gatelodge_filesystem.patches import parse, patched
-from hypothesis import given, settings
+from gatelodge_filesystem.patches import MAX_LOOKED, Effort, parse, patched
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 LATIN = Encoding("latin-1")
@@ -258,6 +258,60 @@ def test_a_patch_that_would_look_through_too_much_is_refused() -> None:
     (file,) = parse(f"--- f\n+++ f\n{rows}")
     with pytest.raises(CallError, match=r"too_many_matches.*make the patch anew"):
         patched(text.encode(), file.hunks, UTF8, "f")
+
+
+def test_all_files_of_a_patch_share_what_placing_its_hunks_may_cost() -> None:
+    (file,) = parse("--- f\n+++ f\n@@ -9,1 +9,1 @@\n-missing\n+found\n")
+    effort = Effort(left=2500)
+    for _ in range(2):
+        with pytest.raises(CallError, match="no_match"):
+            patched(b"x\n" * 500, file.hunks, UTF8, "f", effort)
+    with pytest.raises(CallError, match="too_many_matches"):
+        patched(b"x\n" * 500, file.hunks, UTF8, "f", effort)
+
+
+@pytest.mark.parametrize("rows", [" a\n-aaaa\n+b\n", "-aa\n+b\n", "-aaaa\n\\ No newline at end of file\n+b\n"])
+def test_what_only_looks_like_lines_of_a_hunk_is_passed_over_at_once(rows: str) -> None:
+    old = sum(row[0] in " -" for row in rows.splitlines())
+    new = sum(row[0] in " +" for row in rows.splitlines())
+    (file,) = parse(f"--- f\n+++ f\n@@ -7,{old} +7,{new} @@\n{rows}")
+    places = Effort()
+    with pytest.raises(CallError, match="no_match"):
+        patched(b"aaaa\n" * 2_000_000, file.hunks, UTF8, "f", places)
+    # Once through the text, and not once more for each of its lines.
+    assert MAX_LOOKED - places.left <= 10_000_000 + 20
+
+
+files_of_few_lines = st.lists(st.sampled_from(["a", "b", "ab", ""]), max_size=9)
+
+
+@settings(deadline=None, max_examples=1000)
+@given(
+    files_of_few_lines,
+    st.lists(st.sampled_from(["a", "b", "ab", ""]), min_size=1, max_size=3),
+    st.integers(1, 9),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_hunk_is_placed_where_its_lines_are_and_only_there(
+    lines: list[str], old: list[str], named: int, final: bool, ends: bool
+) -> None:
+    assume(ends or old[-1])  # an empty line without an end is none
+    text = "\n".join(lines) + ("\n" if final and lines else "")
+    rows = "".join(f"-{row}\n" for row in old) + ("" if ends else "\\ No newline at end of file\n")
+    (file,) = parse(f"--- f\n+++ f\n@@ -{named},{len(old)} +{named},1 @@\n{rows}+NEW\n")
+    there = text.split("\n")
+    # Lines that end the text without a line end are the last of it; others have one behind them.
+    last = len(there) - len(old)
+    every = [last] if not ends else list(range(last))
+    fit = [at for at in every if at >= 0 and there[at : at + len(old)] == old and (ends or there[-1])]
+    chosen = named - 1 if named - 1 in fit else fit[0] if len(fit) == 1 else None
+    if chosen is None:
+        with pytest.raises(CallError, match="ambiguous_edit" if fit else "no_match"):
+            patched(text.encode(), file.hunks, UTF8, "f")
+        return
+    made = patched(text.encode(), file.hunks, UTF8, "f").decode()
+    assert made == "\n".join([*there[:chosen], "NEW", *there[chosen + len(old) :]]) + ("" if ends else "\n")
 
 
 def test_flexible_text_of_many_equal_lines_is_counted_honestly() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import itertools
-from bisect import bisect_right
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import AnyStr, Generic, TypeVar, cast
@@ -19,12 +19,24 @@ from gatelodge_core.errors import CallError
 from gatelodge_filesystem.encoding import LINE_END, Encoding, dominant_eol, line_ends
 from gatelodge_filesystem.linewise import Placed, by_lines
 from gatelodge_filesystem.linewise import flexible as find_flexible
-from gatelodge_filesystem.nearest import explain_no_match
+from gatelodge_filesystem.matching import (
+    MAX_MATCHES,
+    Deadline,
+    ambiguous,
+    apart,
+    nearest,
+    occurrences,
+    too_many,
+)
+from gatelodge_filesystem.nearest import MAX_BYTES, explain_no_match
+from gatelodge_filesystem.newlines import Hay, prepare
 
 T = TypeVar("T")
 
-MAX_MATCHES = 500_000
-"""Places of one text that are looked at; more are refused, never passed over."""
+MAX_FLEXIBLE = 8_000_000
+"""Characters of a file in which text is looked for whatever its indentation: all its lines are taken apart for that."""
+SECONDS = 20.0
+"""The longest all edits of a call may be looked for: the file is locked, and a call that was cancelled goes on to here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +77,9 @@ class Applied:
     counts: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Hay(Generic[AnyStr]):
-    r"""What is searched, beside the same with its line ends made equal.
-
-    Args:
-        whole: The text as it is: bytes, or characters where bytes can't be searched.
-        plain: With every line end written ``\n``.
-        newline: A line end in `plain`.
-        shorter: Offsets in `plain` after each ``\\r\\n``, to lead back to offsets in `whole`.
-    """
-
-    whole: AnyStr
-    plain: AnyStr
-    newline: AnyStr
-    shorter: tuple[int, ...]
-
-    def back(self, offset: int) -> int:
-        """The offset in `whole` of an offset in `plain`."""
-        return offset + bisect_right(self.shorter, offset)
-
-
-def apply(data: bytes, edits: Sequence[Edit], encoding: Encoding, *, flexible: bool = False) -> Applied:
+def apply(
+    data: bytes, edits: Sequence[Edit], encoding: Encoding, *, flexible: bool = False, seconds: float = SECONDS
+) -> Applied:
     """Apply all edits to the same original bytes, or none.
 
     Args:
@@ -94,21 +87,23 @@ def apply(data: bytes, edits: Sequence[Edit], encoding: Encoding, *, flexible: b
         edits: They.
         encoding: How the file is read as text.
         flexible: Whether text that is nowhere as it was written is looked for whatever its indentation.
+        seconds: The longest the edits may be looked for.
 
     Raises:
         CallError: `no_match` with the nearest candidates, `ambiguous_edit` with the line numbers, `overlapping_edits`,
-            `too_many_matches`, `not_representable`, or `bad_edit`.
+            `too_many_matches`, `too_large`, `timeout`, `not_representable`, or `bad_edit`.
     """
     if not edits:
         raise CallError(
             "bad_edit", "there is nothing to do: edits is empty.", 'Send edits=[{"old":"...","new":"..."}].'
         )
+    deadline = Deadline(time.monotonic() + seconds)
     body = data[len(encoding.bom) :]
     eol = dominant_eol(line_ends(body, encoding))
     if encoding.by_bytes:
         hay = prepare(body, b"\r\n", b"\r", b"\n")
         found = _within(
-            _spans(hay, _encoded(edit, encoding, eol), number, body, encoding, flexible=flexible)
+            _spans(hay, _encoded(edit, encoding, eol), number, body, encoding, deadline, flexible=flexible)
             for number, edit in enumerate(edits, 1)
         )
         spans = [(begin, end, new) for group in found for begin, end, new in group]
@@ -116,7 +111,7 @@ def apply(data: bytes, edits: Sequence[Edit], encoding: Encoding, *, flexible: b
         text = _round_trip(body, encoding)
         characters = prepare(text, "\r\n", "\r", "\n")
         groups = _within(
-            _spans(characters, _texts(edit, eol), number, body, encoding, flexible=flexible)
+            _spans(characters, _texts(edit, eol), number, body, encoding, deadline, flexible=flexible)
             for number, edit in enumerate(edits, 1)
         )
         found = groups
@@ -191,19 +186,6 @@ def _round_trip(body: bytes, encoding: Encoding) -> str:
     return text
 
 
-def prepare(whole: AnyStr, crlf: AnyStr, cr: AnyStr, lf: AnyStr) -> Hay[AnyStr]:
-    """A text beside the same with its line ends made equal."""
-    if cr not in whole:
-        return Hay(whole, whole, lf, ())
-    shorter: list[int] = []
-    at = whole.find(crlf)
-    while at >= 0:
-        # The \n that stands for this \r\n is at `at - len(shorter)`; offsets behind it are one less than before.
-        shorter.append(at - len(shorter) + 1)
-        at = whole.find(crlf, at + 2)
-    return Hay(whole, whole.replace(crlf, lf).replace(cr, lf), lf, tuple(shorter))
-
-
 def _within(groups: Iterable[list[T]]) -> list[list[T]]:
     """The replacements of all edits, as long as they are not too many together."""
     found: list[list[T]] = []
@@ -211,63 +193,53 @@ def _within(groups: Iterable[list[T]]) -> list[list[T]]:
     for number, group in enumerate(groups, 1):
         total += len(group)
         if total > MAX_MATCHES:
-            raise _too_many(f"the first {number} edits replace")
+            raise too_many(f"the first {number} edits replace")
         found.append(group)
     return found
 
 
-def _too_many(what: str) -> CallError:
-    return CallError(
-        "too_many_matches",
-        f"{what} more than {MAX_MATCHES:,} times.",
-        "Nothing was changed. Include more of the text around it, or give start_line.",
-    )
-
-
-def _occurrences(hay: AnyStr, needle: AnyStr, number: int) -> list[int]:
-    """Where `needle` begins, overlapping occurrences included.
-
-    Raises:
-        CallError: `too_many_matches`.
-    """
-    found: list[int] = []
-    at = hay.find(needle)
-    while at >= 0:
-        if len(found) >= MAX_MATCHES:
-            raise _too_many(f"edit {number}: old occurs")
-        found.append(at)
-        at = hay.find(needle, at + 1)
-    return found
-
-
 def _spans(
-    hay: Hay[AnyStr], wanted: _Wanted[AnyStr], number: int, body: bytes, encoding: Encoding, *, flexible: bool
+    hay: Hay[AnyStr],
+    wanted: _Wanted[AnyStr],
+    number: int,
+    body: bytes,
+    encoding: Encoding,
+    deadline: Deadline,
+    *,
+    flexible: bool,
 ) -> list[tuple[int, int, AnyStr]]:
     """The spans of `hay.whole` that an edit replaces, and with what."""
+    deadline.check(number)
     if wanted.edit.start_line:
         return _by_lines(hay, wanted, number)
-    starts = _occurrences(hay.plain, wanted.plain, number)
+    starts = occurrences(hay.plain, wanted.plain, number, deadline)
     # Text that has a \r of its own is looked for as it is written first.
     if len(starts) > 1 and wanted.old != wanted.plain:
-        exact = set(_occurrences(hay.whole, wanted.old, number))
+        exact = set(occurrences(hay.whole, wanted.old, number, deadline))
         starts = [start for start in starts if hay.back(start) in exact] or starts
     edit = wanted.edit
     if not starts and flexible:
+        if len(hay.plain) > MAX_FLEXIBLE:
+            raise CallError(
+                "too_large",
+                f"edit {number}: old is nowhere as it is written, and the file is too large to look for it otherwise.",
+                f"whitespace=flexible takes files of up to {MAX_FLEXIBLE:,} characters. Nothing was changed.",
+            )
         found = _flexible(hay, wanted)
         if len(found) > 1:
-            raise _ambiguous(hay, [start for start, _ in found], number, "flexible text must be unique")
+            raise ambiguous(hay, [start for start, _ in found], number, "flexible text must be unique")
         if found:
             return _placed(hay, found[0][1], [found[0][0]])
     if not starts:
-        raise explain_no_match(edit.old, edit.new, encoding.decode(body), number)
+        raise explain_no_match(edit.old, edit.new, encoding.decode(body[:MAX_BYTES]), number)
     if edit.replace_all or edit.expected_count:
-        starts = _apart(starts, len(wanted.plain))
+        starts = apart(starts, len(wanted.plain))
         if edit.expected_count and len(starts) != edit.expected_count:
-            raise _ambiguous(hay, starts, number, f"expected_count is {edit.expected_count}")
+            raise ambiguous(hay, starts, number, f"expected_count is {edit.expected_count}")
     elif len(starts) > 1:
-        chosen = _nearest(hay, starts, edit.near_line)
+        chosen = nearest(hay, starts, edit.near_line)
         if chosen is None:
-            raise _ambiguous(hay, starts, number, "old must be unique")
+            raise ambiguous(hay, starts, number, "old must be unique")
         starts = [chosen]
     return _placed(hay, wanted, starts)
 
@@ -314,34 +286,6 @@ def _placed(hay: Hay[AnyStr], wanted: _Wanted[AnyStr], starts: Sequence[int]) ->
     return [(hay.back(start + head), hay.back(start + last), middle) for start in starts]
 
 
-def _apart(starts: list[int], length: int) -> list[int]:
-    """Those occurrences that don't overlap an earlier one."""
-    kept: list[int] = []
-    for start in starts:
-        if not kept or start >= kept[-1] + length:
-            kept.append(start)
-    return kept
-
-
-def _nearest(hay: Hay[AnyStr], starts: list[int], near_line: int) -> int | None:
-    """The occurrence strictly nearest to a line, if there is one."""
-    if not near_line:
-        return None
-    ranked = sorted((abs(line - near_line), start) for start, line in zip(starts, _lines_in(hay, starts), strict=True))
-    return ranked[0][1] if ranked[0][0] < ranked[1][0] else None
-
-
-def _lines_in(hay: Hay[AnyStr], offsets: Sequence[int]) -> list[int]:
-    """The lines of offsets that ascend, from 1; the text is counted through once."""
-    lines: list[int] = []
-    line, done = 1, 0
-    for offset in offsets:
-        line += hay.plain.count(hay.newline, done, offset)
-        done = offset
-        lines.append(line)
-    return lines
-
-
 def _line(body: bytes, offset: int, encoding: Encoding) -> int:
     return len(LINE_END.findall(encoding.decode(body[:offset]))) + 1
 
@@ -356,12 +300,3 @@ def _widths(text: str, places: Sequence[int], encoding: Encoding) -> dict[int, i
         done = place
         widths[place] = width
     return widths
-
-
-def _ambiguous(hay: Hay[AnyStr], starts: list[int], number: int, why: str) -> CallError:
-    lines = ", ".join(str(line) for line in _lines_in(hay, starts[:20])) + (", ..." if len(starts) > 20 else "")
-    return CallError(
-        "ambiguous_edit",
-        f"edit {number}: old occurs {len(starts)} times, at lines {lines}; {why}.",
-        "Include more of the text around it, give near_line, or set replace_all. Nothing was changed.",
-    )

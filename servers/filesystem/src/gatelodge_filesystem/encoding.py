@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import re
+import string
 from dataclasses import dataclass
 
 BINARY = "binary"
@@ -24,6 +25,8 @@ _BOMS = (
 # Codecs in which a byte below 0x80 may be the second half of a character, so that bytes can't be searched as text.
 _STATEFUL = re.compile(r"utf-?(16|32)|shift|sjis|cp932|gb|big5|hz|iso-?2022|johab|cp949", re.IGNORECASE)
 _CONTROLS = bytes(range(1, 8)) + bytes(range(14, 27)) + bytes(range(28, 32))
+_LETTERS = (string.ascii_letters + string.digits).encode()
+_HIGH = bytes(range(0x80, 0x100))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,11 @@ def _legacy(sample: bytes) -> Encoding:
         known = codecs.lookup(codec).name
         # A codec that can't read the sample after all would only show escapes.
         codecs.getincrementaldecoder(known)().decode(sample)
+        doubtful = _LETTERS.decode(known, "replace").encode() != _LETTERS
     except (LookupError, UnicodeDecodeError):
+        return Encoding("latin-1")
+    # In EBCDIC every letter and digit is a high byte: where few are, it is a wrong guess, as the detector makes of short texts.
+    if doubtful and len(sample.translate(None, _HIGH)) > 0.5 * len(sample):
         return Encoding("latin-1")
     return Encoding("latin-1" if known == "ascii" else known)
 

@@ -1,7 +1,7 @@
 """What .gitignore and .ignore files leave out, folder by folder.
 
-Rules are read through the folder's own descriptor, never above the root, and only from regular files of moderate size.
-All rules of a file are matched at once. Whoever writes such a file can't make a match take long: its rules count as long as
+Rules are read through the folder's own descriptor, never above the root, and only from regular files: one that is a link says
+nothing, as to git since 2.32. All rules of a file are matched at once. Whoever writes such a file can't make a match take long: its rules count as long as
 together they are cheap enough, and those after that don't.
 """
 
@@ -18,6 +18,7 @@ from gatelodge_filesystem.wildmatch import Pattern, patterns
 
 NAMES = (".gitignore", ".ignore")
 MAX_BYTES = 256 * 1024
+"""The most bytes that count of one file, in whole lines; git reads up to 100 MB."""
 MAX_RULES = 5000
 """The most rules that count of one file: the time to prepare them grows with their number."""
 MAX_COST = 10_000_000
@@ -35,12 +36,14 @@ class _Spec:
         paths: Matches the path from the file's folder.
         of_names: Where in the file the rule of each group of `names` stands, and whether it leaves out.
         of_paths: The same for `paths`.
+        whole: Whether all rules count.
     """
 
     names: _Match
     paths: _Match
     of_names: Sequence[tuple[int, bool]]
     of_paths: Sequence[tuple[int, bool]]
+    whole: bool
 
     def verdict(self, path: bytes) -> bool | None:
         """Whether the rules leave a path out; None if none speaks of it. A folder's ends in a NUL."""
@@ -107,27 +110,49 @@ def rules_of(fd: int, names: frozenset[str] | set[str], rel: str, above: Rules |
     return above
 
 
+def read_whole(fd: int, name: str) -> bytes | None:
+    """An ignore file of which every rule counts; None if others may read more of it than we do.
+
+    Args:
+        fd: The descriptor of the folder it is in.
+        name: Its name there. If it is missing, it is as good as empty.
+    """
+    try:
+        found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except OSError:
+        return b""
+    if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
+        return None
+    content = _read(fd, name)
+    return content if not content or _parsed(content).whole else None
+
+
 def _read(fd: int, name: str) -> bytes:
     try:
         opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
     except OSError:
         return b""
     try:
-        found = os.fstat(opened)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
             return b""
-        return os.read(opened, MAX_BYTES)
+        content = os.read(opened, MAX_BYTES + 1)
+    except OSError:
+        return b""
     finally:
         os.close(opened)
+    # A rule that is cut would be another rule.
+    return content if len(content) <= MAX_BYTES else content[: content.rfind(b"\n", 0, MAX_BYTES) + 1]
 
 
 @functools.lru_cache(maxsize=256)
 def _parsed(content: bytes) -> _Spec:
     kept: list[Pattern] = []
     cost = 0
+    whole = True
     for pattern in patterns(content):
         cost += pattern.cost
         if len(kept) == MAX_RULES or cost > MAX_COST:
+            whole = False
             break
         kept.append(pattern)
     numbered = list(enumerate(kept))[::-1]
@@ -138,6 +163,7 @@ def _parsed(content: bytes) -> _Spec:
         _any_of(by_path),
         [(number, pattern.include) for number, pattern in by_name],
         [(number, pattern.include) for number, pattern in by_path],
+        whole,
     )
 
 

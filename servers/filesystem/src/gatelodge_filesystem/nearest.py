@@ -13,6 +13,8 @@ from gatelodge_core.errors import CallError
 from gatelodge_filesystem.encoding import LINE_END
 from gatelodge_filesystem.linediff import blocks
 
+MAX_BYTES = 4_000_000
+"""Of a file, from its beginning, that is looked at for what was meant."""
 MAX_LINES = 200_000
 MAX_OLD_LINES = 40
 _SHOWN = 3
@@ -37,7 +39,7 @@ def explain_no_match(old: str, new: str, text: str, number: int) -> CallError:
     Args:
         old: The text that was to be replaced.
         new: What was to replace it.
-        text: The file.
+        text: The file, as far as `MAX_BYTES` of it.
         number: Which edit of the call, from 1.
     """
     plain_text, plain_old = LINE_END.sub("\n", text), LINE_END.sub("\n", old)

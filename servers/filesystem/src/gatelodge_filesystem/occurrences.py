@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import regex
 from gatelodge_core.errors import CallError
 
-from gatelodge_filesystem.edits import prepare
 from gatelodge_filesystem.encoding import Encoding, detect, dominant_eol, etag, line_ends
+from gatelodge_filesystem.newlines import prepare
 
 MAX_PATTERN = 1000
 FILE_SECONDS = 2.0

@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 
 from gatelodge_core.errors import CallError
 
-from gatelodge_filesystem.edits import prepare
 from gatelodge_filesystem.encoding import Encoding, dominant_eol, line_ends
+from gatelodge_filesystem.newlines import prepare
 from gatelodge_filesystem.patch_names import NOTHING, headed, pair, plain
 
 MAX_FILES = 100
 MAX_PLACES = 10
 """Places of a hunk that are told of; two are too many already."""
 MAX_LOOKED = 500_000_000
-"""Characters that may be gone through to place the hunks of one file, a second or so."""
+"""Characters that may be gone through to place the hunks of one patch, a second or so."""
 PROGRAM = "100755"
 _FILE = "100644"
 _HUNK = re.compile(r"^@@ -([0-9]{1,9})(?:,([0-9]{1,9}))? \+([0-9]{1,9})(?:,([0-9]{1,9}))? @@")
@@ -194,12 +194,20 @@ def _bad(at: int, what: str, hint: str = "") -> CallError:
     return CallError("bad_patch", f"line {at + 1}: {what}.", hint or "Nothing was changed.")
 
 
-def patched(data: bytes, hunks: Sequence[Hunk], encoding: Encoding, path: str) -> bytes:
+def patched(data: bytes, hunks: Sequence[Hunk], encoding: Encoding, path: str, effort: Effort | None = None) -> bytes:
     """A file with hunks applied; the bytes of every line they don't change stay.
 
+    Args:
+        data: The file.
+        hunks: They, in order.
+        encoding: How it is read as text.
+        path: How it is called in errors.
+        effort: What placing them may cost, shared by the files of a patch.
+
     Raises:
-        CallError: `no_match` or `ambiguous_edit`, naming the hunk; `not_representable`.
+        CallError: `no_match` or `ambiguous_edit`, naming the hunk; `too_many_matches`; `not_representable`.
     """
+    effort = effort or Effort()
     body = data[len(encoding.bom) :]
     errors = "surrogateescape" if encoding.codec == "utf-8" else "strict"
     try:
@@ -212,7 +220,7 @@ def patched(data: bytes, hunks: Sequence[Hunk], encoding: Encoding, path: str) -
     done = 0
     lines = _Lines(hay.plain)
     for number, hunk in enumerate(hunks, 1):
-        start = _place(lines, hunk, number, path, done)
+        start = _place(lines, hunk, number, path, done, effort)
         for offset, length, new in hunk.edits:
             begin = start + offset
             pieces += [text[hay.back(done) : hay.back(begin)], new.replace("\n", eol)]
@@ -226,6 +234,31 @@ def patched(data: bytes, hunks: Sequence[Hunk], encoding: Encoding, path: str) -
         ) from None
 
 
+@dataclass(slots=True)
+class Effort:
+    """What placing the hunks of all files of a patch may still cost.
+
+    Args:
+        left: Characters that may be gone through.
+    """
+
+    left: int = MAX_LOOKED
+
+    def spend(self, characters: int) -> None:
+        """Count characters that were gone through.
+
+        Raises:
+            CallError: `too_many_matches`: too much was looked at for one patch.
+        """
+        self.left -= characters
+        if self.left < 0:
+            raise CallError(
+                "too_many_matches",
+                "its hunks are not at the lines that they name, and too much of the files is like them.",
+                "Nothing was changed. Read the files, and make the patch anew.",
+            )
+
+
 class _Lines:
     """A text of which lines are asked for in order; it is counted through once for all hunks.
 
@@ -236,7 +269,6 @@ class _Lines:
     def __init__(self, plain: str) -> None:
         self.plain = plain
         self._starts: list[int] = [0]
-        self._looked = 0
 
     def start(self, line: int) -> int | None:
         """Where a line begins, from 1; of 0 where the first does; None if there are fewer."""
@@ -254,33 +286,31 @@ class _Lines:
         ended = at + len(old) == len(self.plain) or old.endswith("\n")
         return ended and (not at or self.plain[at - 1] == "\n")
 
-    def places(self, old: str, after: int) -> list[int]:
-        """The first places of lines, enough to tell that there are several.
+    def places(self, old: str, after: int, effort: Effort) -> list[int]:
+        """The first places of whole lines, enough to tell that there are several.
 
         Raises:
-            CallError: `too_many_matches`: too much was looked at for one patch.
+            CallError: `too_many_matches`.
         """
-        found: list[int] = []
+        if not old.endswith("\n"):  # they end the text
+            last = len(self.plain) - len(old)
+            return [last] if last >= after and self.fits(last, old) else []
+        found: list[int] = [after] if self.fits(after, old) else []
+        # The line end before them is looked for too, else a long text may have very many places that are none.
+        row = f"\n{old}"
         begin = after
         while len(found) < MAX_PLACES:
-            at = self.plain.find(old, begin)
+            at = self.plain.find(row, begin)
             # What was gone through, and what was compared once more.
-            self._looked += (len(self.plain) if at < 0 else at) - begin + len(old)
-            if self._looked > MAX_LOOKED:
-                raise CallError(
-                    "too_many_matches",
-                    "its hunks are not at the lines that they name, and too much of the file is like them.",
-                    "Nothing was changed. Read the file, and make the patch anew.",
-                )
+            effort.spend((len(self.plain) if at < 0 else at) - begin + len(row))
             if at < 0:
                 break
-            if self.fits(at, old):
-                found.append(at)
+            found.append(at + 1)
             begin = at + 1
         return found
 
 
-def _place(lines: _Lines, hunk: Hunk, number: int, path: str, after: int) -> int:
+def _place(lines: _Lines, hunk: Hunk, number: int, path: str, after: int, effort: Effort) -> int:
     if not hunk.old:
         start = lines.start(hunk.line + 1)
         if start is None or start < after:
@@ -289,7 +319,7 @@ def _place(lines: _Lines, hunk: Hunk, number: int, path: str, after: int) -> int
     named = lines.start(hunk.line)
     if named is not None and named >= after and lines.fits(named, hunk.old):
         return named
-    places = lines.places(hunk.old, after)
+    places = lines.places(hunk.old, after, effort)
     if len(places) == 1:
         return places[0]
     shown = ", ".join(str(lines.plain.count("\n", 0, place) + 1) for place in places)

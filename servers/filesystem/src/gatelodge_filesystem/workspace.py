@@ -17,20 +17,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import anyio
 import anyio.to_thread
-from gatelodge_core.errors import (
-    AlreadyExists,
-    BadName,
-    CallError,
-    Denied,
-    IsADirectory,
-    JailError,
-    NotADirectory,
-    NotEmpty,
-    NotFound,
-    Protected,
-    ReadOnly,
-    SpecialFile,
-)
+from gatelodge_core.errors import CallError, JailError, NotFound, Protected, ReadOnly
 from gatelodge_core.sandbox.jail import check_name, find_normalised
 
 from gatelodge_filesystem.atomic import TEMPORARY_PREFIX, Current, Prepared, Writer, Written
@@ -41,6 +28,7 @@ from gatelodge_filesystem.crowd import EACH, Crowd, Kind
 from gatelodge_filesystem.locks import PathLocks
 from gatelodge_filesystem.names import check_native, given, shown
 from gatelodge_filesystem.pending import Pending
+from gatelodge_filesystem.refusals import worded
 from gatelodge_filesystem.roots import Root
 from gatelodge_filesystem.spots import Spot
 from gatelodge_filesystem.waiters import Waiters
@@ -52,22 +40,6 @@ T = TypeVar("T")
 
 CALL_SECONDS = 50.0
 """The longest a call may work; some hosts give up at 60 s."""
-
-_CODES: dict[type[JailError], tuple[str, str]] = {
-    NotFound: ("not_found", "there is no such file or folder."),
-    AlreadyExists: ("exists", "something of this name is there already."),
-    NotADirectory: ("not_a_directory", "this is not a folder."),
-    IsADirectory: ("is_a_directory", "this is a folder, not a file."),
-    NotEmpty: ("not_empty", "the folder is not empty."),
-    SpecialFile: ("is_special_file", "this is a pipe, socket or device, which is never opened."),
-    BadName: ("bad_name", "the path has a part that can't be a name (over 255 bytes, or a NUL)."),
-    Denied: ("permission_denied", "the operating system does not let this server do that."),
-    ReadOnly: ("read_only_root", "this root was granted for reading only."),
-    Protected: (
-        "protected",
-        "this holds credentials, or is this server's own: listed, never opened (--allow-credentials names exceptions).",
-    ),
-}
 
 
 class _Recorder:
@@ -159,9 +131,7 @@ class Workspace:
 
     def failure(self, spot: Spot, error: JailError) -> CallError:
         """The error of a jail as one that the caller can act on."""
-        code, text = next(
-            (entry for kind, entry in _CODES.items() if isinstance(error, kind)), ("unusable", "this can't be used.")
-        )
+        code, text = worded(error)
         hint = self._nearest(spot) if code == "not_found" else ""
         return CallError(code, f"{str(spot)[:400]}: {text}", hint)
 

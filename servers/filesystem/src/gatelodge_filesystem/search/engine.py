@@ -21,6 +21,7 @@ from gatelodge_filesystem.search.matcher import Matcher, SlowError, matcher, tex
 from gatelodge_filesystem.search.model import FileHits, Hit, Hits, Request
 from gatelodge_filesystem.search.reach import Reach
 from gatelodge_filesystem.search.ripgrep import Scout, usable
+from gatelodge_filesystem.search.trust import trustworthy
 from gatelodge_filesystem.walk import Budget, Folder, Walk, below
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
@@ -149,7 +150,7 @@ class _Search:
     def _scouted(self, fd: int, prefix: str, above: Rules | None) -> bool:
         """Search the files that ripgrep finds; False if it could not answer."""
         request = self._request
-        found = self._candidates(fd)
+        found = self._candidates(fd, prefix, above)
         if found is None:
             return False
         self._hits.engine = "ripgrep"
@@ -168,19 +169,25 @@ class _Search:
                 self._hits.unreadable.append(path)
         return True
 
-    def _candidates(self, fd: int) -> set[str] | None:
+    def _candidates(self, fd: int, prefix: str, above: Rules | None) -> set[str] | None:
         """The files that may match, whatever ripgrep makes of rules; None if it could not answer."""
-        stop, seconds = self._budget.stop, self._budget.seconds
-        # Beside the search itself, as it takes a part of its time.
-        rules = Scout.of_rules(fd) if self._request.use_ignore else None
+        request, stop, seconds = self._request, self._budget.stop, self._budget.seconds
+        scout = Scout(fd, request)
         try:
-            found = Scout(fd, self._request).candidates(stop, seconds)
-            if found is None or rules is None or rules.candidates(stop, seconds) == set():
-                return found
+            # While it is at work, as this takes a part of its time.
+            trusted = not request.use_ignore or self._trusted(fd, prefix, above)
+            if trusted:
+                return scout.candidates(stop, seconds)
         finally:
-            if rules is not None:
-                rules.end()
-        return Scout(fd, self._request, trusting=False).candidates(stop, seconds)
+            scout.end()
+        return Scout(fd, request, trusting=False).candidates(stop, seconds)
+
+    def _trusted(self, fd: int, prefix: str, above: Rules | None) -> bool:
+        os.lseek(fd, 0, os.SEEK_SET)
+        return trustworthy(
+            fd, self._budget, prefix=prefix, above=above, hidden=self._request.hidden, unwanted=self._unwanted,
+            refuses=self._refuses,
+        )  # fmt: skip
 
     def _file(self, fd: int, name: str, path: str) -> None:
         data = self._read(fd, name, path)

@@ -9,25 +9,25 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import shutil
 import subprocess
 import sysconfig
 import threading
 from functools import cache
-from typing import Self
 
 from gatelodge_filesystem.search.model import Request
 
 MAX_OUTPUT = 64 * 1024 * 1024
 MAX_FILE = "10M"
+STOP_MILLISECONDS = 100
+"""How often a scout that says nothing is asked whether anybody still waits for it."""
 # Where characters beyond ASCII or separators below it stand, the two dialects may differ: those files are all judged here.
 _DOUBTFUL = r"(?-u:[\x1c-\x1f\x80-\xff])"
 # What can match a character beyond ASCII, or a separator: a dot, a negated class, an escape that isn't one character.
 _OPEN = re.compile(r"\.|\[\^|\\[0-9A-Za-z]")
 # What both dialects can read, and read differently: set operations and nested sets, flags, word edges.
 _FOREIGN = re.compile(r"&&|--|~~|\(\?(?!:)|\\[<>]|\\[bB]\{|\[[^\]]*\[")
-# Braces, brackets, escapes and tabs in rules, and what isn't ASCII: ripgrep may read these otherwise than git, and leave out more.
-_DOUBTFUL_RULE = r"(?-u:[{}\[\]\\\t\x80-\xff])"
 _ALWAYS = (
     "--no-config", "--no-follow", "--no-messages", "--files-with-matches", "--null", "--no-require-git",
     "--no-ignore-parent", "--no-ignore-global", "--no-ignore-exclude", "--no-ignore-dot",
@@ -106,17 +106,6 @@ class Scout:
         arguments += _doubts(request)
         self._process = _started(fd, arguments)
 
-    @classmethod
-    def of_rules(cls, fd: int) -> Self:
-        """A ripgrep that looks for .gitignore files which it may read otherwise than git does.
-
-        A positive glob finds them even where rules leave them out; folders that are left out are not entered, and need not be:
-        what leaves them out is itself in doubt, or is not.
-        """
-        made = cls.__new__(cls)
-        made._process = _started(fd, ["--threads=1", "--hidden", "--glob=.gitignore", "-e", _DOUBTFUL_RULE])
-        return made
-
     def candidates(self, stop: threading.Event, seconds: float) -> set[str] | None:
         """The files that may match, by their paths from the folder; None if ripgrep could not answer."""
         timer = threading.Timer(seconds, self.end)
@@ -136,7 +125,16 @@ class Scout:
         assert self._process.stdout is not None
         parts: list[bytes] = []
         size = 0
-        while part := os.read(self._process.stdout.fileno(), 1 << 16):
+        output = self._process.stdout.fileno()
+        said = select.poll()
+        said.register(output, select.POLLIN)
+        while True:
+            # It may say nothing for long, and its caller may be gone before it does.
+            while not said.poll(STOP_MILLISECONDS):
+                if stop.is_set():
+                    return None
+            if not (part := os.read(output, 1 << 16)):
+                break
             parts.append(part)
             size += len(part)
             if size > MAX_OUTPUT or stop.is_set():

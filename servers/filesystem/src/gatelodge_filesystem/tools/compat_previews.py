@@ -1,4 +1,4 @@
-"""What the compatible tools would do, for the person who is asked."""
+"""What the changing tools of ``--compat reference`` would do, for the person who is asked first."""
 
 from __future__ import annotations
 

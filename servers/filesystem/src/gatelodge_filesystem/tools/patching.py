@@ -12,7 +12,7 @@ from pydantic import Field
 from gatelodge_filesystem.atomic import StaleError
 from gatelodge_filesystem.encoding import UTF8, detect
 from gatelodge_filesystem.newfolders import check_new, topmost_missing
-from gatelodge_filesystem.patches import FilePatch, parse, patched
+from gatelodge_filesystem.patches import Effort, FilePatch, parse, patched
 from gatelodge_filesystem.replacing import Change, replace_all
 from gatelodge_filesystem.tools.reading import Path
 from gatelodge_filesystem.tools.writing import DryRun
@@ -33,7 +33,8 @@ async def apply_patch(
 
     def read() -> list[Change]:
         spots = [(file, base.child(file.path) if base else workspace.spot(file.path)) for file in parse(patch)]
-        return [_change(file, spot) for file, spot in spots]
+        effort = Effort()
+        return [_change(file, spot, effort) for file, spot in spots]
 
     # A long patch takes its time, and the loop has others to serve.
     changes = await workspace.read(lambda _: read())
@@ -48,7 +49,7 @@ async def apply_patch(
     return f"patched {names}" + (f", change={made.id}" if made else "")
 
 
-def _change(file: FilePatch, spot: Spot) -> Change:
+def _change(file: FilePatch, spot: Spot, effort: Effort) -> Change:
     if file.deletes:
         raise CallError("bad_patch", f"it deletes {spot}.", "Nothing was changed. Use delete_path for that.")
     if file.creates:
@@ -59,7 +60,7 @@ def _change(file: FilePatch, spot: Spot) -> Change:
         found = detect(data[:65536], whole=len(data) <= 65536)
         if not found.is_text:
             raise CallError("is_binary", f"{spot} is not text.", "Nothing was changed.")
-        return patched(data, file.hunks, found, str(spot))
+        return patched(data, file.hunks, found, str(spot), effort)
 
     return Change(spot, lambda current: make(current.data))
 
