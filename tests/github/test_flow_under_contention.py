@@ -117,11 +117,10 @@ def test_a_private_read_that_was_given_up_counts_as_read(
     assert proxy.writes() == []
 
 
+@pytest.mark.parametrize("transport", ["http"], indirect=True)
 def test_of_many_reads_and_writes_at_once_no_write_that_follows_a_read_is_made_unasked(
     wired: tuple[Proxy, Furniture], wire: Wire
 ) -> None:
-    if not isinstance(wire, HttpWire):
-        pytest.skip("one connection has one reader")
     proxy, furniture = wired
     read = threading.Event()
 
