@@ -147,6 +147,8 @@ def test_who_asks_with_a_value_that_is_refused_is_answered_under_their_id(broken
         '{"id":"\\ud800","method":"ping"}',
         '{"id":"' + "a" * (MAX_ID + 1) + '","method":"ping","x":NaN}',
         '{"id":1,"result":{"x":NaN}}',
+        '{"jsonrpc":"1.0","id":1,"result":{}}',
+        '{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":""}}',
         '{"method":"ping","params":{"id":1,"x":NaN}}',
         '[["id",1],["method","ping"],NaN]',
         '{"id":1,"method":"ping","x":' + "[" * 65 + "]" * 64 + "}",

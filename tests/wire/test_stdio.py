@@ -64,6 +64,12 @@ def test_a_request_nested_too_deep_is_answered_under_its_id_on_either_side_of_it
         assert wire.response("deep")["error"]["code"] == -32700
 
 
+def test_an_ill_formed_answer_of_the_host_is_refused_under_no_id_of_its_own_requests(wire: StdioWire) -> None:
+    wire.server.write(b'{"jsonrpc":"2.0","id":5,"error":{"code":"x","message":3}}\n')
+    refused = json.loads(wire.server.line())
+    assert (refused["id"], refused["error"]["code"]) == (None, -32600)
+
+
 def test_a_byte_order_mark_before_the_first_message_is_left_out(revision: Revision) -> None:
     server = Server(python_module("tests.support.toy"))
     try:

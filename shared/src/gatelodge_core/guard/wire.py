@@ -198,7 +198,8 @@ def decode_message(data: bytes) -> dict[str, Json]:
                 raise WireError(INVALID_REQUEST, "Invalid request: the id must be a string or an integer")
         elif isinstance(found, str) and len(found) > MAX_ID:
             raise WireError(INVALID_REQUEST, f"Invalid request: an id has {MAX_ID} characters at most")
-        else:
+        elif "method" in value or not ("result" in value or "error" in value):
+            # That of an answer is one of ours, and may be that of another request of the client's.
             request_id = found
     if value.get("jsonrpc") != "2.0":
         raise WireError(INVALID_REQUEST, 'Invalid request: "jsonrpc" must be "2.0"', request_id)
