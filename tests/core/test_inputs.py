@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import pwd
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +16,11 @@ from gatelodge_core.guard.policy import load as load_policy
 
 from tests.support.toy import ToySettings
 from tests.support.wire import MODERN, PATIENCE, Server, StdioWire, python_module
+
+if sys.platform == "win32":
+    pytest.skip("there are no such files on Windows", allow_module_level=True)
+
+import pwd
 
 LOADS: list[Callable[[str], object]] = [lambda path: ToySettings.load(["--config", path]), load_policy]
 
