@@ -8,6 +8,7 @@ import json
 import pytest
 from gatelodge_core.guard.wire import (
     MAX_ID,
+    MAX_SEARCHED,
     Json,
     WireError,
     decode,
@@ -57,6 +58,11 @@ def test_sixty_four_levels_pass_and_one_more_does_not(depth: int) -> None:
     else:
         with pytest.raises(WireError, match="64 levels"):
             decode(data)
+
+
+def test_a_byte_order_mark_is_named() -> None:
+    with pytest.raises(WireError, match="byte order mark"):
+        decode_message(b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"method":"ping"}')
 
 
 def test_brackets_inside_strings_are_no_levels() -> None:
@@ -109,7 +115,15 @@ def test_an_id_may_be_long_but_not_endless() -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    ["123456789012345678901234567890", "NaN", "1e999", '"\\ud800"', '{"a":1,"a":2}'],
+    [
+        "123456789012345678901234567890",
+        "NaN",
+        "1e999",
+        '"\\ud800"',
+        '{"a":1,"a":2}',
+        "[" * 65 + '"]\\"", {"id":9}' + "]" * 65,
+        '{"id":' * 50_000 + '"{"' + "}" * 50_000,
+    ],
 )
 @pytest.mark.parametrize("request_id", [7, "seven"])
 def test_who_asks_with_a_value_that_is_refused_is_answered_under_their_id(broken: str, request_id: int | str) -> None:
@@ -133,9 +147,16 @@ def test_who_asks_with_a_value_that_is_refused_is_answered_under_their_id(broken
         '{"id":"\\ud800","method":"ping"}',
         '{"id":"' + "a" * (MAX_ID + 1) + '","method":"ping","x":NaN}',
         '{"id":1,"result":{"x":NaN}}',
+        '{"jsonrpc":"1.0","id":1,"result":{}}',
+        '{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":""}}',
         '{"method":"ping","params":{"id":1,"x":NaN}}',
         '[["id",1],["method","ping"],NaN]',
-        '{"id":1,"method":"ping","x":' + "[" * 65 + "]" * 65 + "}",
+        '{"id":1,"method":"ping","x":' + "[" * 65 + "]" * 64 + "}",
+        '{"method":"ping","x":' + '{"id":1,"x":' * 65 + "0" + "}" * 66,
+        '{"id":1,"method":"ping","x":' + "[" * 65 + "]" * 65 + ',"id":2}',
+        "[" * 65 + '{"id":1,"method":"ping"}' + "]" * 65,
+        '{"id":1,"method":"ping","x":' + "[" * MAX_SEARCHED + "]" * MAX_SEARCHED + "}",
+        "{" + "]" * 9 + '"id":1,"method":"ping","x":' + "[" * 80 + "]" * 80 + "}",
         '{"id":1,"method":"ping"',
     ],
 )

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from gatelodge_core.guard.hygiene import visible
-from gatelodge_core.guard.redaction import MAX_DEPTH, Findings, Redactor
+from gatelodge_core.guard.redaction import MAX_DEPTH, Redactor
+from gatelodge_core.guard.spans import Findings
 from hypothesis import example, given
 from hypothesis import strategies as st
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
+import json
 import os
 import subprocess
 import sys
@@ -16,10 +19,11 @@ import httpx2
 import pytest
 
 from tests.support.estate import YES, Answer, Host, Replicas, balanced, replicas
+from tests.support.remote import KeyWire
 from tests.support.valkey import eventually
-from tests.support.wire import python_module
+from tests.support.wire import MODERN, PATIENCE, python_module
 
-CALLERS = {"alice": 0, "bob": 0, "carol": 30}
+CALLERS = {"alice": 0, "bob": 0, "carol": 30, "dora": 0}
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +136,27 @@ def test_what_was_read_at_one_replica_is_known_at_another(estate: Replicas) -> N
 
     run(estate, main)
     run(estate, other, "bob")
+
+
+def test_what_was_read_by_a_call_that_its_host_gave_up_is_known_at_another_replica(estate: Replicas) -> None:
+    reader = KeyWire(f"http://127.0.0.1:{estate.ports[0]}/mcp", MODERN, estate.keys["dora"])
+    given = {"name": "read_slowly", "arguments": {"source": "a secret"}, "_meta": {"progressToken": "p"}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": reader.params(given)}
+    connection = http.client.HTTPConnection(reader.host, reader.port, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.request("POST", reader.path, json.dumps(message).encode(), reader.headers(message))
+        with connection.getresponse() as answer:
+            # What was read has left.
+            while "a secret" not in (line := answer.readline().decode()):
+                assert line
+
+    async def main(at: list[Host]) -> None:
+        async def known() -> bool:
+            return (await at[1].call("tell_sources", {})).text == "key:dora has read ['a secret']"
+
+        await eventually(known)
+
+    run(estate, main, "dora")
 
 
 def test_a_revoked_key_is_refused_by_all_replicas_within_a_second(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+import anyio
 from gatelodge_core.auth.principal import CALLER
-from gatelodge_core.declare import Declarations
+from gatelodge_core.declare import Declarations, Progress
 from gatelodge_core.effects import DESTROY, READ, WRITE
 from gatelodge_core.keeper import Keeper
 from gatelodge_core.launch.entry import Program, main
@@ -59,6 +60,15 @@ async def read_source(ledger: Ledger, source: str) -> str:
     """Read something that counts."""
     ledger.flow.mark(caller(), source, 3600)
     return f"{caller()} read {source}"
+
+
+@offered.tool(effect=READ)
+async def read_slowly(ledger: Ledger, progress: Progress, source: str) -> str:
+    """Read something that counts, and tell of it long before the end."""
+    ledger.flow.mark(caller(), source, 3600)
+    await progress(1, 2, source)
+    await anyio.sleep(600)
+    return source
 
 
 @offered.tool(effect=WRITE)

@@ -94,6 +94,13 @@ def test_a_malformed_body_is_refused_with_its_code(wire: HttpWire, body: bytes, 
     assert (status, json.loads(answer)["error"]["code"]) == (400, code)
 
 
+def test_a_body_nested_too_deep_is_answered_under_its_id(wire: HttpWire) -> None:
+    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+    deep = "[" * 100 + "]" * 100
+    status, _, answer = wire.post(f'{{"method":"ping","params":{deep},"jsonrpc":"2.0","id":"deep"}}'.encode(), headers)
+    assert (status, json.loads(answer)["id"], json.loads(answer)["error"]["code"]) == (400, "deep", -32700)
+
+
 def test_a_body_over_the_cap_is_refused(wire: HttpWire) -> None:
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
     try:

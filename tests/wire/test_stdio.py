@@ -54,6 +54,33 @@ def test_a_malformed_line_is_answered_and_the_next_one_served(wire: StdioWire, l
     assert wire.text("echo_text", text="next") == "next"
 
 
+def test_a_request_nested_too_deep_is_answered_under_its_id_on_either_side_of_it(wire: StdioWire) -> None:
+    deep = '{"a":' * 3000 + "1" + "}" * 3000
+    for line in (
+        f'{{"jsonrpc":"2.0","id":"deep","method":"ping","params":{deep}}}',
+        f'{{"method":"ping","params":{deep},"jsonrpc":"2.0","id":"deep"}}',
+    ):
+        wire.server.write(line.encode() + b"\n")
+        assert wire.response("deep")["error"]["code"] == -32700
+
+
+def test_an_ill_formed_answer_of_the_host_is_refused_under_no_id_of_its_own_requests(wire: StdioWire) -> None:
+    wire.server.write(b'{"jsonrpc":"2.0","id":5,"error":{"code":"x","message":3}}\n')
+    refused = json.loads(wire.server.line())
+    assert (refused["id"], refused["error"]["code"]) == (None, -32600)
+
+
+def test_a_byte_order_mark_before_the_first_message_is_left_out(revision: Revision) -> None:
+    server = Server(python_module("tests.support.toy"))
+    try:
+        server.write(b"\xef\xbb\xbf")
+        wire = StdioWire(server, revision)
+        wire.open()
+        assert wire.text("echo_text", text="marked") == "marked"
+    finally:
+        server.end()
+
+
 def test_a_line_over_the_cap_is_refused_once_and_the_next_one_served(wire: StdioWire) -> None:
     wire.server.write(b'{"jsonrpc":"2.0","id":1,"method":"' + b"x" * (9 * 1024 * 1024) + b'"}\n')
     answer = json.loads(wire.server.line())

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import platformdirs
 
+from gatelodge_core.errors import SettingsError
+
 APP = "gatelodge"
 
 
@@ -28,8 +30,15 @@ def state_folder(given: str = "", environment: Mapping[str, str] = os.environ) -
 
 
 def absolute_state(chosen: str) -> str:
-    """The state folder as chosen, absolute; the platform's place if nothing was."""
-    return os.path.abspath(os.path.expanduser(chosen or platformdirs.user_state_dir(APP)))
+    """The state folder as chosen, absolute; the platform's place if nothing was.
+
+    Raises:
+        SettingsError: It lies in a home folder, and that is not known.
+    """
+    path = os.path.expanduser(chosen or platformdirs.user_state_dir(APP))
+    if path.startswith("~"):
+        raise SettingsError(f"{path}: there is no such home folder; set HOME, or --state-dir with an absolute path")
+    return os.path.abspath(path)
 
 
 def journal_folder(state: str) -> str:
@@ -48,9 +57,12 @@ def keys_file(state: str) -> str:
 
 
 def _configured(given: str) -> str:
-    # A file that can't be read is the servers' to complain about; they don't start with it.
+    path = settings_file(given)
+    # A file that can't be read is the servers' to complain about; they don't start with it. A pipe is theirs, too.
+    if not os.path.isfile(path):
+        return ""
     try:
-        with open(settings_file(given), "rb") as source:
+        with open(path, "rb") as source:
             value = tomllib.load(source).get("state_dir", "")
     except (OSError, ValueError, RecursionError):
         return ""

@@ -14,8 +14,6 @@ Secrets are `SecretStr` and are never flags, since other users can read a proces
 from __future__ import annotations
 
 import os
-import re
-import tomllib
 from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -28,12 +26,9 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.places import absolute_state, keys_file, settings_file
+from gatelodge_core.settingsfile import SERVERS, FileSource, read_settings, unset
 
 PREFIX = "GATELODGE_"
-SERVERS = ("filesystem", "postgres", "github", "websearch")
-
-_PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][\w.:-]*)\}")
-_BUNDLE = re.compile(r"\$\{user_config\.[\w.-]+\}")
 
 _FILE: ContextVar[str] = ContextVar("settings file", default="")
 """The file of the load that runs; pydantic-settings has no way to hand it to the sources."""
@@ -222,7 +217,7 @@ class LodgeSettings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _refuse_placeholders(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in values.items() if not _unset(key, value)}
+        return {key: value for key, value in values.items() if not unset(key, value)}
 
     @classmethod
     def settings_customise_sources(
@@ -238,7 +233,9 @@ class LodgeSettings(BaseSettings):
             init_settings,
             EnvSettingsSource(settings_cls, env_prefix=cls._prefix(), env_ignore_empty=True),
             EnvSettingsSource(settings_cls, env_prefix=PREFIX, env_ignore_empty=True),
-            _FileSource(settings_cls, cls._read(_FILE.get())),
+            FileSource(
+                settings_cls, read_settings(_FILE.get(), cls.server, LodgeSettings.model_fields, cls.model_fields)
+            ),
         )
 
     @classmethod
@@ -322,36 +319,6 @@ class LodgeSettings(BaseSettings):
                 raise SettingsError(f"{variable}: there is no such setting. Known: {options}")
 
     @classmethod
-    def _read(cls, given: str) -> dict[str, Any]:
-        path = settings_file(given)
-        try:
-            with open(path, "rb") as source:
-                table = tomllib.load(source)
-        except FileNotFoundError:
-            if given:
-                raise SettingsError(f"--config {given}: there is no such file") from None
-            return {}
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text; save it as UTF-8"
-            raise SettingsError(f"{path}: can't be read: {reason}") from None
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"{path}: {error}") from None
-        except (ValueError, RecursionError):
-            raise SettingsError(f"{path}: a number in it is too long, or something nested too deep") from None
-        values: dict[str, Any] = {}
-        for key, value in table.items():
-            if key in SERVERS and isinstance(value, dict):
-                continue
-            if key not in LodgeSettings.model_fields:
-                raise SettingsError(f"{path}: {key!r} is no setting for all servers; is it meant for [{cls.server}]?")
-            values[key] = value
-        own = cast("dict[str, Any]", table.get(cls.server, {}))
-        for key in own:
-            if key not in cls.model_fields:
-                raise SettingsError(f"{path}: [{cls.server}] has no setting {key!r}")
-        return {**values, **own}
-
-    @classmethod
     def _explain(cls, error: ValidationError) -> list[str]:
         lines: list[str] = []
         for item in error.errors(include_url=False, include_input=False, include_context=False):
@@ -364,22 +331,6 @@ class LodgeSettings(BaseSettings):
             spelt = name.upper() if name == cls.positional else _flag(name)
             lines.append(f"{name}: {message} (set by {spelt}, {variable}, or {name} in the settings file)")
         return lines
-
-
-class _FileSource(PydanticBaseSettingsSource):
-    """The values of the TOML file, already chosen and checked."""
-
-    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
-        super().__init__(settings_cls)
-        self._values = values
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """The value of one field; see pydantic-settings."""
-        return self._values.get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """All values."""
-        return self._values
 
 
 class _Parser(ArgumentParser):
@@ -400,24 +351,3 @@ def _kind(info: FieldInfo) -> object:
 
 def _metavar(kind: object) -> str:
     return {int: "N", float: "N"}.get(cast("type", kind), "TEXT")
-
-
-def _unset(name: str, value: object) -> bool:
-    """Whether a value is an optional placeholder that a desktop bundle left unfilled.
-
-    Raises:
-        ValueError: Another placeholder was never replaced: its variable isn't set where the host starts us.
-    """
-    texts = cast("list[object]", value) if isinstance(value, list) else [value]
-    for text in texts:
-        if not isinstance(text, str):
-            continue
-        if _BUNDLE.fullmatch(text):
-            return True
-        if found := _PLACEHOLDER.search(text):
-            # A ValueError, since pydantic turns it into the error that names the field.
-            raise ValueError(
-                f"{name}: still has the placeholder {found.group(0)}: the host did not replace it. "
-                f"Set {found.group(1)} where the host runs, or write the value itself."
-            )
-    return False

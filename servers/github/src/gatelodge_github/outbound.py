@@ -22,7 +22,8 @@ from typing import cast
 
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard import shapes
-from gatelodge_core.guard.redaction import MAX_DEPTH, MIN_HELD, Redactor
+from gatelodge_core.guard.redaction import MAX_DEPTH, Redactor
+from gatelodge_core.guard.spellings import MIN_HELD
 
 from gatelodge_github.unwrapping import (
     APART,

@@ -20,7 +20,8 @@ from gatelodge_core.auth.keyfile import KeyFile
 from gatelodge_core.auth.keyrecords import NAME, TOOL, Grant, Key, issue
 from gatelodge_core.cli.sharing import opened
 from gatelodge_core.errors import GatelodgeError, SettingsError
-from gatelodge_core.settings import PREFIX, SERVERS, LodgeSettings
+from gatelodge_core.settings import PREFIX, LodgeSettings
+from gatelodge_core.settingsfile import SERVERS
 from gatelodge_core.store.errors import StoreError
 from gatelodge_core.store.revocations import Revocations
 

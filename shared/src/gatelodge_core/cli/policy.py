@@ -19,7 +19,7 @@ from gatelodge_core.effects import Effect, Rule
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.guard.call import Subject
 from gatelodge_core.guard.policy import Policy, load
-from gatelodge_core.settings import SERVERS
+from gatelodge_core.settingsfile import SERVERS
 
 DESCRIBE_SECONDS = 30
 _SUBJECTS = ("path", "paths", "table", "repo", "url", "domain")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
+import anyio
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR
 
@@ -15,6 +17,8 @@ from gatelodge_core.store.flow import Flow
 
 logger = logging.getLogger(__name__)
 
+NOTE_SECONDS = 2.0
+"""How long a call that was given up may wait for the store."""
 _WITHHELD = "store_unavailable: what the answer tells of can't be noted now, so the answer is withheld. What the call did, is done."
 
 
@@ -44,6 +48,11 @@ class FlowStep:
                 raise UnavailableError(str(error)) from None
         try:
             outcome = await way(call)
+        except anyio.get_cancelled_exc_class():
+            # Its progress may have told of it.
+            with anyio.move_on_after(NOTE_SECONDS, shield=True), suppress(MCPError):
+                await self._note(principal)
+            raise
         except MCPError:
             # An error tells of what was read, too.
             await self._note(principal)

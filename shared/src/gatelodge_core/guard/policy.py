@@ -27,6 +27,7 @@ from gatelodge_core.effects import Effect, Rule
 from gatelodge_core.errors import CallError, SettingsError
 from gatelodge_core.globs import Globs
 from gatelodge_core.guard.call import Subject
+from gatelodge_core.inputs import read_input
 
 _STRICTNESS = {Rule.ALLOW: 0, Rule.CONFIRM: 1, Rule.DENY: 2}
 MAX_RULES = 1000
@@ -175,8 +176,7 @@ def load(path: str) -> Policy:
         SettingsError: With the line, if it can't be read, has an unknown key or value, or contradicts itself.
     """
     try:
-        with open(path, "rb") as source:
-            data = source.read(MAX_BYTES + 1)
+        data = read_input(path, MAX_BYTES)
         text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text; save it as UTF-8"

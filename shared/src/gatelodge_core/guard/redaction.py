@@ -11,14 +11,10 @@ base64 with line breaks within), and shapes inside base64: decode before you red
 
 from __future__ import annotations
 
-import base64
 import bisect
-import html
 import itertools
-import json
 import re
 import threading
-import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -26,45 +22,13 @@ from gatelodge_core.errors import CallError
 from gatelodge_core.guard import shapes
 from gatelodge_core.guard.hygiene import GAP, hides_something
 from gatelodge_core.guard.shapes import Span
+from gatelodge_core.guard.spans import NOTHING, Findings, cut, masked, merged, occurrences
+from gatelodge_core.guard.spellings import MIN_HELD, forms, url_encoded
 
 PiiMode = Literal["off", "mask", "block"]
-MIN_HELD = 6
-"""Characters that a held secret needs; a shorter one would be found in every second word."""
 MAX_DEPTH = 128
 """Levels of a tree that are walked; the wire refuses bodies deeper than 64."""
 _TOO_DEEP = "nested too deep"
-_MIN_LINE = 24
-
-
-class Findings(Mapping[str, int]):
-    """How many parts of each kind were masked; false if none, and added with `+`.
-
-    Args:
-        counts: Number by kind.
-    """
-
-    __slots__ = ("_counts",)
-
-    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
-        self._counts = dict(counts or {})
-
-    def __getitem__(self, kind: str) -> int:
-        return self._counts[kind]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._counts)
-
-    def __len__(self) -> int:
-        return len(self._counts)
-
-    def __add__(self, other: Findings) -> Findings:
-        return Findings({kind: self.get(kind, 0) + other.get(kind, 0) for kind in {**self._counts, **other}})
-
-    def __repr__(self) -> str:
-        return f"Findings({self._counts})"
-
-
-_NOTHING = Findings()
 
 
 class Blocked(CallError):
@@ -131,10 +95,10 @@ class Redactor:
                 short.append(name)
                 continue
             kind = f"held secret {name}"
-            for form in _forms(secret):
+            for form in forms(secret):
                 literals.setdefault(form, kind)
             if re.search(r"[^A-Za-z0-9]", secret):
-                patterns.append((_url_encoded(secret), kind))
+                patterns.append((url_encoded(secret), kind))
         self._literals = tuple(literals.items())
         self._patterns = tuple(patterns)
         self._numbers = frozenset(form for form in literals if form.isdigit())
@@ -168,7 +132,7 @@ class Redactor:
             Blocked: It holds personal data, and the mode is "block".
         """
         spans = self._spans(value)
-        return _masked(value, spans) if spans else (value, _NOTHING)
+        return masked(value, spans) if spans else (value, NOTHING)
 
     def value(self, tree: Any) -> tuple[Any, Findings]:
         """Mask every text in a JSON value, keys too.
@@ -193,8 +157,8 @@ class Redactor:
         joined = "".join(parts)
         spans = self._spans(joined)
         if not spans and not deep:
-            return tree, _NOTHING
-        texts, found = _cut(parts, spans)
+            return tree, NOTHING
+        texts, found = cut(parts, spans)
         result = self._rebuilt(tree, iter(texts), 0)
         return result, Findings({**found, _TOO_DEEP: deep}) if deep else found
 
@@ -257,11 +221,11 @@ class Redactor:
         spans = self._found(text)
         if hides_something(text) or "⟦" in text:
             spans += self._through_gaps(text)
-        return _merged(spans)
+        return merged(spans)
 
     def _found(self, text: str) -> list[Span]:
         spans = [
-            span for literal, kind in self._literals if literal in text for span in _occurrences(text, literal, kind)
+            span for literal, kind in self._literals if literal in text for span in occurrences(text, literal, kind)
         ]
         if "%" in text or "+" in text:
             spans += ((*match.span(), kind) for pattern, kind in self._patterns for match in pattern.finditer(text))
@@ -297,111 +261,6 @@ class Redactor:
             return index + shifts[bisect.bisect_right(ends, index) - 1]
 
         return [(place(start), place(end - 1) + 1, kind) for start, end, kind in self._found("".join(kept))]
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """The literal forms in which a secret can stand in a text: itself, hexadecimal, base64, and escaped."""
-    data = secret.encode("utf-8", "surrogatepass")
-    yield secret
-    yield data.hex()
-    yield data.hex().upper()
-    for shift in range(3):
-        # The characters that depend on the secret alone, whatever stands before and after it.
-        encoded = base64.b64encode(bytes(shift) + data + bytes(3)).decode("ascii")
-        core = encoded[-(-8 * shift // 6) : 8 * (shift + len(data)) // 6]
-        yield core
-        yield core.translate({ord("+"): "-", ord("/"): "_"})
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield repr(secret)[1:-1]
-    yield html.escape(secret)
-    if "\n" in secret:
-        yield from (
-            line.strip() for line in secret.splitlines() if len(line.strip()) >= _MIN_LINE and "-----" not in line
-        )
-    for start, end, _ in shapes.find(secret):
-        # The password within a connection string: drivers quote it on its own.
-        if MIN_HELD <= end - start < len(secret):
-            yield secret[start:end]
-            yield urllib.parse.unquote(secret[start:end])
-
-
-def _url_encoded(secret: str) -> re.Pattern[str]:
-    """The secret with any of its special characters percent-encoded, once or up to three times (RFC 3986, 2.1)."""
-    return re.compile("".join(_one_encoded(char) for char in secret))
-
-
-def _one_encoded(char: str) -> str:
-    if char.isascii() and char.isalnum():
-        return char
-    codes = "".join(
-        "%(?:25){0,2}" + "".join(f"[{digit}{digit.lower()}]" if digit.isalpha() else digit for digit in f"{byte:02X}")
-        for byte in char.encode("utf-8", "surrogatepass")
-    )
-    plus = r"|\+" if char == " " else ""
-    return f"(?:{re.escape(char)}|{codes}{plus})"
-
-
-def _occurrences(text: str, literal: str, kind: str) -> Iterator[Span]:
-    """Where a literal stands, overlapping occurrences as one."""
-    start = text.find(literal)
-    while start >= 0:
-        end = start + len(literal)
-        following = text.find(literal, start + 1)
-        while 0 <= following < end:
-            end = following + len(literal)
-            following = text.find(literal, following + 1)
-        yield start, end, kind
-        start = following
-
-
-def _merged(spans: list[Span]) -> list[Span]:
-    """The spans in order, those that overlap joined under the kind that was found first."""
-    ranked = sorted(enumerate(spans), key=lambda pair: (pair[1][0], pair[0]))
-    merged: list[Span] = []
-    rank = 0
-    for order, (start, end, kind) in ranked:
-        if merged and start < merged[-1][1]:
-            first, last, before = merged[-1]
-            merged[-1] = (first, max(last, end), before if rank <= order else kind)
-            rank = min(rank, order)
-        else:
-            merged.append((start, end, kind))
-            rank = order
-    return merged
-
-
-def _masked(text: str, spans: Iterable[Span]) -> tuple[str, Findings]:
-    counts: dict[str, int] = {}
-    pieces: list[str] = []
-    last = 0
-    for start, end, kind in spans:
-        pieces += (text[last:start], f"[redacted: {kind}]")
-        counts[kind] = counts.get(kind, 0) + 1
-        last = end
-    pieces.append(text[last:])
-    return "".join(pieces), Findings(counts)
-
-
-def _cut(parts: list[str], spans: list[Span]) -> tuple[list[str], Findings]:
-    """The texts among alternating texts and separators, each masked where a span of the joined text touches it."""
-    offsets = list(itertools.accumulate((len(part) for part in parts), initial=0))
-    texts = parts[::2]
-    touched: dict[int, list[Span]] = {}
-    for start, end, kind in spans:
-        part = bisect.bisect_right(offsets, start) - 1
-        while part < len(parts) and offsets[part] < end:
-            if part % 2 == 0 and parts[part]:
-                base = offsets[part]
-                inside = (max(start - base, 0), min(end - base, len(parts[part])), kind)
-                if inside[0] < inside[1]:
-                    touched.setdefault(part // 2, []).append(inside)
-            part += 1
-    found = _NOTHING
-    for index, inner in touched.items():
-        texts[index], counts = _masked(texts[index], inner)
-        found += counts
-    return texts, found
 
 
 def _unused(name: str, taken: Mapping[str, Any]) -> str:

@@ -25,6 +25,9 @@ MAX_ID = 1024
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
+MAX_SEARCHED = 512 * 1024
+"""Bytes of a message nested too deep in which its id is still looked for; that takes time for each bracket."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -107,11 +110,39 @@ def _check_depth(data: bytes) -> None:
             depth -= 1
 
 
+def _shallow(data: bytes) -> bytes:
+    """The same text where it isn't too deep; else with a zero for each object and list in the outermost one.
+
+    Empty if it is too long for that, or its brackets don't match.
+    """
+    try:
+        _check_depth(data)
+    except WireError:
+        if len(data) > MAX_SEARCHED:
+            return b""
+    else:
+        return data
+    kept: list[bytes] = []
+    depth = last = 0
+    for token in _STRUCTURE.finditer(data):
+        first = data[token.start()]
+        if first in b"[{":
+            depth += 1
+            if depth == 2:
+                kept += (data[last : token.start()], b"0")
+        elif first in b"]}":
+            depth -= 1
+            if depth == 1:
+                last = token.end()
+    return b"".join([*kept, data[last:]]) if depth == 0 else b""
+
+
 def decode(data: bytes) -> Json:
     """Decode one JSON text strictly.
 
     Args:
-        data: UTF-8 bytes; a byte order mark is refused, as RFC 8259 section 8.1 lets a parser do.
+        data: UTF-8 bytes; a byte order mark is refused, as RFC 8259 section 8.1 lets a parser do. On stdio, that of
+            a line is left out before.
 
     Raises:
         WireError: With PARSE_ERROR; the message says what was wrong without repeating the input.
@@ -120,6 +151,8 @@ def decode(data: bytes) -> Json:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         _refuse("Parse error: not valid UTF-8")
+    if text.startswith("\ufeff"):
+        _refuse("Parse error: a byte order mark; send UTF-8 without one")
     _check_depth(data)
     try:
         value = cast("Json", _DECODER.decode(text))
@@ -165,7 +198,8 @@ def decode_message(data: bytes) -> dict[str, Json]:
                 raise WireError(INVALID_REQUEST, "Invalid request: the id must be a string or an integer")
         elif isinstance(found, str) and len(found) > MAX_ID:
             raise WireError(INVALID_REQUEST, f"Invalid request: an id has {MAX_ID} characters at most")
-        else:
+        elif "method" in value or not ("result" in value or "error" in value):
+            # That of an answer is one of ours, and may be that of another request of the client's.
             request_id = found
     if value.get("jsonrpc") != "2.0":
         raise WireError(INVALID_REQUEST, 'Invalid request: "jsonrpc" must be "2.0"', request_id)
@@ -188,9 +222,8 @@ def _readable_id(data: bytes) -> str | int | None:
     is one of ours, and may be that of another request of the client's.
     """
     try:
-        _check_depth(data)
-        pairs: object = _ID_DECODER.decode(data.decode("utf-8"))
-    except (WireError, ValueError, RecursionError):
+        pairs: object = _ID_DECODER.decode(_shallow(data).decode("utf-8"))
+    except (ValueError, RecursionError):
         return None
     message = cast("_Pairs", pairs) if isinstance(pairs, tuple) else ()
     found = [value for key, value in message if key == "id"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
@@ -59,6 +60,9 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
     # Ctrl-C before there is anything to tear down ends the process as SIGTERM does, rather than with a stack.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if os.environ.get("HOME") == "":
+        # Taken as it is, it would make `~/notes` a folder at the very top; without it the user's own entry counts.
+        del os.environ["HOME"]
     arguments = list(sys.argv[1:] if argv is None else argv)
     if "--version" in arguments:
         from importlib.metadata import version  # noqa: PLC0415 - the first answer would wait for it

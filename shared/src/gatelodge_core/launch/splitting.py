@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from enum import Enum
 from typing import cast
 
@@ -16,6 +17,9 @@ class Oversized(Enum):
 
 class LineSplitter:
     """Cuts a stream of chunks into lines, holding at most `cap` bytes.
+
+    A byte order mark at the beginning of a line is left out (RFC 8259, section 8.1): hosts that write through .NET or
+    PowerShell send one before their first message, and wait for ever where that is refused.
 
     Args:
         cap: The longest line, in bytes without its newline. A longer one yields `Oversized.LINE` once.
@@ -52,7 +56,7 @@ class LineSplitter:
             if len(self._held) + len(piece) > self._cap:
                 lines.append(Oversized.LINE)
             else:
-                lines.append(bytes(self._held) + piece)
+                lines.append((bytes(self._held) + piece).removeprefix(BOM_UTF8))
             self._held.clear()
         rest = chunk[start:]
         if not self._dropping:
@@ -66,7 +70,7 @@ class LineSplitter:
 
     def end(self) -> list[bytes | Oversized]:
         """What is left when the stream ends without a newline."""
-        left = [] if self._dropping or not self._held else [bytes(self._held)]
+        left = [] if self._dropping or not self._held else [bytes(self._held).removeprefix(BOM_UTF8)]
         self._held.clear()
         return cast("list[bytes | Oversized]", left)
 

@@ -179,13 +179,14 @@ class _Reading:
     def _accepted(self, decoded: dict[str, Json]) -> JSONRPCMessage:
         """The message as the SDK's type, and its id noted."""
         request_id = decoded.get("id")
-        known = request_id if isinstance(request_id, (str, int)) else None
+        method = decoded.get("method")
+        # The id of the host's own answer is one of ours, and may be that of another request of the host's.
+        known = request_id if method is not None and isinstance(request_id, (str, int)) else None
         try:
             message = jsonrpc_message_adapter.validate_python(decoded, by_name=False)
         except ValidationError:
             raise WireError(INVALID_REQUEST, "Invalid request: not a JSON-RPC message", known) from None
-        method = decoded.get("method")
-        if method is not None and known is not None:
+        if known is not None:
             self._check(known)
             self._in_flight.accept(known)
         if method == "notifications/cancelled":

@@ -204,6 +204,9 @@ def _file(given: str, server: str) -> dict[str, Any]:
     path = os.path.expanduser(given or os.path.join(config_folder(os.environ), "config.toml"))
     if not given and not os.path.exists(path):
         return {}
+    if not os.path.isfile(path):
+        # A pipe can be read once, and that is for the settings to do.
+        raise Unknown("the settings file")
     import tomllib  # noqa: PLC0415 - only where there is a file
 
     try:

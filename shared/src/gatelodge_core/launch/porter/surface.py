@@ -186,7 +186,11 @@ def policy_of(given: Given, environment: Mapping[str, str]) -> str:
         Unknown: It can't be told.
     """
     if named := given.text("policy"):
-        return os.path.abspath(os.path.expanduser(named))
+        path = os.path.abspath(os.path.expanduser(named))
+        if not os.path.isfile(path):
+            # A pipe can be read once, and that is for the server to do.
+            raise Unknown("the policy file")
+        return path
     usual = os.path.join(config_folder(environment), "policy.toml")
     return usual if os.path.exists(usual) else ""
 
