@@ -152,6 +152,7 @@ class TestTheDeployment:
                 "ca.crt",
                 "config.toml",
                 "state.key",
+                "store.key",
             }
             assert deployment.key not in deployment.inside(server, "cat", "/run/gatelodge/keys.json")
             said = deployment.inside(server, "sh", "-c", "echo > /run/gatelodge/keys.json", check=False)
@@ -199,6 +200,35 @@ class TestTheDeployment:
         assert deployment.call("postgres", ("run_query", {"sql": "SELECT 1 AS n"}))["answers"]
         seen = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'gatelodge_ro'"
         assert self.sql(deployment, seen) == "t"
+
+    def test_each_server_has_an_account_of_its_own_in_valkey_and_the_person_another(
+        self, deployment: Deployment
+    ) -> None:
+        ask = (
+            "import asyncio, sys\n"
+            "from gatelodge_core.settings import LodgeSettings\n"
+            "from gatelodge_core.store.errors import StoreError\n"
+            "from gatelodge_core.store.shared import Script, SharedStore\n"
+            "import tomllib\n"
+            "told = tomllib.load(open('/etc/gatelodge/config.toml', 'rb'))\n"
+            "given = {name: told[name] for name in ('store_url', 'store_ca_file')}\n"
+            "async def main():\n"
+            "    store = SharedStore.of(LodgeSettings.model_validate(given))\n"
+            "    async with store.life():\n"
+            "        for name in sys.argv[1:]:\n"
+            "            try: await store.run(Script.of('return redis.call(\"SET\", KEYS[1], 1)'), [f'gatelodge:{name}:x'])\n"
+            "            except StoreError: print('-', end='')\n"
+            "            else: print('+', end='')\n"
+            "asyncio.run(main())\n"
+        )
+        for number, server in enumerate(SERVERS):
+            said = deployment.inside(server, "python", "-I", "-c", ask, *SERVERS, "revoked")
+            assert said == "".join("+" if place == number else "-" for place in range(5)), said
+        # What the servers may not do a person can, without any of them.
+        run = ("run", "--rm", "-T", "keeper")
+        deployment.run(*run, "revoke", "key:nobody", "--for", "1h")
+        assert "key:nobody" in deployment.run(*run, "revoke")
+        assert "Nothing waits for approval." in deployment.run(*run, "approve")
 
     def test_a_server_that_is_told_to_end_lets_the_call_in_flight_end(self, deployment: Deployment) -> None:
         task = deployment.task("postgres", ("run_query", {"sql": LONG}))
