@@ -213,7 +213,7 @@ class TestTheDeployment:
             "told = tomllib.load(open('/etc/gatelodge/config.toml', 'rb'))\n"
             "given = {name: told[name] for name in ('store_url', 'store_ca_file')}\n"
             "async def main():\n"
-            "    store = SharedStore.of(LodgeSettings.model_validate(given))\n"
+            "    store = SharedStore(SharedStore.address_of(LodgeSettings.model_validate(given)), deadline=5)\n"
             "    async with store.life():\n"
             "        for name in sys.argv[1:]:\n"
             "            try: await store.run(Script.of('return redis.call(\"SET\", KEYS[1], 1)'), [f'gatelodge:{name}:x'])\n"
