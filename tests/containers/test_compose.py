@@ -124,14 +124,18 @@ class TestTheDeployment:
 
     def test_servers_are_confined_by_the_kernel_besides(self, deployment: Deployment) -> None:
         ask = (
-            "import http.client; c = http.client.HTTPConnection('127.0.0.1', 8000); c.request('GET', '/readyz'); "
-            "print(c.getresponse().read().decode())"
+            "import glob, http.client; c = http.client.HTTPConnection('127.0.0.1', 8000); c.request('GET', '/readyz'); "
+            "print(c.getresponse().read().decode()); "
+            "[print(open(path).readline()) for path in glob.glob('/var/lib/gatelodge/journal/{}-*.jsonl')]"
         )
         for server in SERVERS:
-            ready = json.loads(deployment.python(server, ask))
-            assert ready["status"] == "ok"
-            assert "seccomp" in ready["sandbox"]
-            assert "rlimits" in ready["sandbox"]
+            said = deployment.python(server, ask.format(server)).splitlines()
+            ready, *journals = [json.loads(line) for line in said if line]
+            assert ready == {"status": "ok"}
+            assert journals
+            for header in journals:
+                assert "seccomp" in header["sandbox"]
+                assert "rlimits" in header["sandbox"]
 
     def test_no_secret_is_in_an_environment_an_argument_or_a_log(self, deployment: Deployment) -> None:
         found = SECRET.findall(deployment.inside("postgres", "cat", "/etc/gatelodge/config.toml"))
