@@ -10,6 +10,7 @@ Every file is for user 10001 alone. Nothing secret is an argument or a variable 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import subprocess
@@ -20,16 +21,20 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from gatelodge_core.store.accounts import person_rules, server_rules
 
 ROOT = Path("/setup")
 KEYS = ROOT / "keys" / "keys.json"
 SERVERS = ("filesystem", "postgres", "github", "websearch")
+PERSON = "keeper"
+"""Who approves and revokes; see compose.yaml."""
 BACKENDS = ("valkey", "database")
 DATA = ("valkey-data", "database-data", "proxy-data")
 LIFETIME = timedelta(days=3650)
 
 VALKEY = """\
-# TLS alone, and nobody without the password.
+# TLS alone, and nobody without a password: an account for each server, which reaches what is that server's own, and one
+# for the person who approves and revokes. Passwords are here as their SHA-256.
 bind * -::*
 port 0
 tls-port 6379
@@ -37,7 +42,8 @@ tls-cert-file /etc/valkey/server.crt
 tls-key-file /etc/valkey/server.key
 tls-ca-cert-file /etc/valkey/ca.crt
 tls-auth-clients no
-requirepass {password}
+user default reset
+{accounts}
 dir /data
 appendonly yes
 maxmemory 256mb
@@ -85,8 +91,11 @@ def make() -> None:
     # The last thing that is made: what was interrupted is made anew, all by one authority.
     if not (ROOT / "database" / "ca.crt").exists():
         certify()
+    # Where an earlier release made the rest.
+    if not (ROOT / PERSON / "ca.crt").exists():
+        put(ROOT / PERSON / "ca.crt", (ROOT / "database" / "ca.crt").read_text())
     secret("database")
-    put(ROOT / "valkey" / "valkey.conf", VALKEY.format(password=secret("valkey")))
+    put(ROOT / "valkey" / "valkey.conf", VALKEY.format(accounts=accounts()))
     recipe = subprocess.run(
         ["gatelodge-postgres", "grant-sql", "--database", "shop"], check=True, capture_output=True, text=True
     ).stdout
@@ -102,12 +111,27 @@ def secret(owner: str, name: str = "password") -> str:
     return place.read_text()
 
 
+def accounts() -> str:
+    """The accounts of Valkey, a line for each."""
+    rules = {**{server: server_rules(server) for server in SERVERS}, PERSON: person_rules()}
+    kept = {name: hashlib.sha256(secret(name, "store.key").encode()).hexdigest() for name in rules}
+    return "\n".join(f"user {name} on #{kept[name]} {allowed}" for name, allowed in rules.items())
+
+
+def store(name: str) -> list[str]:
+    """How Valkey is reached, as settings."""
+    return [
+        f'store_url = "rediss://{name}:{secret(name, "store.key")}@valkey:6379/0"',
+        'store_ca_file = "/etc/gatelodge/ca.crt"',
+    ]
+
+
 def write_settings() -> None:
-    """The settings files of the servers: what is secret in them."""
+    """The settings files of the servers, and of the person: what is secret in them."""
+    put(ROOT / PERSON / "config.toml", "\n".join(store(PERSON)) + "\n")
     for server in SERVERS:
         lines = [
-            f'store_url = "rediss://:{secret("valkey")}@valkey:6379/0"',
-            'store_ca_file = "/etc/gatelodge/ca.crt"',
+            *store(server),
             f'state_key = "{secret(server, "state.key")}"',
             f"[{server}]",
         ]
@@ -154,7 +178,7 @@ def certify() -> None:
         form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         put(ROOT / backend / "server.key", its.private_bytes(serialization.Encoding.PEM, *form).decode())
         put(ROOT / backend / "server.crt", pem(built.sign(key, hashes.SHA256())))
-    for owner in (*SERVERS, *BACKENDS):
+    for owner in (*SERVERS, PERSON, *BACKENDS):
         put(ROOT / owner / "ca.crt", authority)
 
 

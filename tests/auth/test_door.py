@@ -13,6 +13,7 @@ import pytest
 from gatelodge_core.auth.door import WELL_KNOWN, Door, metadata_paths
 from gatelodge_core.auth.model import LACKING, PRINCIPAL, Unauthenticated
 from gatelodge_core.auth.principal import Principal
+from gatelodge_core.auth.turned import TurnedAway
 from mcp.server.auth.middleware.auth_context import get_access_token
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,13 +27,17 @@ class Judge:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.addresses: list[str] = []
         self.open = True
 
     def takes(self, token: str) -> bool:
         return token.startswith("t")
 
-    async def authenticate(self, token: str) -> Principal:
+    async def authenticate(self, token: str, address: str = "") -> Principal:
         self.seen.append(token)
+        self.addresses.append(address)
+        if token == "t-crowd":
+            raise Unauthenticated("too many", unavailable=0.2, crowded=True)
         if token == "t-later":
             raise Unauthenticated("not now", unavailable=3.4)
         if token != "t-alice":
@@ -116,7 +121,7 @@ def request(
         return {"type": "http.request", "body": b"", "more_body": False}
 
     scope = {"type": "http", "method": method, "path": path, "query_string": query, "headers": list(headers)}
-    anyio.run(through, scope, receive, send)
+    anyio.run(through, {**scope, "client": ("203.0.113.7", 4711)}, receive, send)
     return Got(messages)
 
 
@@ -184,6 +189,15 @@ def test_whoever_is_not_known_gets_nowhere(name: str, method: str, path: str) ->
         # The least: a client steps up from there.
         assert got.challenge["scope"] == "files:read"
     assert ("retry-after" in got.headers) == (status == 503)
+
+
+def test_a_token_that_is_one_too_many_is_told_so_and_judged_by_where_it_came_from() -> None:
+    judge, noted = Judge(), list[str]()
+    turned = TurnedAway(lambda reason, address, count, who: noted.append(f"{reason} {address}"))
+    got = request(door(Seen(), judge, turned=turned), headers=[(b"authorization", b"Bearer t-crowd")])
+    assert (got.status, got.headers["retry-after"], got.body) == (429, "1", b'{"error": "too many"}')
+    assert judge.addresses == ["203.0.113.7"]
+    assert noted == ["too_many_tokens 203.0.113.7"]
 
 
 def test_a_judge_that_cannot_be_asked_says_when_to_come_again() -> None:

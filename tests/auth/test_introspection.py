@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from gatelodge_core.auth.claims import Rules
-from gatelodge_core.auth.introspection import AT_ONCE, MAX_PENDING, Introspection
+from gatelodge_core.auth.introspection import MAX_PENDING, STRANGERS_AT_ONCE, Introspection
 from gatelodge_core.auth.model import Unauthenticated
 from gatelodge_core.auth.oauth import OAuth, build
 from gatelodge_core.auth.principal import Principal
@@ -64,9 +64,9 @@ def with_judge(issuer: FakeIssuer, work: Callable[[OAuth], Awaitable[None]], **m
     anyio.run(run)
 
 
-async def refused(judge: OAuth | Introspection, token: str) -> Unauthenticated:
+async def refused(judge: OAuth | Introspection, token: str, address: str = "192.0.2.1") -> Unauthenticated:
     with pytest.raises(Unauthenticated) as caught:
-        await judge.authenticate(token)
+        await judge.authenticate(token, address)
     return caught.value
 
 
@@ -261,11 +261,11 @@ def test_questions_are_bounded_in_number(issuer: FakeIssuer) -> None:
         judge = Introspection(ask, rules(issuer))
         async with anyio.create_task_group() as group:
             for count in range(MAX_PENDING):
-                group.start_soon(refused, judge, f"token {count}")
+                group.start_soon(refused, judge, f"token {count}", f"198.51.100.{count}")
             await anyio.wait_all_tasks_blocked()
-            assert (await refused(judge, "one more")).unavailable > 0
+            assert (await refused(judge, "one more", "203.0.113.1")).unavailable > 0
             go.set()
-        assert most == AT_ONCE
+        assert most == STRANGERS_AT_ONCE
 
     anyio.run(run)
 

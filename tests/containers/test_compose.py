@@ -124,14 +124,18 @@ class TestTheDeployment:
 
     def test_servers_are_confined_by_the_kernel_besides(self, deployment: Deployment) -> None:
         ask = (
-            "import http.client; c = http.client.HTTPConnection('127.0.0.1', 8000); c.request('GET', '/readyz'); "
-            "print(c.getresponse().read().decode())"
+            "import glob, http.client; c = http.client.HTTPConnection('127.0.0.1', 8000); c.request('GET', '/readyz'); "
+            "print(c.getresponse().read().decode()); "
+            "[print(open(path).readline()) for path in glob.glob('/var/lib/gatelodge/journal/{}-*.jsonl')]"
         )
         for server in SERVERS:
-            ready = json.loads(deployment.python(server, ask))
-            assert ready["status"] == "ok"
-            assert "seccomp" in ready["sandbox"]
-            assert "rlimits" in ready["sandbox"]
+            said = deployment.python(server, ask.format(server)).splitlines()
+            ready, *journals = [json.loads(line) for line in said if line]
+            assert ready == {"status": "ok"}
+            assert journals
+            for header in journals:
+                assert "seccomp" in header["sandbox"]
+                assert "rlimits" in header["sandbox"]
 
     def test_no_secret_is_in_an_environment_an_argument_or_a_log(self, deployment: Deployment) -> None:
         found = SECRET.findall(deployment.inside("postgres", "cat", "/etc/gatelodge/config.toml"))
@@ -152,6 +156,7 @@ class TestTheDeployment:
                 "ca.crt",
                 "config.toml",
                 "state.key",
+                "store.key",
             }
             assert deployment.key not in deployment.inside(server, "cat", "/run/gatelodge/keys.json")
             said = deployment.inside(server, "sh", "-c", "echo > /run/gatelodge/keys.json", check=False)
@@ -199,6 +204,37 @@ class TestTheDeployment:
         assert deployment.call("postgres", ("run_query", {"sql": "SELECT 1 AS n"}))["answers"]
         seen = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'gatelodge_ro'"
         assert self.sql(deployment, seen) == "t"
+
+    def test_each_server_has_an_account_of_its_own_in_valkey_and_the_person_another(
+        self, deployment: Deployment
+    ) -> None:
+        ask = (
+            "import asyncio, sys\n"
+            "from gatelodge_core.settings import LodgeSettings\n"
+            "from gatelodge_core.store.errors import StoreError\n"
+            "from gatelodge_core.store.shared import Script, SharedStore\n"
+            "import tomllib\n"
+            "told = tomllib.load(open('/etc/gatelodge/config.toml', 'rb'))\n"
+            "given = {name: told[name] for name in ('store_url', 'store_ca_file')}\n"
+            "async def main():\n"
+            "    store = SharedStore(SharedStore.address_of(LodgeSettings.model_validate(given)), deadline=5)\n"
+            "    async with store.life():\n"
+            "        for name in sys.argv[1:]:\n"
+            "            try: await store.run(Script.of('return redis.call(\"SET\", KEYS[1], 1)'), [f'gatelodge:{name}:x'])\n"
+            "            except StoreError: print('-', end='')\n"
+            "            else: print('+', end='')\n"
+            "    print()\n"
+            "asyncio.run(main())\n"
+        )
+        for number, server in enumerate(SERVERS):
+            said = deployment.inside(server, "python", "-I", "-c", ask, *SERVERS, "revoked")
+            # On its first line; what the store's log says follows.
+            assert said.splitlines()[0] == "".join("+" if place == number else "-" for place in range(5)), said
+        # What the servers may not do a person can, without any of them.
+        run = ("run", "--rm", "-T", "keeper")
+        deployment.run(*run, "revoke", "key:nobody", "--for", "1h")
+        assert "key:nobody" in deployment.run(*run, "revoke")
+        assert "Nothing waits for approval." in deployment.run(*run, "approve")
 
     def test_a_server_that_is_told_to_end_lets_the_call_in_flight_end(self, deployment: Deployment) -> None:
         task = deployment.task("postgres", ("run_query", {"sql": LONG}))

@@ -178,6 +178,75 @@ def test_a_signal_ends_idle_streams_at_once_and_others_after_their_answers(tmp_p
         assert place.server.wait(20) == 0
 
 
+def test_an_id_in_flight_is_refused_and_the_first_request_goes_on(tmp_path: Path) -> None:
+    with remote(tmp_path, "--legacy-sse") as place, httpx2.Client() as client:
+        stream = Stream(client, place)
+        stream.open()
+        assert stream.call("wait_long", 5, seconds=1.5) == 202
+        for again in (5, "5"):
+            params = {"name": "echo_text", "arguments": {"text": "second"}}
+            message = {"jsonrpc": "2.0", "id": again, "method": "tools/call", "params": params}
+            assert stream.post(message) == 202
+            refused = json.loads(stream.data())
+            assert (refused["id"], refused["error"]["code"]) == (again, -32600)
+            assert "still in flight" in refused["error"]["message"]
+        place.server.signal(signal.SIGTERM)
+        # The first one is waited for, and answered as if there had been no other.
+        rest = [json.loads(line[5:]) for line in stream.lines if line.startswith("data:")]
+        assert [(item["id"], "result" in item) for item in rest if "id" in item] == [(5, True)]
+        assert place.server.wait(20) == 0
+
+
+def test_a_cancelled_request_is_not_answered_and_its_id_is_free_again(place: Remote) -> None:
+    with httpx2.Client() as client:
+        stream = Stream(client, place, "carol")
+        stream.open()
+        assert stream.call("wait_long", 5, seconds=30) == 202
+        cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 5}}
+        assert stream.post(cancelled) == 202
+        assert stream.call("echo_text", 5, text="anew") == 202
+        answer = json.loads(stream.data())
+        assert (answer["id"], "anew" in json.dumps(answer)) == (5, True)
+        stream.close()
+
+
+def test_a_stream_whose_request_was_cancelled_has_nothing_to_wait_for(tmp_path: Path) -> None:
+    """Else a server that ends would hold it for as long as calls may go on."""
+    with remote(tmp_path, "--legacy-sse", "--drain-seconds", "60") as place, httpx2.Client() as client:
+        stream = Stream(client, place)
+        stream.open()
+        assert stream.call("wait_long", 5, seconds=30) == 202
+        cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 5}}
+        assert stream.post(cancelled) == 202
+        # The cancellation has arrived.
+        assert stream.call("echo_text", 6, text="x") == 202
+        assert json.loads(stream.data())["id"] == 6
+        place.server.signal(signal.SIGTERM)
+        assert [line for line in stream.lines if line.startswith("data:")] == []
+        assert place.server.wait(20) == 0
+
+
+@pytest.mark.parametrize("request_id", [-1, 0, 2**53 - 1, "", "x" * 1024, "7\x00 \U0001f600", "__proto__"])
+def test_an_odd_id_comes_back_as_it_was(place: Remote, request_id: int | str) -> None:
+    with httpx2.Client() as client:
+        stream = Stream(client, place, "carol")
+        stream.open()
+        assert stream.post({"jsonrpc": "2.0", "id": request_id, "method": "ping"}) == 202
+        assert json.loads(stream.data()) == {"jsonrpc": "2.0", "id": request_id, "result": {}}
+        stream.close()
+
+
+@pytest.mark.parametrize("request_id", [2**53, "x" * 1025, 1.5, None, [], {}, False])
+def test_an_id_that_is_none_is_refused_and_the_stream_goes_on(place: Remote, request_id: object) -> None:
+    with httpx2.Client() as client:
+        stream = Stream(client, place, "carol")
+        stream.open()
+        assert stream.post({"jsonrpc": "2.0", "id": request_id, "method": "ping"}) == 400
+        assert stream.post({"jsonrpc": "2.0", "id": 1, "method": "ping"}) == 202
+        assert json.loads(stream.data())["id"] == 1
+        stream.close()
+
+
 def test_over_a_limit_the_answer_comes_on_the_stream_as_all_others_do(tmp_path: Path) -> None:
     arguments = ("--legacy-sse", "--calls-per-second", "0.01", "--call-burst", "1")
     with remote(tmp_path, *arguments) as place, httpx2.Client() as client:

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 def asked(server: Valkey, question: Callable[[SharedApprovals], Awaitable[Result]]) -> Result:
     async def main() -> Result:
         async with server.opened() as store:
-            return await question(SharedApprovals(store))
+            return await question(SharedApprovals(store, "toy"))
 
     return asyncio.run(main())
 

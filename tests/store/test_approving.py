@@ -30,7 +30,7 @@ def book(request: pytest.FixtureRequest, tmp_path: Path) -> Book:
 
     async def within(main: Main) -> None:
         async with server.opened() as store:
-            await main(SharedApprovals(store))
+            await main(SharedApprovals(store, "toy"))
 
     return lambda main: asyncio.run(within(main))
 
@@ -123,7 +123,7 @@ def test_names_of_any_characters_are_kept(book: Book) -> None:
 async def replicas(server: Valkey, number: int = 3) -> AsyncGenerator[list[SharedApprovals]]:
     async with contextlib.AsyncExitStack() as stack:
         stores = [await stack.enter_async_context(server.opened(deadline=20)) for _ in range(number)]
-        yield [SharedApprovals(store) for store in stores]
+        yield [SharedApprovals(store, "toy") for store in stores]
 
 
 def test_sixty_four_tasks_of_three_replicas_use_an_answer_exactly_once(server: Valkey) -> None:

@@ -13,12 +13,8 @@ import pytest
 import trustme
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.store.address import parsed
-from gatelodge_core.store.approving import SharedApprovals
 from gatelodge_core.store.connecting import client
 from gatelodge_core.store.errors import StoreBusyError, StoreError
-from gatelodge_core.store.flow import SharedFlow
-from gatelodge_core.store.rates import Rate, SharedRates
-from gatelodge_core.store.revocations import Revocations
 from gatelodge_core.store.shared import CONNECTIONS, MAX_WAITING, Script, SharedStore
 
 from tests.support.valkey import Valkey, eventually, valkey
@@ -214,35 +210,6 @@ def test_a_store_that_lost_all_it_knew_is_known_by_that(tmp_path: Path, caplog: 
             before, after = asyncio.run(main(server))
         assert (before == after) is keeps
         assert ("has lost what it knew" in caplog.text) is not keeps
-
-
-def test_an_account_for_our_keys_and_commands_alone_is_enough(tmp_path: Path) -> None:
-    # As docs/09-remote.md has it.
-    account = "gate on >pw-pw ~gatelodge:* -@all +@read +@write +@scripting +time +select"
-
-    async def main(port: int) -> None:
-        store = SharedStore(parsed(f"redis://gate:pw-pw@127.0.0.1:{port}/0"), deadline=2)
-        async with store.life():
-            assert not store.failure
-            approvals, flow = SharedApprovals(store), SharedFlow(store, "toy")
-            code = (await approvals.park("b", server="toy", principal="p", name="n", effect="e")).code
-            assert await approvals.waiting(code)
-            assert await approvals.parked()
-            assert await approvals.decide(code, approved=True)
-            assert await approvals.spend("b") == "approved"
-            assert await approvals.spend_once(await approvals.nonce())
-            assert await SharedRates(store, "toy").take("p", [Rate(1, 1)]) is None
-            await Revocations(store).revoke("key:p", 60)
-            assert await Revocations(store).revoked("key:p")
-            assert await Revocations(store).listed()
-            flow.mark("p", "one", 60)
-            await flow.flush("p")
-            await flow.refresh("p")
-            with pytest.raises(StoreError):
-                await store.run(SET, ["of-somebody-else"], "x")
-
-    with valkey(tmp_path, "--user", *account.split()) as server:
-        asyncio.run(main(server.port))
 
 
 def test_a_unix_socket_is_as_good(tmp_path: Path) -> None:

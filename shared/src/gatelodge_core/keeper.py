@@ -227,7 +227,7 @@ def _approvals(settings: LodgeSettings, store: SharedStore | None) -> ApprovalBo
         SettingsError: Nothing can be kept there.
     """
     if store is not None:
-        return SharedApprovals(store)
+        return SharedApprovals(store, settings.server)
     try:
         return LocalApprovals(Approvals(approvals_file(settings.state_path)))
     except StoreError as error:

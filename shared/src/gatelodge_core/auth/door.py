@@ -74,7 +74,8 @@ class Door:
         try:
             principal = await self._judge(scope)
         except Unauthenticated as error:
-            self._note(scope, "unavailable" if error.unavailable else error.error or "no_credential")
+            reason = "unavailable" if error.unavailable else error.error or "no_credential"
+            self._note(scope, "too_many_tokens" if error.crowded else reason)
             await self._refuse(send, error)
             return
         except _Malformed as error:
@@ -119,7 +120,7 @@ class Door:
             raise Unauthenticated("not a bearer token")
         for authenticator in self._authenticators:
             if authenticator.takes(token):
-                return await authenticator.authenticate(token)
+                return await authenticator.authenticate(token, peer(scope))
         raise Unauthenticated("not a credential that is taken here")
 
     def _note(self, scope: Scope, reason: str) -> None:
@@ -146,7 +147,8 @@ class Door:
     async def _refuse(self, send: Send, error: Unauthenticated) -> None:
         if error.unavailable:
             wait = str(math.ceil(error.unavailable)).encode()
-            await say(send, 503, {"error": "authentication is not available now"}, [(b"retry-after", wait)])
+            status, text = (429, error.description) if error.crowded else (503, "authentication is not available now")
+            await say(send, status, {"error": text}, [(b"retry-after", wait)])
             return
         challenge = self._challenge(error.error, error.description if error.error else "", " ".join(self._scopes[:1]))
         body = {"error": error.error or "unauthorized", "error_description": error.description}

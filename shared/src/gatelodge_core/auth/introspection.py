@@ -1,7 +1,8 @@
 """Asking the issuer about each token (RFC 7662), for tokens that can't be read or must be revocable at once.
 
 What it said is remembered for a minute at most, a no for ten seconds. If it can't be asked, nobody is let in whom it
-didn't speak for within that minute.
+didn't speak for within that minute. Tokens that it never spoke for have their own, smaller share of the questions, so that
+made-up ones reach neither the issuer in numbers nor those whose tokens are good.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 from gatelodge_core.auth.claims import Grant, Rules, grant
@@ -22,6 +24,7 @@ from gatelodge_core.auth.model import Revoked, Unauthenticated
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.auth.recent import Recent, fingerprint
 from gatelodge_core.auth.revoking import check_revoked
+from gatelodge_core.auth.strangers import Strangers
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +36,10 @@ ENDED_SECONDS = 3600
 """How long it is remembered that a token had an end, which has passed: longer than a call may take."""
 AT_ONCE = 16
 """Questions to the issuer at once."""
+STRANGERS_AT_ONCE = 12
+"""Of these, about tokens that it has not spoken for."""
 MAX_PENDING = 256
-"""Tokens that may wait for an answer; with more, those beyond are told to come back."""
+"""Such tokens that may wait for an answer; with more, those beyond are told to come back."""
 DOWN_SECONDS = 1
 """How long nothing is asked after a question that failed."""
 
@@ -88,6 +93,9 @@ class Introspection:
         self._bad = Recent[Unauthenticated](CACHED)
         self._ends = Recent[float](CACHED)
         self._free = asyncio.Semaphore(AT_ONCE)
+        self._free_for_strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
+        self._strangers = Strangers()
+        self._waiting = 0
         self._pending: dict[bytes, asyncio.Task[Grant | Unauthenticated]] = {}
         self._failed = 0.0
         self._answered: bool | None = None
@@ -100,8 +108,12 @@ class Introspection:
         del token
         return True
 
-    async def authenticate(self, token: str) -> Principal:
+    async def authenticate(self, token: str, address: str = "") -> Principal:
         """Who presents a token.
+
+        Args:
+            token: As it came.
+            address: From where; whose share of the questions it is, if nobody knows the token.
 
         Raises:
             Unauthenticated: Nobody that is let in, or the issuer can't be asked.
@@ -109,10 +121,12 @@ class Introspection:
         known = fingerprint(token)
         found = self._good.get(known, self._now()) or self._bad.get(known, self._now())
         if found is None:
-            found = await self._answer(known, token)
+            found = await self._answer(known, token, address)
         if isinstance(found, Unauthenticated):
             # A new one each time: raising one again would make its traceback longer and longer.
-            raise Unauthenticated(found.description, found.error, found.unavailable, withdrawn=found.withdrawn)
+            raise Unauthenticated(
+                found.description, found.error, found.unavailable, withdrawn=found.withdrawn, crowded=found.crowded
+            )
         await check_revoked(self._revoked, found)
         return found.principal
 
@@ -125,7 +139,7 @@ class Introspection:
         if (self._doubted or not self._answered) and self._probe not in self._pending and not self._resting():
             probe = secrets.token_urlsafe(32)
             self._probe = fingerprint(probe)
-            self._begin(self._probe, probe)
+            self._begin(self._probe, self._judged(self._probe, probe))
         return [] if self._answered else ["the authorization server doesn't answer questions about tokens"]
 
     async def aclose(self) -> None:
@@ -138,20 +152,41 @@ class Introspection:
     def _resting(self) -> bool:
         return self._answered is False and abs(self._now() - self._failed) < DOWN_SECONDS
 
-    async def _answer(self, known: bytes, token: str) -> Grant | Unauthenticated:
+    async def _answer(self, known: bytes, token: str, address: str) -> Grant | Unauthenticated:
         task = self._pending.get(known)
         if task is None:
-            if self._resting() or len(self._pending) >= MAX_PENDING:
+            if self._resting():
                 return Unauthenticated("the issuer can't be asked now", unavailable=DOWN_SECONDS)
-            task = self._begin(known, token)
+            if self._ends.get(known, self._now()) is not None:
+                # The issuer spoke for it before: those are as many as callers, and no flood.
+                task = self._begin(known, self._judged(known, token))
+            elif self._waiting >= MAX_PENDING:
+                return _crowded(DOWN_SECONDS)
+            elif wait := self._strangers.take(address, self._now()):
+                return _crowded(wait)
+            else:
+                self._waiting += 1
+                task = self._begin(known, self._judged_strange(known, token, address))
         # Whoever gives up leaves the others their answer.
         return await asyncio.shield(task)
 
-    def _begin(self, known: bytes, token: str) -> asyncio.Task[Grant | Unauthenticated]:
-        task = asyncio.get_running_loop().create_task(self._judged(known, token), name="introspection")
+    def _begin(
+        self, known: bytes, judged: Coroutine[Any, Any, Grant | Unauthenticated]
+    ) -> asyncio.Task[Grant | Unauthenticated]:
+        task = asyncio.get_running_loop().create_task(judged, name="introspection")
         self._pending[known] = task
         task.add_done_callback(lambda _: self._pending.pop(known, None))
         return task
+
+    async def _judged_strange(self, known: bytes, token: str, address: str) -> Grant | Unauthenticated:
+        try:
+            async with self._free_for_strangers:
+                found = await self._judged(known, token)
+        finally:
+            self._waiting -= 1
+        if not isinstance(found, Unauthenticated):
+            self._strangers.give_back(address)
+        return found
 
     async def _judged(self, known: bytes, token: str) -> Grant | Unauthenticated:
         async with self._free:
@@ -202,3 +237,7 @@ class Introspection:
         else:
             self._failed, self._answered = self._now(), False
         return Unauthenticated("the issuer can't be asked now", unavailable=DOWN_SECONDS)
+
+
+def _crowded(wait: float) -> Unauthenticated:
+    return Unauthenticated("too many tokens that nobody knows are asked about", unavailable=wait, crowded=True)

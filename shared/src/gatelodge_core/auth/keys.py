@@ -78,12 +78,13 @@ class KeyAuthenticator:
         """Whether a bearer token begins like a key."""
         return token.startswith(PREFIX)
 
-    async def authenticate(self, token: str) -> Principal:
-        """Who presents a key.
+    async def authenticate(self, token: str, address: str = "") -> Principal:
+        """Who presents a key, wherever from.
 
         Raises:
             Unauthenticated: Nobody that is let in; `unavailable` while keys can't be judged at all.
         """
+        del address
         self._look()
         if self._flaw:
             raise Unauthenticated("keys can't be judged now", unavailable=AGAIN_SECONDS)

@@ -33,13 +33,21 @@ class Unauthenticated(Exception):
         error: Of RFC 6750: ``invalid_token``, or empty where no credential came at all.
         unavailable: Seconds after which to try again, where the judge itself can't be reached; 0 otherwise.
         withdrawn: Whether the credential was taken back, or is one that nobody has: streams that it opened end.
+        crowded: Whether it isn't judged for the number of others that nobody knows; then there is a time in `unavailable`.
     """
 
     def __init__(
-        self, description: str, error: str = "invalid_token", unavailable: float = 0, *, withdrawn: bool = False
+        self,
+        description: str,
+        error: str = "invalid_token",
+        unavailable: float = 0,
+        *,
+        withdrawn: bool = False,
+        crowded: bool = False,
     ) -> None:
         super().__init__(description)
-        self.description, self.error, self.unavailable, self.withdrawn = description, error, unavailable, withdrawn
+        self.description, self.error, self.unavailable = description, error, unavailable
+        self.withdrawn, self.crowded = withdrawn, crowded
 
 
 class Authenticator(Protocol):
@@ -49,8 +57,12 @@ class Authenticator(Protocol):
         """Whether a bearer token is of this kind, by its look alone."""
         ...
 
-    async def authenticate(self, token: str) -> Principal:
+    async def authenticate(self, token: str, address: str = "") -> Principal:
         """Who presents a token.
+
+        Args:
+            token: As it came.
+            address: From where; it decides nothing but whose share of the questions to others is used.
 
         Raises:
             Unauthenticated: Nobody that is let in.

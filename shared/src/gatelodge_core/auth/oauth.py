@@ -37,9 +37,9 @@ class OAuth:
         """Whether a bearer token may be one of the issuer's."""
         return self._judge.takes(token)
 
-    async def authenticate(self, token: str) -> Principal:
+    async def authenticate(self, token: str, address: str = "") -> Principal:
         """Who presents a token; see `Authenticator`."""
-        return await self._judge.authenticate(token)
+        return await self._judge.authenticate(token, address)
 
     def ready(self) -> list[str]:
         """Why nobody can be authenticated now."""

@@ -100,8 +100,6 @@ class Front:
         self._ready = ready
         self.door = door(routes) if door else None
         self._inside: ASGIApp = self.door or routes
-        self.level = ""
-        """The level of confinement, for /readyz."""
         self.draining = False
         """Set when shutdown begins: /readyz then answers 503, so that a balancer looks elsewhere."""
 
@@ -142,8 +140,7 @@ class Front:
         elif scope["path"] == "/readyz":
             self._asked = time.monotonic()
             waiting = self.draining or bool(self._reasons())
-            status = {"status": "unavailable" if waiting else "ok", "sandbox": self.level}
-            await say(send, 503 if waiting else 200, status)
+            await say(send, 503 if waiting else 200, {"status": "unavailable" if waiting else "ok"})
         else:
             await self._inside(scope, receive, send)
 

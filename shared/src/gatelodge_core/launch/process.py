@@ -64,10 +64,8 @@ def run(
         lodge.fill()
     handed = porter.leave() if porter is not None else None
     level = _enter(lodge, http, required=require_sandbox)
-    if service is not None:
-        service.front.level = level
-        if http is not None and http.metrics is not None:
-            http.metrics.level = level
+    if http is not None and http.metrics is not None:
+        http.metrics.level = level
     if lodge.start is not None:
         lodge.start(level)
     # Everything imported so far lives as long as the process: keep the collector off it. It isn't asked first what of it

@@ -6,7 +6,7 @@ A message is judged by the credential that it comes with itself; the SDK takes i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -15,11 +15,12 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.sse import SseServerTransport
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCError, JSONRPCRequest, JSONRPCResponse
+from mcp_types import INVALID_REQUEST, ErrorData, JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 from starlette.types import Receive, Scope, Send
 
 from gatelodge_core.auth.model import PRINCIPAL
 from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES
+from gatelodge_core.launch.in_flight import IN_FLIGHT, InFlight
 from gatelodge_core.launch.sessions import share
 
 SSE_PATH = "/sse"
@@ -41,7 +42,7 @@ class OldTransport:
     ) -> None:
         self._server, self._most, self._prefix = server, most, prefix
         self._transport = SseServerTransport(MESSAGES_PATH, security, MAX_MESSAGE_BYTES)
-        self._streams: dict[_Unanswered, Callable[[], None] | None] = {}
+        self._streams: dict[InFlight, Callable[[], None] | None] = {}
         self._callers: Counter[str] = Counter()
         self._draining = False
 
@@ -66,7 +67,7 @@ class OldTransport:
             await refuse(503, "too many open sessions" if full else "this server is ending")
             return
         scope = {**scope, "root_path": self._prefix}
-        unanswered = _Unanswered()
+        unanswered = InFlight()
         self._callers[caller] += 1
         # From here on it counts; there is no await between this and the check above.
         self._streams[unanswered] = None
@@ -76,7 +77,7 @@ class OldTransport:
                 self._streams[unanswered] = write.close
                 self._rest(unanswered)
                 await self._server.run(
-                    _Read(read, unanswered),
+                    _Read(read, unanswered, write.send, self._rest),
                     _Write(write, unanswered, self._rest),
                     self._server.create_initialization_options(),
                 )
@@ -96,25 +97,18 @@ class OldTransport:
         for unanswered in list(self._streams):
             self._rest(unanswered)
 
-    def _rest(self, unanswered: _Unanswered) -> None:
+    def _rest(self, unanswered: InFlight) -> None:
         """Called whenever a stream has answered all it was asked."""
         end = self._streams.get(unanswered)
-        if self._draining and not unanswered.ids and end is not None:
+        if self._draining and unanswered.empty and end is not None:
             end()
-
-
-class _Unanswered:
-    """The requests of one stream that wait for their answers."""
-
-    def __init__(self) -> None:
-        self.ids: set[str | int] = set()
 
 
 class _Stream:
     """What both have in common: the SDK's stream under it."""
 
-    def __init__(self, inner: Any, unanswered: _Unanswered) -> None:
-        self._inner, self._unanswered = inner, unanswered
+    def __init__(self, inner: Any, unanswered: InFlight, rest: Callable[[InFlight], None]) -> None:
+        self._inner, self._unanswered, self._rest = inner, unanswered, rest
 
     async def aclose(self) -> None:
         """Close it."""
@@ -131,7 +125,20 @@ class _Stream:
 
 
 class _Read(_Stream):
-    """A stream of what a client sends, with its requests noted; see the SDK's `ReadStream`."""
+    """A stream of what a client sends, with its requests noted; see the SDK's `ReadStream`.
+
+    A request whose id is in flight goes no further: it is answered here, as on stdio.
+    """
+
+    def __init__(
+        self,
+        inner: Any,
+        unanswered: InFlight,
+        answer: Callable[[SessionMessage], Awaitable[None]],
+        rest: Callable[[InFlight], None],
+    ) -> None:
+        super().__init__(inner, unanswered, rest)
+        self._answer = answer
 
     @property
     def last_context(self) -> Any:
@@ -140,10 +147,23 @@ class _Read(_Stream):
 
     async def receive(self) -> SessionMessage | Exception:
         """The next message."""
-        found = cast("SessionMessage | Exception", await self._inner.receive())
-        if isinstance(found, SessionMessage) and isinstance(found.message, JSONRPCRequest):
-            self._unanswered.ids.add(found.message.id)
-        return found
+        while True:
+            found = cast("SessionMessage | Exception", await self._inner.receive())
+            message = found.message if isinstance(found, SessionMessage) else None
+            if not isinstance(message, JSONRPCRequest):
+                if isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
+                    self._cancelled((message.params or {}).get("requestId"))
+                return found
+            if not self._unanswered.holds(message.id):
+                self._unanswered.accept(message.id)
+                return found
+            error = ErrorData(code=INVALID_REQUEST, message=IN_FLIGHT)
+            await self._answer(SessionMessage(JSONRPCError(jsonrpc="2.0", id=message.id, error=error)))
+
+    def _cancelled(self, request_id: object) -> None:
+        # Nothing is answered after it: whoever waited for that would wait until the end of all.
+        self._unanswered.settle(request_id)
+        self._rest(self._unanswered)
 
     def __aiter__(self) -> Self:
         return self
@@ -158,13 +178,9 @@ class _Read(_Stream):
 class _Write(_Stream):
     """A stream of what is sent to a client, with its answers noted; see the SDK's `WriteStream`."""
 
-    def __init__(self, inner: Any, unanswered: _Unanswered, rest: Callable[[_Unanswered], None]) -> None:
-        super().__init__(inner, unanswered)
-        self._rest = rest
-
     async def send(self, item: SessionMessage) -> None:
         """Send one message."""
         await self._inner.send(item)
         if isinstance(item.message, (JSONRPCResponse, JSONRPCError)) and item.message.id is not None:
-            self._unanswered.ids.discard(item.message.id)
+            self._unanswered.settle(item.message.id)
             self._rest(self._unanswered)

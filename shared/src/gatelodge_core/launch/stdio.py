@@ -27,6 +27,7 @@ from gatelodge_core.guard.wire import (
     sendable_json,
 )
 from gatelodge_core.launch.descriptors import Wire
+from gatelodge_core.launch.in_flight import IN_FLIGHT, InFlight
 from gatelodge_core.launch.lines import LineWriter, chunks
 from gatelodge_core.launch.porter.eras import Era, Eras, Verdict, enveloped, last_handshake, pong, refusal
 from gatelodge_core.launch.porter.standing import Handover
@@ -38,35 +39,6 @@ logger = logging.getLogger(__name__)
 
 EOF_SECONDS = 1.5
 """How long accepted requests may still be answered after the host closed its end."""
-
-
-class InFlight:
-    """The ids of requests that were accepted and not answered yet."""
-
-    def __init__(self) -> None:
-        self._ids: set[str] = set()
-        self._empty = anyio.Event()
-        self._empty.set()
-
-    def accept(self, request_id: object) -> None:
-        """Take an id in."""
-        if not self._ids:
-            self._empty = anyio.Event()
-        self._ids.add(str(request_id))
-
-    def holds(self, request_id: object) -> bool:
-        """Whether an id is in flight; ``7`` and ``"7"`` are one to the SDK."""
-        return str(request_id) in self._ids
-
-    def settle(self, request_id: object) -> None:
-        """Forget an id: it was answered, or cancelled, after which nothing is answered."""
-        self._ids.discard(str(request_id))
-        if not self._ids:
-            self._empty.set()
-
-    async def drained(self) -> None:
-        """Wait until nothing is in flight."""
-        await self._empty.wait()
 
 
 async def serve(
@@ -197,8 +169,7 @@ class _Reading:
 
     def _check(self, request_id: str | int) -> None:
         if self._in_flight.holds(request_id):
-            message = "Invalid request: a request with this id is still in flight"
-            raise WireError(INVALID_REQUEST, message, request_id)
+            raise WireError(INVALID_REQUEST, IN_FLIGHT, request_id)
 
     async def _refuse(self, error: WireError) -> None:
         # Not debug: a host that sends this has a fault that its author wants to find.

@@ -13,9 +13,11 @@ from gatelodge_core.store.errors import StoreError
 from gatelodge_core.store.shared import PREFIX, Script, SharedStore, hashed
 
 MAX_OPEN_EACH = 25
-"""The most calls of one caller that wait in a shared store."""
+"""The most calls of one caller at one server that wait in a shared store."""
 MAX_OPEN_ALL = 500
-"""The most in all."""
+"""The most of one server."""
+MAX_SERVERS = 64
+"""Names of servers that are looked at."""
 
 
 class ApprovalBook(Protocol):
@@ -99,7 +101,8 @@ class LocalApprovals:
 
 
 # One call is one hash under its binding; a code leads to it, and two sorted sets count what waits, of all and of a caller.
-# Times are the store's own, in milliseconds.
+# All of these are under the server's own prefix, and what is kept there is only ever the end of such a key: whoever has one
+# server's account can't have a person's answer change another server's call. Times are the store's own, in milliseconds.
 _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 _PARK = Script.of(
     _NOW
@@ -112,20 +115,24 @@ if not state then
     if redis.call('EXISTS', KEYS[2]) == 1 then return 'taken' end
     local ends = now + ARGV[7]
     redis.call('HSET', KEYS[1], 'code', ARGV[1], 'binding', ARGV[2], 'server', ARGV[3], 'principal', ARGV[4],
-        'name', ARGV[5], 'effect', ARGV[6], 'state', 'parked', 'expires', string.format('%.0f', ends), 'mine', KEYS[4])
-    redis.call('SET', KEYS[2], KEYS[1], 'PX', ARGV[7])
+        'name', ARGV[5], 'effect', ARGV[6], 'state', 'parked', 'expires', string.format('%.0f', ends), 'mine', ARGV[11])
+    redis.call('SET', KEYS[2], ARGV[10], 'PX', ARGV[7])
     redis.call('PEXPIRE', KEYS[1], ARGV[7])
     for i = 3, 4 do redis.call('ZADD', KEYS[i], ends, ARGV[1]) redis.call('PEXPIRE', KEYS[i], ARGV[7]) end
 end
+redis.call('SADD', KEYS[5], ARGV[3])
+redis.call('PEXPIRE', KEYS[5], ARGV[7])
 return redis.call('HMGET', KEYS[1], 'code', 'binding', 'server', 'principal', 'name', 'effect', 'state', 'expires')
 """
 )
 _DECIDE = Script.of("""
-local call = redis.call('GET', KEYS[1])
-if not call or redis.call('HGET', call, 'state') ~= 'parked' then return 0 end
+local found = redis.call('GET', KEYS[1])
+if not found then return 0 end
+local call = ARGV[3] .. found
+if redis.call('HGET', call, 'state') ~= 'parked' then return 0 end
 redis.call('HSET', call, 'state', ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[2])
-redis.call('ZREM', redis.call('HGET', call, 'mine'), ARGV[2])
+redis.call('ZREM', KEYS[2] .. ':' .. redis.call('HGET', call, 'mine'), ARGV[2])
 redis.call('DEL', KEYS[1])
 return 1
 """)
@@ -147,7 +154,7 @@ local found = {}
 for _, code in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')) do
     local call = redis.call('GET', ARGV[1] .. code)
     if call then
-        found[#found + 1] = redis.call('HMGET', call, 'code', 'binding', 'server', 'principal', 'name', 'code', 'state', 'expires')
+        found[#found + 1] = redis.call('HMGET', ARGV[2] .. call, 'code', 'binding', 'server', 'principal', 'name', 'code', 'state', 'expires')
         found[#found][6] = ''
     end
 end
@@ -157,7 +164,7 @@ return found
 _WAITING = Script.of("""
 local call = redis.call('GET', KEYS[1])
 if not call then return false end
-return redis.call('HMGET', call, 'code', 'binding', 'server', 'principal', 'name', 'effect', 'state', 'expires')
+return redis.call('HMGET', ARGV[1] .. call, 'code', 'binding', 'server', 'principal', 'name', 'effect', 'state', 'expires')
 """)
 
 # The call may have been made again since, under another code.
@@ -166,39 +173,42 @@ local found = redis.call('HMGET', KEYS[1], 'code', 'state')
 return found[1] == ARGV[1] and found[2]
 """)
 
-_CODES = f"{PREFIX}code:"
-_ALL = f"{PREFIX}parked"
+_SERVERS = Script.of("return redis.call('SMEMBERS', KEYS[1])")
+_NAMES = f"{PREFIX}approving"
 
 
 class SharedApprovals:
-    """The approvals of all replicas and all servers that share a store.
+    """The approvals of all replicas that share a store.
 
     Args:
         store: The store.
+        server: The server whose calls are parked here, and whose answers are used. A person's book needs none: calls of
+            all servers are shown and answered in any.
     """
 
-    def __init__(self, store: SharedStore) -> None:
-        self._store = store
+    def __init__(self, store: SharedStore, server: str = "") -> None:
+        self._store, self._server = store, server
 
     async def park(self, binding: str, *, server: str, principal: str, name: str, effect: str) -> Approval:
         """Park a call; see `ApprovalBook`."""
-        mine = f"{_ALL}:{hashed(principal)}"
+        of, call, mine = _Keys(server), hashed(binding), hashed(principal)
         for _ in range(3):
             code = new_code()
-            keys = [_call(binding), _CODES + code, _ALL, mine]
+            keys = [of.calls + call, of.codes + code, of.parked, f"{of.parked}:{mine}", _NAMES]
             told = [code, binding, server, principal, name, effect[:MAX_EFFECT], round(TTL_SECONDS * 1000)]
-            found = await self._store.run(_PARK, keys, *map(_sendable, told), MAX_OPEN_ALL, MAX_OPEN_EACH)
+            bounds = [MAX_OPEN_ALL, MAX_OPEN_EACH, call, mine]
+            found = await self._store.run(_PARK, keys, *map(_sendable, told), *bounds)
             if found in (b"all", b"each"):
                 most = MAX_OPEN_ALL if found == b"all" else MAX_OPEN_EACH
                 whose = "" if found == b"all" else " of this caller"
                 raise StoreError(f"{most} calls{whose} wait for approval already; approve or decline some first")
             if found != b"taken":
-                return _approval(found)
+                return _approval(found, server)
         raise StoreError("no code was free")
 
     async def spend(self, binding: str) -> State | None:
         """Use the answer to a call; see `ApprovalBook`."""
-        found = await self._store.run(_SPEND, [_call(binding)])
+        found = await self._store.run(_SPEND, [_Keys(self._server).calls + hashed(binding)])
         return None if found is None else cast("State", found.decode())
 
     async def nonce(self) -> str:
@@ -208,31 +218,55 @@ class SharedApprovals:
 
     async def spend_once(self, nonce: str) -> bool:
         """Whether the answer to a question comes for the first time."""
-        keys = [f"{PREFIX}memory", f"{PREFIX}nonce:{hashed(nonce)}"]
+        keys = [f"{PREFIX}memory", _Keys(self._server).nonces + hashed(nonce)]
         return bool(await self._store.run(_SPEND_ONCE, keys, nonce.partition("-")[0], 2 * TTL_SECONDS * 1000))
 
     async def decide(self, code: str, *, approved: bool) -> bool:
         """Give the person's answer; see `ApprovalBook`."""
-        keys = [_CODES + code, _ALL]
-        return bool(await self._store.run(_DECIDE, keys, "approved" if approved else "declined", code))
+        told = ["approved" if approved else "declined", code]
+        for server in await self._servers():
+            of = _Keys(server)
+            if await self._store.run(_DECIDE, [of.codes + code, of.parked], *told, of.calls):
+                return True
+        return False
 
     async def parked(self) -> list[Approval]:
         """The calls that wait, oldest first, without their effects."""
-        return [_approval(item) for item in await self._store.run(_PARKED, [_ALL], _CODES)]
+        found: list[Approval] = []
+        for server in await self._servers():
+            of = _Keys(server)
+            rows = await self._store.run(_PARKED, [of.parked], of.codes, of.calls)
+            found += [_approval(row, server) for row in rows]
+        return sorted(found, key=lambda approval: approval.expires)
 
     async def waiting(self, code: str) -> Approval | None:
         """One of them, with its effect."""
-        found = await self._store.run(_WAITING, [_CODES + code])
-        return None if found is None else _approval(found)
+        for server in await self._servers():
+            of = _Keys(server)
+            found = await self._store.run(_WAITING, [of.codes + code], of.calls)
+            if found is not None:
+                return _approval(found, server)
+        return None
 
     async def fate(self, approval: Approval) -> State | None:
         """What became of a call; see `ApprovalBook`. An answer that was used is forgotten here."""
-        found = await self._store.run(_FATE, [_call(approval.binding)], approval.code)
+        key = _Keys(approval.server).calls + hashed(approval.binding)
+        found = await self._store.run(_FATE, [key], approval.code)
         return cast("State", found.decode()) if found else None
 
+    async def _servers(self) -> list[str]:
+        """Servers with calls that wait, or did a moment ago."""
+        return sorted(bytes(name).decode(errors="replace") for name in await self._store.run(_SERVERS, [_NAMES]))[
+            :MAX_SERVERS
+        ]
 
-def _call(binding: str) -> str:
-    return f"{PREFIX}approval:{hashed(binding)}"
+
+class _Keys:
+    """How the keys of one server begin."""
+
+    def __init__(self, server: str) -> None:
+        own = f"{PREFIX}{server}:"
+        self.calls, self.codes, self.nonces, self.parked = f"{own}call:", f"{own}code:", f"{own}nonce:", f"{own}parked"
 
 
 def _sendable(value: str | int) -> str | int:
@@ -240,6 +274,7 @@ def _sendable(value: str | int) -> str | int:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _approval(row: list[Any]) -> Approval:
-    code, binding, server, principal, name, effect, state, expires = (bytes(item).decode() for item in row)
+def _approval(row: list[Any], server: str) -> Approval:
+    """What was kept, of the server whose prefix it is under, whatever it says itself."""
+    code, binding, _, principal, name, effect, state, expires = (bytes(item).decode() for item in row)
     return Approval(code, binding, server, principal, name, effect, cast("State", state), int(expires) / 1000)

@@ -184,5 +184,5 @@ class SharedFlow(Flow):
                         self._new[principal] = {**dict(new), **self._new.get(principal, {})}
 
     def _keys(self, principal: str) -> list[str]:
-        who = f"{PREFIX}flow:{self._server}:{hashed(principal)}"
+        who = f"{PREFIX}{self._server}:flow:{hashed(principal)}"
         return [f"{who}:ends", f"{who}:order", f"{who}:count"]

@@ -62,7 +62,7 @@ class SharedRates:
     """
 
     def __init__(self, store: SharedStore, server: str) -> None:
-        self._store, self._prefix = store, f"{PREFIX}rate:{server}:"
+        self._store, self._prefix = store, f"{PREFIX}{server}:rate:"
 
     async def take(self, principal: str, rates: list[Rate]) -> Refusal | None:
         """Take a call from all limits of a caller, or from none.
