@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 
 import pytest
 from gatelodge_core.guard.wire import (
     MAX_ID,
+    MAX_PARTS,
     MAX_SEARCHED,
     Json,
     WireError,
@@ -63,6 +65,32 @@ def test_sixty_four_levels_pass_and_one_more_does_not(depth: int) -> None:
 def test_a_byte_order_mark_is_named() -> None:
     with pytest.raises(WireError, match="byte order mark"):
         decode_message(b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"method":"ping"}')
+
+
+WIDE: dict[str, Callable[[int], str]] = {
+    "numbers": lambda count: "[" + "0," * count + "0]",
+    "texts": lambda count: "[" + '"",' * (count // 2) + "0]",
+    "lists": lambda count: "[" + "[]," * (count // 3) + "0]",
+    "keys": lambda count: "{" + ",".join(f'"{at}":0' for at in range(count // 2)) + "}",
+}
+
+
+@pytest.mark.parametrize("kind", WIDE)
+def test_as_many_parts_pass_as_can_be_looked_at_in_a_moment_and_twice_as_many_do_not(kind: str) -> None:
+    fit, much = (WIDE[kind](count).encode() for count in (MAX_PARTS - 100, 2 * MAX_PARTS))
+    assert decode(fit) == json.loads(fit)
+    with pytest.raises(WireError, match="send less at once"):
+        decode(much)
+
+
+def test_texts_beside_each_other_without_commas_are_counted_too() -> None:
+    with pytest.raises(WireError, match="send less at once"):
+        decode(b'""' * 2 * MAX_PARTS)
+
+
+def test_a_long_text_is_one_part_whatever_it_holds() -> None:
+    text = '[{"a",},' * 200_000
+    assert decode(json.dumps(text).encode()) == text
 
 
 def test_brackets_inside_strings_are_no_levels() -> None:

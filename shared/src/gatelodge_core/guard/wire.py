@@ -2,7 +2,8 @@
 
 A lenient parser lets two readers of one message see two things (a duplicate key: first or last?), so that what was
 authorised isn't what is carried out. Refused here, on stdio and HTTP alike: duplicate keys, NaN and infinities,
-integers beyond 2^53-1, lone surrogates, more than 64 levels, batches, and ids that are neither string nor integer.
+integers beyond 2^53-1, lone surrogates, more than 64 levels, batches, and ids that are neither string nor integer; and
+more parts than can be looked at without holding up everybody else, since whoever is behind is served by the same loop.
 
 Sources: RFC 8259 section 4 and 8.2, RFC 7493 (I-JSON), JSON-RPC 2.0 section 4, MCP 2025-06-18 (batches removed).
 """
@@ -18,6 +19,8 @@ PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 
 MAX_DEPTH = 64
+MAX_PARTS = 100_000
+"""Strings, commas and brackets of a message. Its decoder, and all that looks at it later, take time for each value."""
 MAX_INTEGER = 2**53 - 1
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_ID = 1024
@@ -90,17 +93,20 @@ _ID_DECODER = json.JSONDecoder(
 )
 """Takes what `_DECODER` refuses; objects come as pairs, since of a key that is there twice neither is the right one."""
 
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]|,', re.DOTALL)
 """A string that nothing closes is one too: looking for its end from each of its quotes would take quadratic time."""
 
 
-def _check_depth(data: bytes) -> None:
-    """Refuse deep nesting before the recursive decoder sees it."""
-    # Cheap upper bound first: most messages have fewer brackets than levels allowed.
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+def _check_shape(data: bytes) -> None:
+    """Refuse deep nesting before the recursive decoder sees it, and too many parts before anything is made of them."""
+    # Cheap upper bounds first: most messages have fewer brackets than levels allowed, and few commas.
+    brackets = data.count(b"[") + data.count(b"{")
+    if brackets <= MAX_DEPTH and 2 * brackets + data.count(b",") + data.count(b'"') <= MAX_PARTS:
         return
     depth = 0
-    for token in _STRUCTURE.finditer(data):
+    for count, token in enumerate(_STRUCTURE.finditer(data), 1):
+        if count > MAX_PARTS:
+            _refuse(f"Parse error: more than {MAX_PARTS} strings, commas and brackets; send less at once")
         first = data[token.start()]
         if first in b"[{":
             depth += 1
@@ -111,12 +117,12 @@ def _check_depth(data: bytes) -> None:
 
 
 def _shallow(data: bytes) -> bytes:
-    """The same text where it isn't too deep; else with a zero for each object and list in the outermost one.
+    """The same text where its shape is fit; else with a zero for each object and list in the outermost one.
 
     Empty if it is too long for that, or its brackets don't match.
     """
     try:
-        _check_depth(data)
+        _check_shape(data)
     except WireError:
         if len(data) > MAX_SEARCHED:
             return b""
@@ -153,7 +159,7 @@ def decode(data: bytes) -> Json:
         _refuse("Parse error: not valid UTF-8")
     if text.startswith("\ufeff"):
         _refuse("Parse error: a byte order mark; send UTF-8 without one")
-    _check_depth(data)
+    _check_shape(data)
     try:
         value = cast("Json", _DECODER.decode(text))
     except (ValueError, RecursionError):
