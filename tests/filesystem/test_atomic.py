@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 from gatelodge_core.errors import CallError, NotFound, SettingsError, SpecialFile
-from gatelodge_core.sandbox.jail import Jail, Place, rename_exchange
+from gatelodge_core.sandbox.jail import Jail
+from gatelodge_core.sandbox.place import Place, rename_exchange
 from gatelodge_filesystem.atomic import Current, StaleError, Writer, Written
 from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.locks import PathLocks, private_directory

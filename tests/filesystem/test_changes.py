@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 from gatelodge_core.errors import CallError
-from gatelodge_core.sandbox.jail import CrossDevice, rename_noreplace
+from gatelodge_core.sandbox.place import CrossDevice, rename_noreplace
 from gatelodge_filesystem.changes.log import Limits
 from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.roots import RootSpec, pin

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gatelodge_core.sandbox.jail import Jail, make_directory, remove, rename_noreplace
+from gatelodge_core.sandbox.jail import Jail
+from gatelodge_core.sandbox.place import make_directory, remove, rename_noreplace
 
 if TYPE_CHECKING:
     from tests.sandbox._attacks import Grounds

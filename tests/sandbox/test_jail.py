@@ -21,8 +21,8 @@ from gatelodge_core.errors import (
     SpecialFile,
 )
 from gatelodge_core.sandbox._opener import WalkOpener
-from gatelodge_core.sandbox.jail import (
-    Jail,
+from gatelodge_core.sandbox.jail import Jail
+from gatelodge_core.sandbox.place import (
     check_name,
     find_normalised,
     make_directory,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from gatelodge_core.errors import JailError
-from gatelodge_core.sandbox.jail import rename_noreplace
+from gatelodge_core.sandbox.place import rename_noreplace
 
 from tests.sandbox.conftest import CANARY, INSIDE, Grounds
 

@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 import pytest
-from gatelodge_core.server import rendered
+from gatelodge_core.primitives import rendered
 from gatelodge_core.tools import question
 from mcp_types import ElicitRequest, ElicitRequestFormParams, InputRequiredResult
 

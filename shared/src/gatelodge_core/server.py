@@ -6,29 +6,22 @@ everything it receives passes the guard first. Private attributes of the SDK are
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.server.mcpserver import MCPServer, RequestStateSecurity
-from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
-from mcp.server.mcpserver.prompts.base import Prompt
 from mcp.shared.exceptions import MCPError
 from mcp.shared.uri_template import UriTemplate
 from mcp_types import (
-    INTERNAL_ERROR,
     INVALID_PARAMS,
-    Completion,
-    InputRequiredResult,
     ListResourcesResult,
     PaginatedRequestParams,
-    PromptReference,
     Resource,
     ServerCapabilities,
 )
@@ -37,7 +30,7 @@ from gatelodge_core.apps.offering import Views
 from gatelodge_core.auth.model import Revoked
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.auth.turned import Record
-from gatelodge_core.declare import Content, Declarations, PromptDeclaration, ResourceDeclaration
+from gatelodge_core.declare import Declarations, ResourceDeclaration
 from gatelodge_core.effects import PUBLIC, Label, Nature
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.call import Step
@@ -45,37 +38,18 @@ from gatelodge_core.guard.chain import LIST, Guard
 from gatelodge_core.guard.cleansing import Cleanser
 from gatelodge_core.guard.meter import Meter
 from gatelodge_core.guard.tracing import only_texts
-from gatelodge_core.guard.wire import sendable, sendable_json
+from gatelodge_core.guard.wire import sendable
 from gatelodge_core.lists import Listed, Lists
+from gatelodge_core.primitives import Arguments, add_completions, add_prompt, add_resource
 from gatelodge_core.sandbox.profiles import Profile
-from gatelodge_core.sdk import MIME_TYPE, SdkServer
-from gatelodge_core.shares import Shares, mine
+from gatelodge_core.sdk import SdkServer
+from gatelodge_core.shares import Shares
 from gatelodge_core.shelf import Shelf
 from gatelodge_core.store.approvals import TTL_SECONDS
 from gatelodge_core.subscriptions import Subscriptions, Watch
-from gatelodge_core.tools import LodgeTool, bound, question, unexpected
-
-logger = logging.getLogger(__name__)
+from gatelodge_core.tools import LodgeTool
 
 D = TypeVar("D")
-
-NOT_NOW = frozenset(
-    [
-        "app_token_failed",
-        "bad_answer",
-        "busy",
-        "helper_lost",
-        "not_ready",
-        "timeout",
-        "too_slow",
-        "unavailable",
-        "unknown_outcome",
-        "unreachable",
-    ]
-)
-"""Codes of errors that aren't the caller's: the same read may go through later. All others ask for another one."""
-MAX_COMPLETIONS = 100
-"""The specification's limit on values in one completion answer."""
 
 LIST_TTL_MS = 60_000
 """How long a host may keep our lists; they change only when the server restarts."""
@@ -167,9 +141,7 @@ class Lodge(Generic[D]):
     shares: Shares[D] | None = None
     _subscriptions: Subscriptions | None = field(init=False, default=None)
     _natures: dict[str, Nature] = field(init=False, default_factory=dict[str, Nature])
-    _prompts: dict[str, tuple[frozenset[str], frozenset[str]]] = field(
-        init=False, default_factory=dict[str, tuple[frozenset[str], frozenset[str]]]
-    )
+    _prompts: dict[str, Arguments] = field(init=False, default_factory=dict[str, Arguments])
     mcp: MCPServer[Any] = field(init=False)
     _shelf: Shelf = field(init=False)
     meter: Meter = field(init=False)
@@ -202,10 +174,10 @@ class Lodge(Generic[D]):
         self._shelf = Shelf(declared.tools.values(), self._acted_on, brief=self.identity.brief)
         vars(self.mcp)["_tool_manager"] = self._shelf
         for prompt in declared.prompts.values():
-            self._add_prompt(prompt)
+            self._prompts[prompt.name] = add_prompt(self.mcp, prompt, self._acted_on)
         for resource in declared.resources.values():
-            self._add_resource(resource)
-        self._add_completions()
+            add_resource(self.mcp, resource, self._acted_on)
+        add_completions(self.mcp, declared, self._acted_on)
         if self.watch is not None or self.lists is not None:
             self._subscriptions = Subscriptions(
                 self.watch, self.lists.watch if self.lists else None, self.shares.owner if self.shares else lambda: ""
@@ -269,7 +241,7 @@ class Lodge(Generic[D]):
         tool = self._shelf.get_tool(name)
         return tool.problem(arguments) if isinstance(tool, LodgeTool) else ""
 
-    def prompt(self, name: str) -> tuple[frozenset[str], frozenset[str]] | None:
+    def prompt(self, name: str) -> Arguments | None:
         """(required, all) argument names of a prompt, or None."""
         return self._prompts.get(name)
 
@@ -327,81 +299,6 @@ class Lodge(Generic[D]):
             resources=[*declared, *map(_resource, page.resources)], next_cursor=page.cursor or None
         )
 
-    def _add_prompt(self, declaration: PromptDeclaration) -> None:
-        function = bound(declaration.function, self._acted_on)
-
-        async def render(**arguments: str) -> Any:
-            try:
-                return rendered(await function(**arguments))
-            except CallError as error:
-                raise MCPError(INVALID_PARAMS, sendable(str(error))) from error
-            except MCPError:
-                raise
-            except Exception as error:  # noqa: BLE001 - the boundary where every crash becomes a reference
-                raise MCPError(INTERNAL_ERROR, unexpected(f"prompt {declaration.name}", error)) from None
-
-        _same_signature(render, function)
-        prompt = Prompt.from_function(render, declaration.name, declaration.title, declaration.description)
-        self._prompts[prompt.name] = (
-            frozenset(item.name for item in prompt.arguments or () if item.required),
-            frozenset(item.name for item in prompt.arguments or ()),
-        )
-        self.mcp.add_prompt(prompt)
-
-    def _add_resource(self, declaration: ResourceDeclaration) -> None:
-        function = bound(declaration.function, self._acted_on)
-
-        async def read(**arguments: str) -> str | bytes:
-            try:
-                content: str | bytes | Content = await function(**arguments)
-                if isinstance(content, Content):
-                    MIME_TYPE.set(content.mime_type)
-                    content = content.data
-                return sendable(content) if isinstance(content, str) else content
-            except CallError as error:
-                text = sendable(str(error))
-                if error.code == "not_found":
-                    raise ResourceNotFoundError(text) from error
-                if error.code in NOT_NOW:
-                    raise ResourceError(text) from error
-                raise MCPError(INVALID_PARAMS, text) from error
-            except MCPError:
-                raise
-            except Exception as error:  # noqa: BLE001 - the boundary where every crash becomes a reference
-                raise ResourceError(unexpected(f"resource {declaration.name}", error)) from None
-
-        _same_signature(read, function)
-        self.mcp.resource(
-            declaration.uri,
-            name=declaration.name,
-            title=declaration.title,
-            description=declaration.description,
-            mime_type=declaration.mime_type,
-            meta=declaration.meta,
-        )(read)
-
-    def _add_completions(self) -> None:
-        async def complete(ref: Any, argument: Any, context: Any) -> Completion:
-            if isinstance(ref, PromptReference):
-                owner = ref.name
-            else:
-                found = self.declarations.resources.get(str(ref.uri))
-                owner = found.name if found else ""
-            completer = self.declarations.completers.get((owner, argument.name))
-            if completer is None:
-                return Completion(values=[], total=0, has_more=False)
-            chosen = dict(context.arguments or {}) if context else {}
-            try:
-                values = [sendable(value) for value in await completer(mine(self._acted_on), argument.value, chosen)]
-            except CallError:
-                values = []
-            return Completion(
-                values=values[:MAX_COMPLETIONS], total=len(values), has_more=len(values) > MAX_COMPLETIONS
-            )
-
-        if self.declarations.completers:
-            self.mcp.completion()(complete)
-
 
 @lru_cache(maxsize=256)
 def _template(uri: str) -> UriTemplate:
@@ -412,21 +309,3 @@ def _resource(item: Listed) -> Resource:
     name, title = sendable(item.name), sendable(item.title)
     description = sendable(item.description) or None
     return Resource(uri=item.uri, name=name, title=title or None, description=description, mime_type=item.mime_type)
-
-
-def rendered(result: object) -> str | list[Any] | InputRequiredResult:
-    """What a prompt returned, so that it can be sent: its text, its messages in wire form, or a question."""
-    if isinstance(result, str):
-        return sendable(result)
-    if isinstance(result, list):
-        return cast("list[Any]", sendable_json(cast("list[Any]", result)))
-    if isinstance(result, InputRequiredResult):
-        return question(result)
-    raise TypeError(f"a prompt returns str, a list of messages or a question, not {type(result).__name__}")
-
-
-def _same_signature(wrapper: Callable[..., Any], function: Callable[..., Any]) -> None:
-    """Let `wrapper` show the signature of `function`, which the SDK reads."""
-    wrapper.__name__ = function.__name__
-    wrapper.__annotations__ = dict(function.__annotations__)
-    vars(wrapper)["__signature__"] = vars(function)["__signature__"]

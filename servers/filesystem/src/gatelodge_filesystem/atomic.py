@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from gatelodge_core.errors import AlreadyExists, CallError, Denied, JailError, NotFound
-from gatelodge_core.sandbox.jail import (
+from gatelodge_core.sandbox.place import (
     ExchangeUnsupported,
     Place,
     check_name,

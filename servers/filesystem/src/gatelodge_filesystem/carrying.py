@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 
 from gatelodge_core.errors import CallError
-from gatelodge_core.sandbox.jail import translated
+from gatelodge_core.sandbox.place import translated
 
 from gatelodge_filesystem.names import shown
 from gatelodge_filesystem.trees import OPEN_FOLDER, Totals

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Generator
 
 from gatelodge_core.errors import CallError, JailError, NotFound
-from gatelodge_core.sandbox.jail import Place, check_name
+from gatelodge_core.sandbox.place import Place, check_name
 
 from gatelodge_filesystem import carrying
 from gatelodge_filesystem.atomic import MAX_FILE_BYTES, named, temporary_name

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 from gatelodge_core.errors import AlreadyExists, CallError, JailError
-from gatelodge_core.sandbox.jail import CrossDevice, ExchangeUnsupported, Place, check_name, translated
+from gatelodge_core.sandbox.place import CrossDevice, ExchangeUnsupported, Place, check_name, translated
 
 from gatelodge_filesystem import ends
 from gatelodge_filesystem.atomic import MAX_FILE_BYTES

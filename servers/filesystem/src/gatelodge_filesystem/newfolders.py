@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gatelodge_core.errors import AlreadyExists, JailError, NotFound, Protected
-from gatelodge_core.sandbox.jail import Place, check_name, translated
+from gatelodge_core.sandbox.place import Place, check_name, translated
 
 from gatelodge_filesystem.changes.records import Step, Where
 from gatelodge_filesystem.ends import built, fresh

@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 
 from gatelodge_core.errors import IsADirectory, JailError, NotFound
-from gatelodge_core.sandbox.jail import open_at, rename_noreplace
+from gatelodge_core.sandbox.place import open_at, rename_noreplace
 
 from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.locks import private_directory, try_lock

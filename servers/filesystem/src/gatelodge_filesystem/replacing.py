@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gatelodge_core.errors import CallError
-from gatelodge_core.sandbox.jail import Place
+from gatelodge_core.sandbox.place import Place
 
 from gatelodge_filesystem.atomic import Current, Prepared, StaleError
 from gatelodge_filesystem.changes.records import Operation, Where

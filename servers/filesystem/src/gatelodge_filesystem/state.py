@@ -7,7 +7,7 @@ import os
 import stat
 
 from gatelodge_core.errors import CallError, JailError, NotFound, Protected
-from gatelodge_core.sandbox.jail import check_name
+from gatelodge_core.sandbox.place import check_name
 
 from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.spots import Spot

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from gatelodge_core.errors import CallError, NotFound, SpecialFile
-from gatelodge_core.sandbox.jail import open_at, translated
+from gatelodge_core.sandbox.place import open_at, translated
 
 MAX_DEPTH = 100
 MAX_ENTRIES = 50_000

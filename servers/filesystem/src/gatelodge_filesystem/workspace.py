@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import anyio
 import anyio.to_thread
 from gatelodge_core.errors import CallError, JailError, NotFound, Protected, ReadOnly
-from gatelodge_core.sandbox.jail import check_name, find_normalised
+from gatelodge_core.sandbox.place import check_name, find_normalised
 
 from gatelodge_filesystem.atomic import TEMPORARY_PREFIX, Current, Prepared, Writer, Written
 from gatelodge_filesystem.changes.journal import Journal

@@ -15,7 +15,7 @@ from typing import IO, Protocol
 
 from gatelodge_core.errors import CallError
 from gatelodge_core.sandbox.credentials import Check
-from gatelodge_core.sandbox.jail import Place, make_directory
+from gatelodge_core.sandbox.place import Place, make_directory
 
 from gatelodge_filesystem.archives.reading import CHUNK, Limits, entries
 from gatelodge_filesystem.atomic import TEMPORARY_PREFIX

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gatelodge_core.errors import CallError, JailError
-from gatelodge_core.sandbox.jail import CrossDevice, Place
+from gatelodge_core.sandbox.place import CrossDevice, Place
 
 from gatelodge_filesystem.atomic import TEMPORARY_PREFIX, Prepared, Writer
 from gatelodge_filesystem.changes.log import Entry, Limits, Log

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Generator, Sequence
 
 from gatelodge_core.errors import AlreadyExists, CallError, JailError, NotFound
-from gatelodge_core.sandbox.jail import (
+from gatelodge_core.sandbox.place import (
     CrossDevice,
     ExchangeUnsupported,
     Place,

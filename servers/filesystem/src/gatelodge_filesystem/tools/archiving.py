@@ -9,7 +9,7 @@ from typing import Annotated
 
 from gatelodge_core.declare import Declarations
 from gatelodge_core.effects import PRIVATE, READ, WRITE
-from gatelodge_core.sandbox.jail import Place
+from gatelodge_core.sandbox.place import Place
 from pydantic import Field
 
 from gatelodge_filesystem.archives import Limits, entries, pack, unpack
