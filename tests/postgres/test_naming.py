@@ -19,7 +19,10 @@ pytestmark = pytest.mark.anyio
 MORE = f"""
 CREATE VIEW sw.tables AS SELECT relname::text AS name FROM pg_class WHERE relnamespace = 'sw'::regnamespace;
 CREATE MATERIALIZED VIEW sw.kept AS SELECT relname::text AS name FROM pg_class WHERE relnamespace = 'sw'::regnamespace;
-CREATE VIEW sw.named AS SELECT x::oid::regclass::text AS name FROM generate_series(16384, 40000) x;
+DO $$ BEGIN
+  EXECUTE format('CREATE VIEW sw.named AS SELECT x::oid::regclass::text AS name FROM generate_series(%s, %s) x',
+    'sw.zqvault'::regclass::oid::int8 - 1000, 'sw.zqvault'::regclass::oid::int8 + 1000);
+END $$;
 CREATE FUNCTION sw.sized(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT 7';
 GRANT SELECT ON sw.tables, sw.kept, sw.named TO {READER};
 """
