@@ -7,9 +7,13 @@ import signal
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.wire import REVISIONS, TRANSPORTS, Revision, Transport, Wire, connected, python_module
 
+# A busy machine is no counterexample.
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell starts what runs in its background; programs that tests start would have it from here.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -218,7 +218,7 @@ async def test_a_long_line_of_a_log_is_read_by_the_cursor_that_is_given_for_it(
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.sampled_from([*(one.encode() for one in (*HOSTILE, *SEQUENCES)), b"\xff", b"\xe3\x81", b"y" * 20_000]), max_size=40),
-    st.integers(1, 5000),
+    st.integers(61, 5000),
     st.sampled_from([1, 50, 3000, 20_000]),
 )  # fmt: skip
 def test_any_line_of_a_log_comes_together_again(pieces: list[bytes], size: int, room: int) -> None:
@@ -235,7 +235,7 @@ def test_any_line_of_a_log_comes_together_again(pieces: list[bytes], size: int, 
         assert shown_size(part.text) <= max(room, 40)
         got += part.text
         steps += 1
-        if not part.next or steps > 400:
+        if not part.next or steps > 100:
             break
         assert begin < part.next < len(whole)
         begin = part.next
