@@ -176,8 +176,7 @@ class Auditor:
         try:
             ticket = self._journal.refusal(Refusal(self._intent(call), self._clean(reason)), wait=False)
             if wait:
-                with anyio.CancelScope(shield=True):
-                    await self._durable(ticket)
+                await self._durable(ticket, shield=True)
             else:
                 self._wake()
         except JournalError as error:
@@ -186,17 +185,18 @@ class Auditor:
     async def _ended(self, intent: Ticket, outcome: Outcome) -> None:
         try:
             ticket = self._journal.outcome(intent, outcome, wait=False)
-            with anyio.CancelScope(shield=True):
-                await self._durable(ticket)
+            await self._durable(ticket, shield=True)
         except JournalError as error:
             # The call is made; the next one will not be.
             logger.error("outcome of record %d is not in the journal: %s", intent.seq, error)  # noqa: TRY400 - a traceback may quote what was called
 
-    async def _durable(self, ticket: Ticket) -> None:
-        if ticket.sync:
-            await anyio.to_thread.run_sync(self._journal.commit, ticket, limiter=self._limiter())
-        else:
+    async def _durable(self, ticket: Ticket, *, shield: bool = False) -> None:
+        """Wait until a record is on the disk, if it is one that is waited for; with `shield` whoever gives up meanwhile."""
+        if not ticket.sync:
             self._wake()
+            return
+        with anyio.CancelScope(shield=shield):
+            await anyio.to_thread.run_sync(self._journal.commit, ticket, limiter=self._limiter())
 
     def _intent(self, call: Call) -> Intent:
         """What both an intent and a refusal tell of a call."""
