@@ -29,7 +29,7 @@ _CHILD = "--child"
 def child(confined: bool, root: str, state: str) -> dict[str, float | str]:
     """Load the filesystem server, confine this process or not, and open files; seconds of each step."""
     import gatelodge_filesystem.server  # noqa: PLC0415 - the state in which a server confines itself
-    from gatelodge_core.sandbox.place import Jail  # noqa: PLC0415
+    from gatelodge_core.sandbox.jail import Jail  # noqa: PLC0415
 
     assert gatelodge_filesystem.server
     gc.disable()  # as it is while a server starts
