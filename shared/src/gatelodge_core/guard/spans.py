@@ -56,17 +56,17 @@ def occurrences(text: str, literal: str, kind: str) -> Iterator[Span]:
 def merged(spans: list[Span]) -> list[Span]:
     """The spans in order, those that overlap joined under the kind that was found first."""
     ranked = sorted(enumerate(spans), key=lambda pair: (pair[1][0], pair[0]))
-    merged: list[Span] = []
+    joined: list[Span] = []
     rank = 0
     for order, (start, end, kind) in ranked:
-        if merged and start < merged[-1][1]:
-            first, last, before = merged[-1]
-            merged[-1] = (first, max(last, end), before if rank <= order else kind)
+        if joined and start < joined[-1][1]:
+            first, last, before = joined[-1]
+            joined[-1] = (first, max(last, end), before if rank <= order else kind)
             rank = min(rank, order)
         else:
-            merged.append((start, end, kind))
+            joined.append((start, end, kind))
             rank = order
-    return merged
+    return joined
 
 
 def masked(text: str, spans: Iterable[Span]) -> tuple[str, Findings]:

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import Annotated, Literal
 
+from gatelodge_core.declare import Declarations
 from gatelodge_core.effects import PRIVATE, READ, WRITE
 from gatelodge_core.errors import CallError
 from mcp_types import BlobResourceContents, CallToolResult, EmbeddedResource
@@ -27,7 +28,7 @@ from gatelodge_filesystem.listing import Listing, list_folder
 from gatelodge_filesystem.mime import mime_of
 from gatelodge_filesystem.moving import make_folder, move
 from gatelodge_filesystem.names import shown
-from gatelodge_filesystem.tools.compat_words import CompatDeclarations, anywhere, fenced, to_go_on, tree_of, worded
+from gatelodge_filesystem.tools.compat_words import anywhere, fenced, in_its_words, to_go_on, tree_of, worded
 from gatelodge_filesystem.tools.reading import get_file_info as our_info
 from gatelodge_filesystem.tools.reading import rules_for, span, stamp
 from gatelodge_filesystem.tools.several import read_media
@@ -36,7 +37,7 @@ from gatelodge_filesystem.walk import Budget
 from gatelodge_filesystem.windows import read_all, read_window
 from gatelodge_filesystem.workspace import Spot, Workspace
 
-compat = CompatDeclarations()
+compat = Declarations[Workspace]()
 
 MAX_ENTRIES = 20_000
 MAX_EMBEDDED = 750_000
@@ -69,6 +70,7 @@ def _fitted(lines: list[str], budget: int) -> str:
 
 
 @compat.tool(effect=READ, yields=PRIVATE)
+@in_its_words
 async def read_text_file(
     workspace: Workspace,
     path: str,
@@ -96,6 +98,7 @@ async def read_text_file(
 
 
 @compat.tool(effect=READ, yields=PRIVATE)
+@in_its_words
 async def read_file(
     workspace: Workspace,
     path: str,
@@ -107,6 +110,7 @@ async def read_file(
 
 
 @compat.tool(effect=READ, yields=PRIVATE)
+@in_its_words
 async def read_media_file(workspace: Workspace, path: str) -> CallToolResult:
     """Read an image or audio file; any other file is an embedded resource, in base64."""
     try:
@@ -133,6 +137,7 @@ async def read_media_file(workspace: Workspace, path: str) -> CallToolResult:
 
 
 @compat.tool(effect=READ, yields=PRIVATE)
+@in_its_words
 async def read_multiple_files(
     workspace: Workspace, paths: Annotated[list[str], Field(min_length=1, max_length=MAX_FILES)]
 ) -> str:
@@ -164,6 +169,7 @@ async def read_multiple_files(
 
 
 @compat.tool(effect=WRITE, yields=PRIVATE, idempotent=True)
+@in_its_words
 async def write_file(workspace: Workspace, path: str, content: str) -> str:
     """Create a file, or overwrite one without a question."""
     spot = workspace.spot(path)
@@ -182,6 +188,7 @@ async def write_file(workspace: Workspace, path: str, content: str) -> str:
 
 
 @compat.tool(effect=WRITE, yields=PRIVATE)
+@in_its_words
 async def edit_file(
     workspace: Workspace,
     path: str,
@@ -220,6 +227,7 @@ async def edit_file(
 
 
 @compat.tool(effect=WRITE, yields=PRIVATE, additive=True, idempotent=True)
+@in_its_words
 async def create_directory(workspace: Workspace, path: str) -> str:
     """Create a folder and those above it; nothing happens if it exists."""
     spot = workspace.spot(path)
@@ -244,6 +252,7 @@ def _listed(workspace: Workspace, spot: Spot, stop: threading.Event, order: Lite
 
 
 @compat.tool(effect=READ, yields=PRIVATE)
+@in_its_words
 async def list_directory(workspace: Workspace, path: str) -> str:
     """List a folder, each entry marked [FILE] or [DIR]."""
     spot = workspace.spot(path)
@@ -260,6 +269,7 @@ def _mark(kind: str) -> str:
 
 
 @compat.tool(effect=READ, yields=PRIVATE)
+@in_its_words
 async def list_directory_with_sizes(
     workspace: Workspace,
     path: str,
@@ -294,6 +304,7 @@ def _size(count: float) -> str:
 
 
 @compat.tool(effect=READ, yields=PRIVATE)
+@in_its_words
 async def directory_tree(workspace: Workspace, path: str, excludePatterns: Excluded = []) -> str:  # noqa: N803, B006
     """A folder as a JSON tree of name, type and children; large or ignored folders are only counted."""
     spot = workspace.spot(path)
@@ -316,6 +327,7 @@ async def directory_tree(workspace: Workspace, path: str, excludePatterns: Exclu
 
 
 @compat.tool(effect=WRITE, yields=PRIVATE)
+@in_its_words
 async def move_file(workspace: Workspace, source: str, destination: str) -> str:
     """Move or rename a file or folder in one step; fails if the destination exists."""
     old, new = workspace.spot(source), workspace.spot(destination)
@@ -328,6 +340,7 @@ async def move_file(workspace: Workspace, source: str, destination: str) -> str:
 
 
 @compat.tool(effect=READ, yields=PRIVATE)
+@in_its_words
 async def search_files(workspace: Workspace, path: str, pattern: str, excludePatterns: Excluded = []) -> str:  # noqa: N803, B006
     """Find files and folders whose path from there matches a glob, such as **/*.py; answers with full paths."""
     spot = workspace.spot(path)
@@ -354,6 +367,7 @@ async def search_files(workspace: Workspace, path: str, pattern: str, excludePat
 
 
 @compat.tool(effect=READ, yields=PRIVATE)
+@in_its_words
 async def get_file_info(workspace: Workspace, path: str) -> str:
     """Size, times, type and permissions of a file or folder."""
     spot = workspace.spot(path)
@@ -378,6 +392,7 @@ async def get_file_info(workspace: Workspace, path: str) -> str:
 
 
 @compat.tool(effect=READ)
+@in_its_words
 async def list_allowed_directories(workspace: Workspace) -> str:
     """The folders that this server may use."""
     return "\n".join(("Allowed directories:", *(shown(root.jail.path) for root in workspace.roots)))

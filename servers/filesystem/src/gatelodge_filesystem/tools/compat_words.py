@@ -6,17 +6,13 @@ import functools
 import json
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-from gatelodge_core.declare import Declarations
-from gatelodge_core.effects import LOCAL, PUBLIC, Effect, Label, Reach
 from gatelodge_core.errors import CallError
 
 from gatelodge_filesystem.listing import Listing
 from gatelodge_filesystem.names import shown
 from gatelodge_filesystem.windows import Window
-from gatelodge_filesystem.workspace import Workspace
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,47 +39,17 @@ def worded(error: CallError) -> CallError:
     return CallError(error.code, message, hint)
 
 
-@dataclass
-class CompatDeclarations(Declarations[Workspace]):
-    """Declarations whose tools fail in the words of the reference."""
+def in_its_words(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """A tool that fails in the words of the reference."""
 
-    def tool(
-        self,
-        *,
-        effect: Effect,
-        reach: Reach = LOCAL,
-        yields: Label = PUBLIC,
-        additive: bool = False,
-        idempotent: bool = False,
-        name: str = "",
-        title: str = "",
-    ) -> Callable[
-        [Callable[Concatenate[Workspace, P], Awaitable[R]]], Callable[Concatenate[Workspace, P], Awaitable[R]]
-    ]:
-        """Declare a tool, as `Declarations.tool` does."""
-        register = super().tool(
-            effect=effect,
-            reach=reach,
-            yields=yields,
-            additive=additive,
-            idempotent=idempotent,
-            name=name,
-            title=title,
-        )
+    @functools.wraps(function)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await function(*args, **kwargs)
+        except CallError as error:
+            raise worded(error) from None
 
-        def speaking(
-            function: Callable[Concatenate[Workspace, P], Awaitable[R]],
-        ) -> Callable[Concatenate[Workspace, P], Awaitable[R]]:
-            @functools.wraps(function)
-            async def call(workspace: Workspace, *args: P.args, **kwargs: P.kwargs) -> R:
-                try:
-                    return await function(workspace, *args, **kwargs)
-                except CallError as error:
-                    raise worded(error) from None
-
-            return register(call)
-
-        return speaking
+    return call
 
 
 def anywhere(patterns: list[str]) -> tuple[str, ...]:
