@@ -146,3 +146,12 @@ async def called(content: Furniture, proxy: Proxy, emulator: Emulator, tmp_path:
     """The server with alice's credential, her repository as the default one, and a person who says no."""
     async with server(tmp_path, proxy.url, emulator.tokens["alice"], repo=PUBLIC, says=no) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def wired(emulator: Emulator) -> Generator[tuple[Proxy, Furniture]]:
+    """A furnished GitHub and what stands before it, for servers in processes of their own; one for a module."""
+    emulator.reset()
+    furniture = furnish(emulator)
+    with before(emulator) as proxy:
+        yield proxy, furniture

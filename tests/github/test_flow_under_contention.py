@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.github.behind import before
 from tests.github.emulator import PRIVATE, PUBLIC, Emulator
-from tests.github.furnishing import Furniture, furnish
+from tests.github.furnishing import Furniture
 from tests.github.loopback import Answer, Request, Respond
 from tests.github.proxy import Proxy
 from tests.support.wire import (
@@ -43,14 +42,6 @@ class Held:
         self.came.set()
         assert self.let.wait(PATIENCE)
         return answer
-
-
-@pytest.fixture(scope="module")
-def wired(emulator: Emulator) -> Generator[tuple[Proxy, Furniture]]:
-    emulator.reset()
-    furniture = furnish(emulator)
-    with before(emulator) as proxy:
-        yield proxy, furniture
 
 
 @pytest.fixture

@@ -13,21 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.github.behind import before
 from tests.github.emulator import PRIVATE, PUBLIC, Emulator
-from tests.github.furnishing import SECRET_LINE, Furniture, furnish
+from tests.github.furnishing import SECRET_LINE, Furniture
 from tests.github.proxy import Proxy
 from tests.support.wire import MODERN, Message, Revision, StdioWire, Transport, Wire, connected, python_module
 
 # On the wire
-
-
-@pytest.fixture(scope="module")
-def wired(emulator: Emulator) -> Generator[tuple[Proxy, Furniture]]:
-    emulator.reset()
-    furniture = furnish(emulator)
-    with before(emulator) as proxy:
-        yield proxy, furniture
 
 
 @contextlib.contextmanager
