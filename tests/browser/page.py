@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -19,6 +20,13 @@ _KEYS: dict[str, tuple[str, int, str]] = {
     "ArrowLeft": ("ArrowLeft", 37, ""), "ArrowRight": ("ArrowRight", 39, ""), "Home": ("Home", 36, ""),
     "End": ("End", 35, ""), "PageUp": ("PageUp", 33, ""), "PageDown": ("PageDown", 34, ""),
 }  # fmt: skip
+_GONE = (
+    "context was destroyed",
+    "Cannot find context",
+    "Cannot find default execution context",
+    "Promise was collected",
+)
+"""How Chromium says that a document is not there any more."""
 SHIFT = 8
 """Modifier of `Page.press`."""
 
@@ -62,6 +70,11 @@ class Page:
             told = params["context"].get("auxData", {})
             if told.get("isDefault"):
                 self._worlds[told["frameId"]] = params["context"]["id"]
+        elif method == "Runtime.executionContextDestroyed":
+            gone = params["executionContextId"]
+            self._worlds = {frame: world for frame, world in self._worlds.items() if world != gone}
+        elif method == "Runtime.executionContextsCleared":
+            self._worlds.clear()
         elif method == "Page.javascriptDialogOpening":
             self._errors.append(f"a dialog: {params['message']}")
             self._pipe.send("Page.handleJavaScriptDialog", {"accept": False}, session=self._session)
@@ -135,18 +148,30 @@ class Page:
         return answer["result"].get("value")
 
     def wait(self, condition: str, *, frame: str = "", seconds: float = DEADLINE) -> None:
-        """Wait until a JavaScript expression is true, looking with each picture that is drawn.
+        """Wait until a JavaScript expression is true, in whatever document is there then.
+
+        What throws isn't so yet: a new frame has an empty document first, which lacks what the expression looks at.
 
         Raises:
-            BrowserError: It isn't in time.
+            BrowserError: It isn't in time; with what it threw last.
         """
         look = f"""new Promise((done, fail) => {{
-            const until = performance.now() + {seconds * 1000};
-            const see = () => ({condition}) ? done(true)
-                : performance.now() > until ? fail(new Error('never so: ' + {json.dumps(condition)})) : setTimeout(see, 10);
+            const until = performance.now() + {{left}};
+            let thrown = '';
+            const so = () => {{ try {{ thrown = ''; return ({condition}); }} catch (error) {{ thrown = '; ' + error; }} }};
+            const see = () => so() ? done(true)
+                : performance.now() > until ? fail(new Error('never so: ' + {json.dumps(condition)} + thrown)) : setTimeout(see, 10);
             see();
         }})"""
-        self.evaluate(look, frame=frame, seconds=seconds + 5)
+        until = time.monotonic() + seconds
+        while True:
+            left = until - time.monotonic()
+            try:
+                return self.evaluate(look.replace("{left}", str(left * 1000), 1), frame=frame, seconds=max(left, 0) + 5)
+            except BrowserError as error:
+                # The document that was looked at has made room for another one.
+                if left <= 0 or not any(word in str(error) for word in _GONE):
+                    raise
 
     def text(self, selector: str = "body", *, frame: str = "") -> str:
         """The text of an element as a person sees it."""

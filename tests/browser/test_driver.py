@@ -52,6 +52,24 @@ def test_a_script_is_run_inside_a_sandboxed_frame(page: Page, bench: Path) -> No
     assert page.text("#p", frame=frame) == "inside"
 
 
+@pytest.mark.parametrize(
+    "condition", ["document.getElementById('late').innerText === 'here'", "document.title === 'late'"]
+)
+def test_what_is_waited_for_may_come_with_a_later_document(page: Page, bench: Path, condition: str) -> None:
+    page.open(bench)
+    (frame,) = page.frames()
+    later = "<title>late</title><p id=late>here</p>"
+    page.evaluate(f"void setTimeout(() => document.getElementById('inner').srcdoc = '{later}', 300)")
+    page.wait(condition, frame=frame)
+    assert page.text("#late", frame=frame) == "here"
+
+
+def test_what_never_comes_is_told_with_what_it_threw(page: Page, bench: Path) -> None:
+    page.open(bench)
+    with pytest.raises(BrowserError, match=r"never so: nowhere\.x.*ReferenceError"):
+        page.wait("nowhere.x", seconds=0.3)
+
+
 def test_the_colour_scheme_and_the_size_are_what_a_picture_shows(page: Page, bench: Path, tmp_path: Path) -> None:
     page.open(bench)
     page.viewport(390, 844, scale=2, touch=True)
