@@ -346,7 +346,7 @@ def test_a_name_in_a_question_cannot_pose_as_ours(approvals: Approvals) -> None:
 def test_a_persons_time_is_not_the_calls(approvals: Approvals) -> None:
     class Slow(FakeHost):
         async def ask(self, message: str) -> bool:
-            await anyio.sleep(0.5)
+            await anyio.sleep(1.5)
             return await super().ask(message)
 
     host = Slow(can_ask=True, retries=False, says=True)
@@ -361,7 +361,7 @@ def test_a_persons_time_is_not_the_calls(approvals: Approvals) -> None:
         raise AssertionError
 
     async def main() -> None:
-        limited = LimitStep(Limits(seconds=0.25))
+        limited = LimitStep(Limits(seconds=1))
         assert not (await limited(call(host=host), lambda asked: step(asked, quick))).failed
         # What was approved has its whole time, and no more.
         late = await limited(call(host=host), lambda asked: step(asked, endless))

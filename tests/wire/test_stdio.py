@@ -95,7 +95,7 @@ def test_blank_lines_and_carriage_returns_are_ignored(wire: StdioWire) -> None:
 
 
 def test_an_id_in_flight_is_refused_in_either_spelling(wire: StdioWire) -> None:
-    wire.send_call(77, "block_thread", seconds=1.0)
+    wire.send_call(77, "block_thread", seconds=3.0)
     wire.send_call("77", "wait_long", seconds=5)
     second = wire.response("77")
     assert second["error"]["code"] == -32600
@@ -113,7 +113,7 @@ def test_what_the_server_and_its_children_print_never_reaches_the_host(wire: Std
 
 def test_tools_that_hold_every_worker_thread_do_not_hold_the_transport(wire: StdioWire) -> None:
     for number in range(60):
-        wire.send_call(1000 + number, "block_thread", seconds=0.5)
+        wire.send_call(1000 + number, "block_thread", seconds=1.5)
     # Answered before any of the sixty: with the transport on the same threads it would come after the first forty.
     wire.send_call("now", "echo_text", text="now")
     assert json.loads(wire.server.line())["id"] == "now"
