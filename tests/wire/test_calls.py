@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.support.wire import Wire
+from tests.support.wire import StdioWire, Wire
 
 SECRET = "s3cr3t-canary-4711"
 
@@ -53,6 +53,17 @@ def test_a_list_sent_as_a_json_string_is_refused_with_the_right_shape_shown(toy:
 def test_text_that_looks_like_json_stays_text(toy: Wire) -> None:
     assert toy.text("echo_text", text="[1, 2]") == "[1, 2]"
     assert toy.text("echo_text", text="null") == "null"
+
+
+def test_no_separator_of_unicode_ends_a_line_in_a_host_that_cuts_there(toy: Wire) -> None:
+    text = "a\x85b\u2028c\u2029d"
+    # The client over HTTP cuts an event stream by `splitlines`, as httpx does.
+    assert toy.text("echo_text", text=text) == text
+    if isinstance(toy, StdioWire):
+        toy.send_call(f"id\u2028{text}", "echo_text", text=text)
+        (line,) = toy.server.line().decode().splitlines()
+        assert json.loads(line)["id"] == f"id\u2028{text}"
+        assert json.loads(line)["result"]["content"][0]["text"] == text
 
 
 def test_a_rejected_value_is_not_repeated(toy: Wire) -> None:

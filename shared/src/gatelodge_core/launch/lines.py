@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 
 from gatelodge_core.launch.descriptors import pollable
+from gatelodge_core.launch.separators import one_line
 
 CHUNK = 64 * 1024
 
@@ -125,9 +126,10 @@ class LineWriter:
             self._transport.abort()
 
     async def write(self, line: bytes) -> None:
-        """Write one line; `line` has no newline. A reader that has left ends in `closed`, quietly."""
+        """Write one line of JSON; `line` has no newline. A reader that has left ends in `closed`, quietly."""
         if self.closed:
             return
+        line = one_line(line)
         if self._transport is None:
             try:
                 await anyio.to_thread.run_sync(_write_all, self._descriptor, line + b"\n", limiter=self._limiter)

@@ -16,6 +16,7 @@ from gatelodge_core.guard.chain import RETRY_AFTER
 from gatelodge_core.guard.shedding import Shedding
 from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES, WireError, decode_message
 from gatelodge_core.launch.metrics import METRICS_PATH, Exposition
+from gatelodge_core.launch.separators import in_lines
 from gatelodge_core.launch.sse import MESSAGES_PATH, SSE_PATH, OldTransport
 
 MCP_PATH = "/mcp"
@@ -87,7 +88,7 @@ class Routes:
                 del self._open[caller]
 
     async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method = scope["path"], scope["method"]
+        path, method, send = scope["path"], scope["method"], in_lines(send)
         if path == MCP_PATH:
             if method == "POST":
                 await self._post(scope, receive, send, self._app)

@@ -15,6 +15,7 @@ from gatelodge_core.launch.porter.eras import Era, Eras, Verdict, last_handshake
 from gatelodge_core.launch.porter.plain import plain_initialize, plain_request
 from gatelodge_core.launch.porter.surface import Answers
 from gatelodge_core.launch.porter.words import CANCELLED, CLIENT_CAPABILITIES, DISCOVER, INITIALIZE, LISTS, PING
+from gatelodge_core.launch.separators import one_line
 from gatelodge_core.launch.splitting import Oversized, decoded
 
 MAX_LEFT_BYTES = 8 * 1024 * 1024
@@ -165,4 +166,4 @@ class Desk:
 
 
 def _encoded(message: Mapping[str, Any]) -> bytes:
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    return one_line(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())
