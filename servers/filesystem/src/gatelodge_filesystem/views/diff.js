@@ -52,16 +52,34 @@ function drawn(hunk, at) {
 }
 
 function count() {
+  if (state.back) state.back.disabled = state.busy;
+  if (!state.go) return;
   const open = state.hunks.filter(hunk => hunk.state === 'open').length;
   state.go.disabled = state.busy || !open;
   const all = open > 1 && open === state.hunks.length ? 'all ' : '';
   state.go.textContent = state.busy ? 'Asking\u2026' : 'Accept ' + all + plural(open, 'change');
 }
 
+/** Mark that a call is under way, or is over; there is one at a time, since each needs the version that the last one made. */
+function busy(mine, now) {
+  mine.busy = now;
+  // Another result may have come meanwhile, and be what is shown.
+  if (mine !== state) return;
+  if (now) return count();
+  render();
+  refocus(document.querySelector('.acts button:not(:disabled)'), state.root);
+}
+
+/** What a failure says of the file: only the server knows that it is as it was. */
+const failed = (error, certain, unsure) =>
+  error.from === 'server' ? certain + ' ' + error.message
+    : error.from === 'host' ? 'Nothing counts as changed. The host says: ' + error.message
+      : unsure + ' ' + error.message + ' Look at the file first.';
+
 /** The edits of hunks, by the lines that the file has now that others were accepted. */
-function edits(chosen) {
+function edits(chosen, shifts) {
   return chosen.flatMap(hunk => list(hunk.edits).map(edit => {
-    const shift = state.shifts.filter(one => one.before < edit.start_line).reduce((sum, one) => sum + one.by, 0);
+    const shift = shifts.filter(one => one.before < edit.start_line).reduce((sum, one) => sum + one.by, 0);
     return { start_line: edit.start_line + shift, end_line: edit.end_line + shift, old: text(edit.old), new: text(edit.new) };
   }));
 }
@@ -69,42 +87,39 @@ function edits(chosen) {
 const ends = words => text(words).split('\n').length - 1 + (text(words) && !text(words).endsWith('\n') ? 1 : 0);
 
 async function accept() {
-  const chosen = state.hunks.filter(hunk => hunk.state === 'open');
-  state.busy = true;
-  count();
+  const mine = state, chosen = mine.hunks.filter(hunk => hunk.state === 'open');
+  busy(mine, true);
   say('The host passes the change on; it may ask you first.');
   try {
-    const result = await host.call('edit_file', { path: state.path, edits: edits(chosen), if_match: state.etag });
+    const result = await host.call('edit_file', { path: mine.path, edits: edits(chosen, mine.shifts), if_match: mine.etag });
     const made = table(table(result._meta)[SHOWN]);
     for (const hunk of chosen) {
       hunk.state = 'done';
-      for (const edit of list(hunk.edits)) state.shifts.push({ before: edit.start_line, by: ends(edit.new) - ends(edit.old) });
+      for (const edit of list(hunk.edits)) mine.shifts.push({ before: edit.start_line, by: ends(edit.new) - ends(edit.old) });
     }
     // Without its etag the rest could not be told from a change that others made meanwhile.
-    state.etag = text(made.etag);
-    if (!state.etag) state.hunks.filter(hunk => hunk.state !== 'done').forEach(hunk => { hunk.state = 'closed'; });
-    state.undo = text(made.change);
-    say('Accepted ' + plural(chosen.length, 'change') + '.' + (state.undo ? ' It can be undone: change ' + state.undo + '.' : ''));
+    mine.etag = text(made.etag);
+    if (!mine.etag) mine.hunks.filter(hunk => hunk.state !== 'done').forEach(hunk => { hunk.state = 'closed'; });
+    mine.undo = text(made.change);
+    say('Accepted ' + plural(chosen.length, 'change') + ' of ' + mine.path + '.' + (mine.undo ? ' It can be undone: change ' + mine.undo + '.' : ''));
   } catch (error) {
-    say('Nothing was changed. ' + error.message, true);
+    say(failed(error, 'Nothing was changed.', 'It is not known whether the file was changed.'), true);
   }
-  state.busy = false;
-  render();
-  refocus(state.go, state.root);
+  busy(mine, false);
 }
 
 async function undo() {
-  state.back.disabled = true;
+  const mine = state;
+  busy(mine, true);
   try {
-    await host.call('undo_change', { change: state.undo });
-    state.hunks.forEach(hunk => { hunk.state = 'closed'; });
+    await host.call('undo_change', { change: mine.undo });
+    mine.hunks.forEach(hunk => { hunk.state = 'closed'; });
     say('The last change was undone.');
-    state.undo = '';
+    mine.undo = '';
   } catch (error) {
-    say('It was not undone. ' + error.message, true);
+    say(failed(error, 'It was not undone.', 'It is not known whether it was undone.'), true);
   }
-  render();
-  refocus(state.back, state.root);
+  busy(mine, false);
 }
 
 function head() {
@@ -118,16 +133,17 @@ function head() {
 
 function foot() {
   const acts = [];
+  state.go = state.back = null;
   const open = state.hunks.some(hunk => hunk.state === 'open' || hunk.state === 'left');
   if (open) {
-    state.go = button('', accept, { class: 'main' });
+    state.go = button('', once(accept), { class: 'main' });
     acts.push(state.go);
-    count();
   }
   if (state.undo && host.calls) {
-    state.back = button('Undo', undo);
+    state.back = button('Undo', once(undo));
     acts.push(state.back);
   }
+  count();
   return acts.length ? make('div', { class: 'acts bar' }, acts) : null;
 }
 

@@ -28,7 +28,6 @@ function short(value) {
 }
 
 const day = (moment, span) => new Date(moment).toISOString().slice(...(span > 2 * 864e5 ? [0, 10] : [5, 16])).replace('T', ' ');
-const clipped = (words, most) => Array.from(words).length > most ? Array.from(words).slice(0, most - 1).join('') + '…' : words;
 
 function frame(name, scale, marks) {
   const svg = draw('svg', { viewBox: '0 0 ' + wide + ' ' + HIGH, role: 'img', 'aria-label': name });

@@ -68,16 +68,20 @@ function sort(column) {
 }
 
 async function following() {
+  const asked = now.data;
   now.go.disabled = true;
   say('Asking for the rows that follow…');
   try {
-    const result = await host.call('run_query', { ...given, cursor: text(now.data.cursor) });
+    const result = await host.call('run_query', { ...given, cursor: text(asked.cursor) });
+    // They belong to a result that is not shown any more.
+    if (now.data !== asked) return;
     const before = now.rows.length;
     if (!take(result, false)) throw new Error('the answer has no rows for this view');
     render('more');
     say(plural(now.rows.length - before, 'row') + ' more.');
   } catch (error) {
-    say('There are no more rows. ' + error.message, true);
+    if (now.data !== asked) return;
+    say('The rows did not come. ' + error.message, true);
     now.go.disabled = false;
   }
 }
@@ -95,17 +99,20 @@ function render(focus) {
   if (focus) refocus(document.getElementById(focus), panel);
 }
 
+const names = columns => JSON.stringify(columns.map(column => [column.name, column.kind]));
+
 function take(result, anew) {
   const data = table(table(result._meta)[SHOWN]);
   if (data.kind !== 'rows' || !Array.isArray(data.rows)) return false;
   const columns = list(data.columns).map(column => ({ ...table(column), name: text(table(column).name), kind: text(table(column).kind) || 'text' }));
   if (!columns.length) return false;
   const rows = data.rows.map(row => columns.map((_, at) => { const value = list(row)[at]; return typeof value === 'string' ? value : null; }));
+  if (!anew && names(columns) !== names(now.columns)) throw new Error('They have other columns by now: ask anew.');
   if (anew) Object.assign(now, { rows: [], by: -1, down: false, find: '', tab: 'table', height: 0, first: data.skip });
   now.rows = now.rows.concat(rows);
   now.columns = columns;
   now.data = data;
-  now.missing = number(data.shown) - rows.length;
+  now.missing = Math.max(0, number(data.shown) - rows.length);
   return true;
 }
 

@@ -14,7 +14,7 @@ function site(item, cited) {
   const path = url && url.pathname !== '/' ? url.pathname : '';
   return make('p', { class: 'site small quiet' },
     make('span', { class: url ? '' : 'bad' }, url ? url.hostname : 'not a web address'),
-    path && make('span', { class: 'mono' }, path.length > 60 ? path.slice(0, 59) + '…' : path),
+    path && make('span', { class: 'mono' }, clipped(path, 60)),
     text(item.published) && make('span', null, item.published),
     cited && make('span', { class: 'tag mono' }, make('span', { class: 'sr' }, 'Cited as '), cited),
     list(item.engines).length ? make('span', null, 'by ' + list(item.engines).map(text).join(', ')) : null);
@@ -45,7 +45,7 @@ function states(engines) {
 }
 
 function heading(words) {
-  return make('h1', null, question ? words + ' for \u201c' + (question.length > 120 ? question.slice(0, 119) + '…' : question) + '\u201d' : words);
+  return make('h1', null, question ? words + ' for \u201c' + clipped(question, 120) + '\u201d' : words);
 }
 
 host.start({

@@ -1,23 +1,43 @@
 // The way to the host: JSON-RPC over postMessage, as MCP Apps (SEP-1865, 2026-01-26) has it. Only the host is listened to.
 
 const SHOWN = 'gatelodge/view';
+const UNKNOWN = {};
+/** An error that says whose word it is: the `server`'s, the `host`'s, or `nobody`'s, where it is not known what came of the call. */
+const failure = (words, from) => Object.assign(new Error(words), { from });
+
 const host = (() => {
   const waiting = new Map();
+  // Milliseconds after which an answer is long in coming: a host may be asking the person, so nothing is given up by itself.
+  const LONG = 30000;
   let last = 0, origin = '*', capabilities = {}, view = null, height = 0;
 
   const post = message => window.parent.postMessage({ jsonrpc: '2.0', ...message }, origin);
 
-  const request = (method, params) => new Promise((done, fail) => {
-    waiting.set(++last, { done, fail });
-    post({ id: last, method, params });
+  /** Ask the host. `long` is called when its answer is long in coming, with a way to stop waiting; it gives what then shows it. */
+  const request = (method, params, long) => new Promise((done, fail) => {
+    const id = ++last, call = { done, fail, shown: null };
+    const stop = () => settle({ id, error: UNKNOWN });
+    call.timer = setTimeout(() => { call.shown = long(stop) || null; }, LONG);
+    waiting.set(id, call);
+    post({ id, method, params });
   });
 
   function settle(message) {
     const call = waiting.get(message.id);
     if (!call) return;
     waiting.delete(message.id);
-    if (message.error) call.fail(new Error(text(table(message.error).message) || 'the host refused'));
+    clearTimeout(call.timer);
+    if (call.shown) call.shown.remove();
+    if (message.error === UNKNOWN) call.fail(failure('No answer came.', 'nobody'));
+    else if (message.error) call.fail(failure(text(table(message.error).message) || 'it refused', 'host'));
     else call.done(table(message.result));
+  }
+
+  function offerToStop(stop) {
+    const made = make('div', { class: 'bar late' }, make('span', { role: 'status' }, 'The host has not answered yet; it may be asking you.'),
+      button('Stop waiting', stop));
+    document.body.append(made);
+    return made;
   }
 
   function dress(context) {
@@ -27,7 +47,7 @@ const host = (() => {
       if (/^--[a-z0-9-]{1,60}$/.test(name) && typeof value === 'string' && !/[;{}@\\]|(?:url|image|image-set|src|element)\s*\(/i.test(value)) root.style.setProperty(name, value);
     const insets = table(context.safeAreaInsets);
     for (const side of ['top', 'right', 'bottom', 'left'])
-      if (insets[side] > 0) document.body.style.setProperty('padding-' + side, 12 + number(insets[side]) + 'px');
+      if (number(insets[side]) > 0) document.body.style.setProperty('padding-' + side, 12 + Math.min(insets[side], 100) + 'px');
   }
 
   function told(method, params) {
@@ -39,7 +59,7 @@ const host = (() => {
 
   function answer(message) {
     if (message.method === 'ping' || message.method === 'ui/resource-teardown') post({ id: message.id, result: {} });
-    else post({ id: message.id, error: { code: -32601, message: 'this view has no ' + visible(message.method).slice(0, 80) } });
+    else post({ id: message.id, error: { code: -32601, message: 'this view has no ' + visible(clipped(message.method, 80)) } });
   }
 
   function finish(...children) {
@@ -94,7 +114,8 @@ const host = (() => {
           protocolVersion: '2026-01-26',
           appInfo: { name: 'gatelodge', version: '1' },
           appCapabilities: { availableDisplayModes: ['inline', 'fullscreen'] },
-        });
+        }, () => say('The host has not answered so far. What the tool answered is in the conversation all the same.'));
+        say('');
       } catch (error) {
         return finish(make('p', { class: 'bad', role: 'alert' }, 'The host does not show this view: ' + error.message));
       }
@@ -105,10 +126,13 @@ const host = (() => {
       measure();
     },
 
-    /** Call a tool of the same server through the host, which may ask the person first; the result, or a reason. */
+    /** Call a tool of the same server through the host, which may ask the person first; the result, or a `failure`. */
     async call(name, given) {
-      const result = await request('tools/call', { name, arguments: given });
-      if (result.isError) throw new Error(textOf(result) || 'the call failed');
+      const result = await request('tools/call', { name, arguments: given }, offerToStop);
+      if (result.isError) throw failure(textOf(result) || 'the call failed', 'server');
+      // Such as a question of the server's, which is the host's to answer.
+      if (!Array.isArray(result.content) || (result.resultType ?? 'complete') !== 'complete')
+        throw failure('What the host answered is no result of the tool.', 'nobody');
       return result;
     },
 
@@ -117,7 +141,7 @@ const host = (() => {
       const url = safe(address);
       if (!url) return say('That is not an address of a web page.', true);
       try {
-        await request('ui/open-link', { url: url.href });
+        await request('ui/open-link', { url: url.href }, offerToStop);
       } catch (error) {
         say('The host did not open ' + url.hostname + ': ' + error.message, true);
       }
