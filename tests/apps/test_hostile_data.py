@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.apps.fixtures import content, host
@@ -17,7 +19,23 @@ from tests.support.wire import Message
 __all__ = ["browser", "host", "page"]
 pytestmark = needs_chromium
 
-ODD = ("NaN", "Infinity", "-Infinity", "1e308", "-1e308", "1e309", "-0", "0", "5e-324", "1" * 5000, "1" * 400 + "…", "", "x", "1e", ".")
+ODD = (
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "1e308",
+    "-1e308",
+    "1e309",
+    "-0",
+    "0",
+    "5e-324",
+    "1" * 5000,
+    "1" * 400 + "…",
+    "",
+    "x",
+    "1e",
+    ".",
+)
 
 
 @pytest.fixture
@@ -28,7 +46,9 @@ def shown(host: Host) -> Host:
 
 def test_a_number_that_was_cut_is_read_in_one_pass(shown: Host) -> None:
     # With a pattern that goes back and forth, one look at it would take hours.
-    shown.give(rows([column("t"), column("n", "number", cut=True)], [["a", "1" * 1_000_000 + "…"], ["b", "2"], ["c", "3"]]))
+    shown.give(
+        rows([column("t"), column("n", "number", cut=True)], [["a", "1" * 1_000_000 + "…"], ["b", "2"], ["c", "3"]])
+    )
     sort(shown, 2)
     assert cells(shown, 1) == ["b", "c", "a"]
 
@@ -41,7 +61,9 @@ def test_odd_numbers_have_an_order_and_a_chart_or_none(shown: Host) -> None:
         "-Infinity", "-1e308", "-0", "0", "5e-324", "1e308", "Infinity", "1e309", "1" * 5000,
     )]  # fmt: skip
     shown.click("#tab-chart")
-    assert not shown.inside("/NaN|Infinity/.test(document.querySelector('#panel').innerHTML.replace(/<title>.*?<.title>/g, ''))")
+    assert not shown.inside(
+        "/NaN|Infinity/.test(document.querySelector('#panel').innerHTML.replace(/<title>.*?<.title>/g, ''))"
+    )
 
 
 TIMES = (
@@ -57,9 +79,13 @@ def test_times_of_all_ages_sort_by_age(shown: Host) -> None:
     assert cells(shown, 1) == list(TIMES)
 
 
-@pytest.mark.parametrize("last", ["275760-09-12 23:59:59-12", "294276-12-31", "275760-09-13", "infinity", "12026-05-01", "2026-99-99"])
+@pytest.mark.parametrize(
+    "last", ["275760-09-12 23:59:59-12", "294276-12-31", "275760-09-13", "infinity", "12026-05-01", "2026-99-99"]
+)
 def test_times_at_the_end_of_all_days_are_drawn_or_left_out(shown: Host, last: str) -> None:
-    shown.give(rows([column("at", "time"), column("n", "number")], [["2026-01-01", "1"], ["2026-01-02", "2"], [last, "3"]]))
+    shown.give(
+        rows([column("at", "time"), column("n", "number")], [["2026-01-01", "1"], ["2026-01-02", "2"], [last, "3"]])
+    )
     shown.click("#tab-chart")
     assert "by at: " in shown.inside("document.querySelector('svg').getAttribute('aria-label')")
     assert "NaN" not in shown.inside("document.querySelector('svg').outerHTML")
@@ -68,7 +94,9 @@ def test_times_at_the_end_of_all_days_are_drawn_or_left_out(shown: Host, last: s
 def test_years_have_all_their_digits_below_a_chart(shown: Host) -> None:
     shown.give(rows([column("at", "time"), column("n", "number")], [["12026-01-01", "1"], ["12028-01-01", "2"]]))
     shown.click("#tab-chart")
-    assert {"12026-01-01", "12028-01-01"} <= set(shown.texts("svg text"))
+    assert {"12026-01-01", "12028-01-01"} <= set(
+        shown.inside("[...document.querySelectorAll('svg text')].map(one => one.textContent)")
+    )
 
 
 def test_a_table_of_very_many_columns_is_drawn_in_small_parts(shown: Host) -> None:
@@ -79,9 +107,19 @@ def test_a_table_of_very_many_columns_is_drawn_in_small_parts(shown: Host) -> No
 
 
 def test_figures_of_a_result_that_are_none_are_not_shown_as_such(shown: Host) -> None:
-    for odd in (None, "x", {}, [], {"toString": 1, "valueOf": 1}, -5, 1e308):
+    oddities: list[Any] = [None, "x", {}, [], {"toString": 1, "valueOf": 1}, -5, 1e308]
+    for odd in oddities:
         shown.give(
-            rows([column("n", "number", cut=True, type=odd)], [["1"], ["2"]], ms=odd, limit=odd, shown=odd, skip=odd, cursor=odd, stopped_by=odd)
+            rows(
+                [column("n", "number", cut=True, type=odd)],
+                [["1"], ["2"]],
+                ms=odd,
+                limit=odd,
+                shown=odd,
+                skip=odd,
+                cursor=odd,
+                stopped_by=odd,
+            )
         )
         assert cells(shown, 1) == ["1", "2"]
         assert "NaN" not in shown.text()
@@ -106,6 +144,17 @@ def test_megabytes_in_one_cell_are_a_beginning_and_a_number(shown: Host) -> None
     assert shown.inside("document.body.innerText.length") < 3000
 
 
+def test_on_a_phone_one_long_value_does_not_fill_the_screen(shown: Host) -> None:
+    shown.page.viewport(360, 700, touch=True)
+    shown.give(
+        rows(
+            [column("t"), column("n", "number"), column("j", "json")],
+            [["a", "1", '{"a":' + '"x"' * 200], ["b", "2", "{}"]],
+        )
+    )
+    assert shown.inside("document.querySelector('#view tbody tr').getBoundingClientRect().height") < 250
+
+
 def test_a_hundred_thousand_rows_are_sorted_searched_and_drawn_in_part(shown: Host) -> None:
     values = [[f"2026-01-01 {n % 24:02}:00:00+00", str(n)] for n in range(100_000)]
     shown.give(rows([column("at", "time"), column("n", "number")], values))
@@ -114,11 +163,13 @@ def test_a_hundred_thousand_rows_are_sorted_searched_and_drawn_in_part(shown: Ho
     assert shown.inside("document.querySelectorAll('#view tbody tr').length") == 200
 
 
-@pytest.mark.parametrize("depth", [300, 20_000])
+@pytest.mark.parametrize("depth", [100, 3000])
 def test_a_plan_of_any_depth_stays_readable(host: Host, depth: int) -> None:
     host.page.viewport(360, 700, touch=True)
     host.mount(content("plan_view"))
-    host.give(plan(*(step(at, f"Step {at}") for at in range(depth if depth < 1000 else 3000)), *([step(depth, "Deep")] if depth > 1000 else [])))
+    host.give(plan(*(step(at, f"Step {at}") for at in range(depth))))
+    assert host.texts(".what")[-1] == f"Step {depth - 1}"
+    assert f"level {depth:,}" in host.texts(".step")[-1]
     assert host.inside("document.documentElement.scrollWidth") <= 360
     # The last step has room for its words.
     assert host.inside("[...document.querySelectorAll('.step')].at(-1).getBoundingClientRect().width > 120")
@@ -138,7 +189,16 @@ def test_figures_of_a_plan_never_burst_it(host: Host, value: object) -> None:
     host.page.viewport(360, 700)
     host.mount(content("plan_view"))
     names = ("cost", "own", "rows", "actual", "loops", "own_ms", "removed", "disk")
-    host.give(plan(step(0, "Scan", **dict.fromkeys(names, value)), step(1, "Scan"), planning=value, execution=value, before=value, left=value))
+    host.give(
+        plan(
+            step(0, "Scan", **dict.fromkeys(names, value)),
+            step(1, "Scan"),
+            planning=value,
+            execution=value,
+            before=value,
+            left=value,
+        )
+    )
     assert len(host.texts(".what")) == 2
     told = host.text()
     assert "NaN" not in told
@@ -159,7 +219,8 @@ def test_a_line_with_an_odd_sign_is_a_line_all_the_same(host: Host, mark: object
 
 def test_a_diff_with_odd_figures_is_drawn(host: Host) -> None:
     host.mount(content("diff_view"))
-    for odd in (1e308, -1, float("1e21"), "x", {}, None):
+    oddities: list[Any] = [1e308, -1, float("1e21"), "x", {}, None]
+    for odd in oddities:
         told = diff(added=odd, removed=odd, left=odd)
         told["_meta"]["gatelodge/view"]["hunks"][0]["lines"] = [["-", odd, odd, "old"], ["+", odd, odd, "new"]]
         host.give(told)
@@ -169,7 +230,8 @@ def test_a_diff_with_odd_figures_is_drawn(host: Host) -> None:
 
 def test_edits_at_no_line_are_shown_and_never_sent(host: Host) -> None:
     host.mount(content("diff_view"))
-    for odd in (None, "1", 1.5, -1, 1e308, {}):
+    oddities: list[Any] = [None, "1", 1.5, -1, 1e308, {}]
+    for odd in oddities:
         told = diff()
         told["_meta"]["gatelodge/view"]["hunks"][0]["edits"][0]["start_line"] = odd
         host.give(told)
@@ -179,10 +241,19 @@ def test_edits_at_no_line_are_shown_and_never_sent(host: Host) -> None:
 def test_megabytes_in_a_card_are_cut_and_the_rest_stays_in_reach(host: Host) -> None:
     host.mount(content("results_view"))
     huge = "word " * 400_000
-    card = hit("https://a.example/" + "p" * 1_000_000, title=huge, snippet=huge, published=huge, id=huge, engines=[huge] * 3)
+    card = hit(
+        "https://a.example/" + "p" * 1_000_000, title=huge, snippet=huge, published=huge, id=huge, engines=[huge] * 3
+    )
     host.give(found(card, hit(title="The second"), engines=[{"engine": huge, "status": huge}]), {"query": huge})
     assert host.inside("document.body.innerText.length") < 30_000
     assert "The second" in host.text()
+
+
+def test_on_a_phone_what_an_engine_says_is_no_wider_than_the_screen(host: Host) -> None:
+    host.page.viewport(320, 700, touch=True)
+    host.mount(content("results_view"))
+    host.give(found(hit(id="i" * 90), engines=[{"engine": "e" * 90, "status": "s" * 90, "retry_after": 10**12}]))
+    assert host.inside("document.documentElement.scrollWidth") == 320
 
 
 def test_letters_of_two_units_are_never_cut_in_half(host: Host) -> None:
@@ -219,6 +290,15 @@ def test_a_result_of_very_many_or_huge_texts_is_shown(host: Host) -> None:
 def test_every_odd_message_of_a_card_is_told(host: Host) -> None:
     host.mount(content("results_view"))
     odd: list[Message] = [{"title": value, "url": value, "snippet": value, "engines": value, "published": value, "id": value} for value in (None, 1, [], {}, ["x"], {"toString": 1})]  # fmt: skip
-    host.give({"content": [], "structuredContent": {"results": odd, "total": 1e308, "engines": [{"retry_after": 1e308, "engine": 1, "status": None}]}})
+    host.give(
+        {
+            "content": [],
+            "structuredContent": {
+                "results": odd,
+                "total": 1e308,
+                "engines": [{"retry_after": 1e308, "engine": 1, "status": None}],
+            },
+        }
+    )
     assert host.texts(".card h2") == ["Untitled"] * 6
     assert max(map(len, host.text().split())) < 40

@@ -96,7 +96,21 @@ def test_answers_for_what_was_never_asked_and_second_answers_do_nothing(host: Ho
     host.give(diff())
     accept(host)
     call = host.asked()
-    for odd in (0, -1, 99, "2", None, [], {}, "__proto__", "constructor", 1e308, [call["id"]], str(call["id"])):
+    oddities: list[Any] = [
+        0,
+        -1,
+        99,
+        "2",
+        None,
+        [],
+        {},
+        "__proto__",
+        "constructor",
+        1e308,
+        [call["id"]],
+        str(call["id"]),
+    ]
+    for odd in oddities:
         host.answer({"id": odd}, {"result": accepted()})
     host.page.evaluate("post({result: {content: []}})")
     host.settle()
@@ -279,7 +293,9 @@ def test_messages_of_odd_shapes_leave_no_trace(host: Host, name: str) -> None:
 
 def test_insets_leave_room_for_what_is_shown(host: Host) -> None:
     host.page.viewport(360, 700)
-    host.mount(content("diff_view"), context={"safeAreaInsets": {"top": 1e308, "left": 1e6, "right": 1e6, "bottom": 34}})
+    host.mount(
+        content("diff_view"), context={"safeAreaInsets": {"top": 1e308, "left": 1e6, "right": 1e6, "bottom": 34}}
+    )
     host.give(diff())
     assert host.inside("document.querySelector('.hunk').getBoundingClientRect().width > 100")
 

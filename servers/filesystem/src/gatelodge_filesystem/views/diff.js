@@ -1,22 +1,24 @@
 // A change as a diff. Hunks of a preview are accepted by calling edit_file through the host with the edits of those hunks
 // and the etag of the version that was previewed: the server judges that call as any other.
 
-const SIGNS = { '+': ['plus', 'added'], '-': ['minus', 'removed'], ' ': ['same', ''] };
+const SIGNS = new Map([['+', ['plus', 'added']], ['-', ['minus', 'removed']], [' ', ['same', '']]]);
 let state = null;
 
 const points = words => Array.from(text(words)).length;
-/** Whether the edits of a hunk came as they were sent: what is masked or made visible on the way has another length. */
-const intact = hunk => list(hunk.edits).length > 0
+const placed = edit => [edit.start_line, edit.end_line].every(line => Number.isSafeInteger(line) && line >= 0);
+
+/** Whether the edits of a hunk came as they were sent, each at its lines: what is masked or made visible on the way has another length. */
+const intact = hunk => list(hunk.edits).length > 0 && list(hunk.edits).map(table).every(placed)
   && list(hunk.edits).reduce((sum, edit) => sum + points(edit.old) + points(edit.new), 0) === number(hunk.characters)
   && !list(hunk.edits).some(edit => /\[redacted: /.test(text(edit.old) + text(edit.new)));
 
 function lines(hunk, name) {
   const rows = list(hunk.lines).map(([mark, before, after, words]) => {
-    const [kind, spoken] = SIGNS[mark] || SIGNS[' '];
+    const [kind, spoken] = SIGNS.get(mark) || SIGNS.get(' ');
     return make('tr', { class: kind },
       make('td', { class: 'place old' }, number(before) || ''),
       make('td', { class: 'place new' }, number(after) || ''),
-      make('td', { class: 'sign' }, make('span', { 'aria-hidden': 'true' }, mark === ' ' ? '\u00a0' : mark === '-' ? '\u2212' : mark), spoken && make('span', { class: 'sr' }, spoken)),
+      make('td', { class: 'sign' }, make('span', { 'aria-hidden': 'true' }, mark === '-' ? '\u2212' : mark === '+' ? '+' : '\u00a0'), spoken && make('span', { class: 'sr' }, spoken)),
       make('td', { class: 'code' }, text(words)));
   });
   return make('div', { class: 'lines', tabindex: '0', role: 'region', 'aria-label': name }, make('table', null, make('tbody', null, rows)));
@@ -26,7 +28,7 @@ function lines(hunk, name) {
 function place(hunk) {
   const of = (mark, at) => list(hunk.lines).filter(line => line[0] === mark).map(line => number(line[at]));
   const removed = of('-', 1), changed = removed.length ? removed : of('+', 2);
-  const first = Math.min(...changed), last = Math.max(...changed);
+  const first = changed[0], last = changed[changed.length - 1];
   return !changed.length ? 'line ?' : first === last ? 'line ' + first : 'lines ' + first + ' to ' + last;
 }
 
@@ -126,8 +128,8 @@ function head() {
   const done = state.done || state.hunks.some(hunk => hunk.state === 'done');
   return make('div', { class: 'bar' },
     make('h1', { class: 'mono' }, state.path),
-    make('span', { class: 'good', 'aria-label': plural(state.added, 'line') + ' added' }, '+' + state.added),
-    make('span', { class: 'bad', 'aria-label': plural(state.removed, 'line') + ' removed' }, '\u2212' + state.removed),
+    make('span', { class: 'good', 'aria-label': plural(state.added, 'line') + ' added' }, '+' + counted(state.added)),
+    make('span', { class: 'bad', 'aria-label': plural(state.removed, 'line') + ' removed' }, '\u2212' + counted(state.removed)),
     make('span', { class: 'tag' }, state.done ? 'changed' : done ? 'partly accepted' : 'preview'));
 }
 
@@ -171,8 +173,8 @@ host.start({
     const offered = !data.done && !text(data.whole) && host.calls;
     state = {
       root: make('div', { class: 'stack' }), shifts: [], busy: false, done: data.done === true, path: text(data.path),
-      etag: text(data.base), undo: text(data.change), added: number(data.added), removed: number(data.removed),
-      whole: text(data.whole), left: number(data.left), notes: list(data.notes).map(text),
+      etag: text(data.base), undo: text(data.change), added: whole(data.added), removed: whole(data.removed),
+      whole: text(data.whole), left: whole(data.left), notes: list(data.notes).map(text),
       hunks: list(data.hunks).map(hunk => ({ ...table(hunk), state: offered ? intact(table(hunk)) ? 'open' : 'fixed' : 'closed' })),
     };
     render();

@@ -27,7 +27,8 @@ function short(value) {
   return String(Number(value.toPrecision(6)));
 }
 
-const day = (moment, span) => new Date(moment).toISOString().slice(...(span > 2 * 864e5 ? [0, 10] : [5, 16])).replace('T', ' ');
+/** The day, or where all is within two of them the time, too. */
+const day = (value, span) => span > 2 * 864e5 ? moment(value).replace(/ \d\d:\d\d/, '') : moment(value).replace(/^\d+-/, '');
 
 function frame(name, scale, marks) {
   const svg = draw('svg', { viewBox: '0 0 ' + wide + ' ' + HIGH, role: 'img', 'aria-label': name });

@@ -1,10 +1,14 @@
 // A plan as a tree. The bar of a step is its own share of the whole: of the time where it was measured, of the cost where not.
 
-const rounded = value => value >= 100 ? counted(Math.round(value)) : String(Number(number(value).toPrecision(3)));
+// Steps below these are not set in further, so that there is room for their words, and at last not set below each other:
+// a browser fails over thousands of lists within lists.
+const SET_IN = 12, LISTED = 60;
 
-function share(step, whole, measured) {
+const rounded = value => Math.abs(number(value)) >= 100 ? counted(Math.round(number(value))) : String(Number(number(value).toPrecision(3)));
+
+function share(step, sum, measured) {
   const own = measured ? number(step.own_ms) : number(step.own);
-  return whole > 0 ? Math.min(1, own / whole) : 0;
+  return sum > 0 ? Math.max(0, Math.min(1, own / sum)) : 0;
 }
 
 /** How far the number of rows was from what the planner took it for, in words; empty where it was near. */
@@ -26,14 +30,15 @@ function facts(step) {
     number(step.disk) ? make('span', { class: 'off' }, 'sorted on disk, ' + counted(step.disk) + ' kB') : null);
 }
 
-function shown(step, whole, measured) {
-  const part = share(step, whole, measured);
+function shown(step, sum, measured) {
+  const part = share(step, sum, measured);
   const bar = make('i', null);
   bar.style.width = (part * 100).toFixed(1) + '%';
   const amount = Math.round(part * 100) + ' %' + (measured ? ' · ' + rounded(step.own_ms) + ' ms' : '');
   const on = text(step.relation) && ' on ' + step.relation + (text(step.alias) && step.alias !== step.relation ? ' as ' + step.alias : '');
   const inside = list(step.details).map(([key, words]) => [make('dt', null, text(key)), make('dd', null, text(words))]);
   const top = make('div', { class: 'top' }, make('span', { class: 'what' }, text(step.type)),
+    whole(step.depth) > SET_IN ? make('span', { class: 'tag' }, 'level ' + counted(whole(step.depth) + 1)) : null,
     make('span', null, (text(step.index) ? 'using ' + step.index : '') + (on || '')),
     make('span', { class: 'share small', 'aria-label': 'own share ' + amount }, amount));
   const parts = [top, make('div', { class: 'meter', 'aria-hidden': 'true' }, bar), facts(step)];
@@ -43,15 +48,15 @@ function shown(step, whole, measured) {
 }
 
 /** The steps, which come in order with their depths, as lists within lists. */
-function tree(steps, whole, measured) {
+function tree(steps, sum, measured) {
   const root = make('ul', { class: 'tree', 'aria-label': 'Plan' });
   const open = [root];
   for (const step of steps) {
-    const depth = Math.min(number(step.depth), open.length - 1);
+    const depth = Math.min(whole(step.depth), open.length - 1, LISTED);
     open.length = depth + 1;
-    const item = make('li', null, shown(step, whole, measured));
+    const item = make('li', null, shown(step, sum, measured));
     open[depth].append(item);
-    const below = make('ul', null);
+    const below = make('ul', { class: depth < SET_IN ? null : 'flat' });
     open.push(below);
     item.append(below);
   }
@@ -72,11 +77,11 @@ host.start({
     const steps = list(data.nodes).map(table);
     if (data.kind !== 'plan' || !steps.length) return null;
     const measured = steps[0].actual !== undefined;
-    const whole = steps.reduce((sum, step) => sum + (measured ? number(step.own_ms) : number(step.own)), 0);
+    const sum = steps.reduce((all, step) => all + (measured ? number(step.own_ms) : number(step.own)), 0);
     const notes = list(data.findings).map(note => make('li', { class: 'note small' }, text(note)));
     return make('div', { class: 'stack' }, head(data, measured),
       notes.length ? make('ul', { class: 'found', 'aria-label': 'Worth a look' }, notes) : null,
-      tree(steps, whole, measured),
+      tree(steps, sum, measured),
       number(data.left) ? make('p', { class: 'small quiet' }, 'The rest of the plan is not shown: ' + plural(data.left, 'more part') + '.') : null);
   },
 });

@@ -4,13 +4,13 @@ let given = {};
 const now = { rows: [], columns: [], by: -1, down: false, find: '', tab: 'table', height: 0, data: {}, missing: 0 };
 
 function facts() {
-  const { data, rows, missing } = now, end = number(data.skip) + number(data.shown);
-  const words = [data.more ? 'First ' + plural(end, 'row') + ', more follow' : plural(end, 'row'), counted(data.ms) + ' ms'];
+  const { data, rows, missing } = now, end = whole(data.skip) + whole(data.shown);
+  const words = [data.more ? 'First ' + plural(end, 'row') + ', more follow' : plural(end, 'row'), counted(whole(data.ms)) + ' ms'];
   const notes = [];
   if (data.more && data.stopped_by === 'bytes') notes.push('The answer stopped at its limit of bytes.');
   if (missing) notes.push(plural(missing, 'row') + ' were too large for this view; the answer itself has them.');
   const cut = now.columns.filter(column => column.cut).map(column => column.name);
-  if (cut.length) notes.push('Values of ' + cut.join(', ') + ' are cut after ' + plural(data.limit, 'character') + ' and end with …');
+  if (cut.length) notes.push('Values of ' + cut.join(', ') + ' are cut after ' + plural(whole(data.limit), 'character') + ' and end with …');
   const masked = now.columns.filter(column => column.masked).map(column => column.name);
   if (masked.length) notes.push('Masked: ' + masked.join(', ') + '.');
   notes.push(...list(data.notices).map(notice => 'Notice: ' + text(notice)));
@@ -40,7 +40,8 @@ function tabs(plotted) {
 function heights(plotted) {
   if (plotted.heights.length < 2) return null;
   const select = make('select', { id: 'drawn', 'aria-label': 'Column to draw' },
-    plotted.heights.map((column, at) => make('option', { value: String(at), selected: at === now.height }, column.name)));
+    plotted.heights.map((column, at) => make('option', { value: String(at), selected: at === now.height },
+      now.columns.findIndex(one => one.name === column.name) === column.at ? column.name : column.name + ' (column ' + (column.at + 1) + ')')));
   select.addEventListener('change', () => { now.height = Number(select.value); render('drawn'); });
   return select;
 }
@@ -57,7 +58,7 @@ function search(panel) {
   return input;
 }
 
-const madeGrid = () => grid(now.columns, now.rows, number(now.first), { ...now, sort });
+const madeGrid = () => grid(now.columns, now.rows, whole(now.first), { ...now, sort });
 
 function sort(column) {
   now.down = now.by === column && !now.down;
@@ -104,7 +105,7 @@ const names = columns => JSON.stringify(columns.map(column => [column.name, colu
 function take(result, anew) {
   const data = table(table(result._meta)[SHOWN]);
   if (data.kind !== 'rows' || !Array.isArray(data.rows)) return false;
-  const columns = list(data.columns).map(column => ({ ...table(column), name: text(table(column).name), kind: text(table(column).kind) || 'text' }));
+  const columns = list(data.columns).map(column => ({ ...table(column), name: text(table(column).name), type: text(table(column).type), kind: text(table(column).kind) || 'text' }));
   if (!columns.length) return false;
   const rows = data.rows.map(row => columns.map((_, at) => { const value = list(row)[at]; return typeof value === 'string' ? value : null; }));
   if (!anew && names(columns) !== names(now.columns)) throw new Error('They have other columns by now: ask anew.');
@@ -112,7 +113,7 @@ function take(result, anew) {
   now.rows = now.rows.concat(rows);
   now.columns = columns;
   now.data = data;
-  now.missing = Math.max(0, number(data.shown) - rows.length);
+  now.missing = Math.max(0, whole(data.shown) - rows.length);
   return true;
 }
 

@@ -1,13 +1,17 @@
 // Rows as a table: sorted by any column, searched, and drawn a part at a time, since a page of ten thousand rows is slow.
 
 const PART = 200;
-const SHORT = 240;
+// Cells that are drawn at once: of very many columns only a few rows are.
+const CELLS = 20000;
+const SHORT = 240, LONG = 60;
 
 function cell(value, column) {
   if (value === null) return make('td', { class: 'null ' + column.kind }, 'NULL');
   if (value === '') return make('td', { class: column.kind }, make('span', { class: 'null' }, 'empty'));
   const letters = Array.from(value);
-  if (letters.length <= SHORT) return make('td', { class: column.kind }, value);
+  // A column of long values is wide, lest one of them fill the screen from top to bottom.
+  const kind = column.kind + (letters.length > LONG ? ' long' : '');
+  if (letters.length <= SHORT) return make('td', { class: kind }, value);
   const words = make('span', null, letters.slice(0, SHORT).join('') + '…');
   const more = button('show ' + counted(letters.length - SHORT) + ' more characters', () => {
     const open = more.getAttribute('aria-expanded') !== 'true';
@@ -15,7 +19,7 @@ function cell(value, column) {
     words.textContent = open ? visible(value) : visible(letters.slice(0, SHORT).join('') + '…');
     more.textContent = open ? 'show less' : 'show ' + counted(letters.length - SHORT) + ' more characters';
   }, { class: 'plain link rest', 'aria-expanded': 'false' });
-  return make('td', { class: column.kind }, words, more);
+  return make('td', { class: kind }, words, more);
 }
 
 /** A table of rows. `view` keeps what a person chose: the column, the way, the words looked for, how much is drawn. */
@@ -24,16 +28,17 @@ function grid(columns, rows, first, view) {
   const order = (view.by < 0 ? rows.map((_, at) => at) : sorted(rows, view.by, columns[view.by].kind, view.down))
     .filter(at => !wanted || rows[at].some(value => value !== null && value.toLowerCase().includes(wanted)));
   const body = make('tbody', null);
+  const size = Math.max(5, Math.min(PART, Math.floor(CELLS / columns.length)));
   let drawn = 0;
   const box = make('div', { class: 'grid', tabindex: '0', role: 'region', 'aria-label': 'Rows' });
   const more = button('', () => drawPart(true));
   function drawPart(asked) {
-    const part = order.slice(drawn, drawn + PART);
+    const part = order.slice(drawn, drawn + size);
     body.append(...part.map(at => make('tr', null, make('th', { class: 'row', scope: 'row' }, first + at + 1),
       columns.map((column, place) => cell(rows[at][place], column)))));
     drawn += part.length;
     more.hidden = drawn >= order.length;
-    more.textContent = 'Draw ' + counted(Math.min(PART, order.length - drawn)) + ' more of ' + counted(order.length);
+    more.textContent = 'Draw ' + counted(Math.min(size, order.length - drawn)) + ' more of ' + counted(order.length);
     if (asked) say('Drawn: ' + counted(drawn) + ' of ' + plural(order.length, 'row') + '.');
   }
   const heads = columns.map((column, place) => {

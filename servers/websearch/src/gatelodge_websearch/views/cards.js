@@ -2,9 +2,11 @@
 // opened by the host alone.
 
 let question = '';
+// Letters of a passage; the answer itself has all of it.
+const MOST = 8000;
 
 function title(item) {
-  const words = text(item.title) || 'Untitled';
+  const words = clipped(text(item.title), 300) || 'Untitled';
   if (!host.opens || !safe(item.url)) return make('h2', null, words);
   return make('h2', null, button(words, () => host.open(item.url), { class: 'plain link', role: 'link' }));
 }
@@ -13,23 +15,23 @@ function site(item, cited) {
   const url = safe(item.url);
   const path = url && url.pathname !== '/' ? url.pathname : '';
   return make('p', { class: 'site small quiet' },
-    make('span', { class: url ? '' : 'bad' }, url ? url.hostname : 'not a web address'),
+    make('span', { class: url ? '' : 'bad' }, url ? clipped(url.hostname, 260) : 'not a web address'),
     path && make('span', { class: 'mono' }, clipped(path, 60)),
-    text(item.published) && make('span', null, item.published),
-    cited && make('span', { class: 'tag mono' }, make('span', { class: 'sr' }, 'Cited as '), cited),
-    list(item.engines).length ? make('span', null, 'by ' + list(item.engines).map(text).join(', ')) : null);
+    text(item.published) && make('span', null, clipped(item.published, 40)),
+    cited && make('span', { class: 'tag mono' }, make('span', { class: 'sr' }, 'Cited as '), clipped(cited, 40)),
+    list(item.engines).length ? make('span', null, 'by ' + list(item.engines).slice(0, 6).map(name => clipped(text(name), 40)).join(', ')) : null);
 }
 
 const result = item => make('li', { class: 'card' }, title(item), site(item, text(item.id)),
-  text(item.snippet) && make('p', { class: 'words' }, item.snippet));
+  text(item.snippet) && make('p', { class: 'words' }, clipped(item.snippet, 1000)));
 
 const source = (cited, page, ...below) => make('li', { class: 'card read' },
   make('span', { class: 'cited' }, make('span', { class: 'sr' }, 'Cited as '), cited), title(page), site(page, ''), ...below);
 
 function read(page, place) {
   const passages = list(page.passages).map(([headings, words]) => make('div', { class: 'passage' },
-    text(headings) && make('p', { class: 'small quiet' }, headings), make('p', { class: 'words' }, text(words))));
-  const none = text(page.trouble) ? make('p', { class: 'small bad' }, 'Not read: ' + page.trouble)
+    text(headings) && make('p', { class: 'small quiet' }, clipped(headings, 300)), make('p', { class: 'words' }, clipped(text(words), MOST))));
+  const none = text(page.trouble) ? make('p', { class: 'small bad' }, 'Not read: ' + clipped(page.trouble, 2000))
     : make('p', { class: 'small quiet' }, 'Read; nothing in it fits the question.');
   if (passages.length < 2) return source('[' + (place + 1) + ']', page, passages.length ? passages : none);
   return source('[' + (place + 1) + ']', page, passages[0],
@@ -40,8 +42,8 @@ function states(engines) {
   const failed = engines.filter(one => text(one.status) !== 'ok');
   if (!failed.length) return null;
   return make('ul', { class: 'states', 'aria-label': 'Engines that gave nothing' }, failed.map(one =>
-    make('li', { class: 'tag' }, text(one.engine) + ': ' + text(one.status).replaceAll('_', ' ')
-      + (number(one.retry_after) ? ', again in ' + number(one.retry_after) + ' s' : ''))));
+    make('li', { class: 'tag' }, clipped(text(one.engine), 40) + ': ' + clipped(text(one.status), 40).replaceAll('_', ' ')
+      + (whole(one.retry_after) ? ', again in ' + counted(whole(one.retry_after)) + ' s' : ''))));
 }
 
 function heading(words) {

@@ -52,6 +52,9 @@ const table = value => value !== null && typeof value === 'object' && !Array.isA
 const text = value => typeof value === 'string' ? value : '';
 const number = value => typeof value === 'number' && Number.isFinite(value) ? value : 0;
 
+/** A number that counts something. */
+const whole = value => Math.max(0, Math.trunc(number(value)));
+
 /** The texts of a result, out of the envelopes that mark them for a model as written by others. */
 function textOf(result) {
   return list(table(result).content).filter(block => table(block).type === 'text').map(block => {
