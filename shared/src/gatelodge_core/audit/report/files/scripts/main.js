@@ -52,7 +52,7 @@ function listen(state, changed) {
 function tell(state, changed) {
   const { data, view } = state;
   const kinds = new Uint32Array(4);
-  const outcomes = data.texts.status.map((text) => OUTCOME_OF[text] ?? 3);
+  const outcomes = data.texts.status.map((text) => OUTCOME_OF.get(text) ?? 3);
   for (const row of view.rows) kinds[outcomes[data.col.status[row]]] += 1;
   const numbers = { calls: view.rows.length, errors: kinds[1], refused: kinds[2], unfinished: kinds[3] };
   for (const [name, number] of Object.entries(numbers)) byId(`number-${name}`).textContent = count(number);

@@ -108,7 +108,7 @@ class Table {
     const text = (name) => shown(textOf(data, name, row));
     const status = textOf(data, 'status', row);
     const narrow = innerWidth <= 704;
-    const kind = OUTCOMES[OUTCOME_OF[status] ?? 3];
+    const kind = OUTCOMES[OUTCOME_OF.get(status) ?? 3];
     const doubt = !data.col.proven[row];
     const times = data.col.alike[row] > 1 ? ` ×${count(data.col.alike[row])}` : '';
     const cells = {
