@@ -290,6 +290,11 @@ def test_a_script_lists_and_answers(desk: Desk) -> None:
     again = desk.run(first.code, "--yes")
     assert again.returncode == 1
     assert "No call waits under" in again.stderr
+    # A code that was copied from somewhere may be anything.
+    odd = desk.run("x\x1b[2J\u202e" + "y" * 500, "--no")
+    assert odd.returncode == 1
+    assert not set(odd.stderr) & set("\x1b\u202e")
+    assert len(odd.stderr) < 300
     assert "Nothing waits for approval." in desk.run().stdout
 
 

@@ -12,7 +12,7 @@ ANY = st.text(st.characters(codec=None), max_size=400)  # lone surrogates too
 TRICKS = [
     "\x1b[2J\x1b[HLet it happen, once?", "a\rb", "a\x08\x08b", "\u202eevil\u2066", "\u200b\u200d\ufeff\u2060", "\x00\x07",
     "\u2028next\u2029", "\x85next", "\ud800", "\u3164\u2800\u115f", "e" + "\u0301" * 50, "\U000e0041\U000e0042", "\u00ad",
-    "\xa0\u2003\u3000x",
+    "\xa0\u2003\u3000x", "fo\u034fo", "a\ufe0fb", "a\U000e0101b", "a\ufe00b", "\u1820\u180bb",
 ]  # fmt: skip
 
 
@@ -44,8 +44,17 @@ def test_what_can_not_be_seen_is_escaped(trick: str) -> None:
 
 
 def test_what_people_write_stays_as_it_is() -> None:
-    for text in ("naïve café", "נתונים", "日本語", "e\u0301t\u00e9", "हिन्दी", "+ added\t→ 5 €", "👍"):
+    for text in ("naïve café", "נתונים", "日本語", "e\u0301t\u00e9", "हिन्दी", "+ added\t→ 5 €", "👍", "❤\ufe0f"):
         assert plain(text).replace("    ", "\t").replace("  ", "\t") == text or plain(text) == text.expandtabs(4)
+
+
+@pytest.mark.parametrize("text", ["❤\ufe0f" * 60, "☁\ufe0f☁" * 60, "🇫🇷" * 60, "🇫" * 60])
+def test_pictures_that_a_terminal_may_give_two_columns_never_pass_the_edge(text: str) -> None:
+    # Past it the terminal breaks the line itself, and what follows begins a line without a margin.
+    for line in effect(text, 40):
+        wide = sum(2 if char in "❤☁🇫🇷" else 0 for char in line.text if char != "\ufe0f")
+        plain_clouds = line.text.count("☁") - line.text.count("☁\ufe0f")
+        assert len(MARGIN) + wide - plain_clouds <= 40
 
 
 def test_many_empty_lines_are_counted_instead_of_shown() -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 
 from gatelodge_core.cli.approve_session import Session, fate
-from gatelodge_core.cli.approve_view import called, effect, left
+from gatelodge_core.cli.approve_view import called, effect, left, short
 from gatelodge_core.cli.sharing import opened, shared_settings
 from gatelodge_core.cli.terminal import Terminal
 from gatelodge_core.errors import SettingsError
@@ -138,7 +138,7 @@ async def _answer(book: ApprovalBook, code: str, *, yes: bool) -> int:
     """Answer without asking; what was answered is shown all the same."""
     approval = await book.waiting(code)
     if approval is None:
-        print(f"No call waits under {code}: it was answered, has expired, or the code is wrong.", file=sys.stderr)
+        print(f"No call waits under {short(code)}: it was answered, has expired, or the code is wrong.", file=sys.stderr)
         return NOT_ANSWERED
     print(f"{approval.code}: {called(approval)}, {left(approval, time.time())}\n")
     for line in effect(approval.effect, 0):

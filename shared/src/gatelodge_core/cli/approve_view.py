@@ -22,8 +22,13 @@ MAX_BLANK = 3
 MAX_NAME = 60
 _MARKS = 2
 """Combining characters in a row that are left alone: more pile up over other lines."""
-# Letters and symbols by their category, that show nothing.
-_BLANK = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+# Letters, symbols and marks by their category, that show nothing.
+_BLANK = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, [*range(0xFE00, 0xFE0E), *range(0xE0100, 0xE01F0)]))
+)
+_AS_PICTURE, _AS_TEXT = "\ufe0f", "\ufe0e"
+"""Marks that choose how a symbol looks; behind anything else they show nothing."""
 
 
 class Line(NamedTuple):
@@ -42,9 +47,12 @@ def plain(text: str) -> str:
     """A text on one line, in which everything can be seen."""
     made: list[str] = []
     marks = 0
+    before = ""
     for char in text.expandtabs(4):
         marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
-        hidden = char in _BLANK or marks > _MARKS
+        idle = char in (_AS_PICTURE, _AS_TEXT) and (not before or unicodedata.category(before) != "So")
+        hidden = char in _BLANK or idle or marks > _MARKS
+        before = char
         made.append(ascii(char)[1:-1] if hidden else clean(char))
     return "".join(made)
 
@@ -121,7 +129,11 @@ def _broken(text: str, width: int) -> Iterator[str]:
 
 
 def columns(char: str) -> int:
-    """How many columns a terminal gives a character."""
+    """How many columns a terminal gives a character, at the most: some draw these pictures in two, others in one."""
+    if char == _AS_PICTURE:
+        return 1
+    if "\U0001f1e6" <= char <= "\U0001f1ff":
+        return 2
     if unicodedata.category(char) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
