@@ -13,7 +13,7 @@ import pytest
 from gatelodge_core.audit.cli import run
 from gatelodge_core.audit.journal import Journal
 from gatelodge_core.audit.query import Called, calls, entries
-from gatelodge_core.audit.records import Intent, Outcome, Refusal
+from gatelodge_core.audit.records import Intent, Refusal
 from gatelodge_core.audit.report.summary import SHOWN
 
 from tests.audit.test_report import HOSTILE, hostile_journal
@@ -334,20 +334,6 @@ def test_hostile_text_stays_text(browser: Browser, hostile: Report, scripts: boo
             assert wide[0] <= wide[1]
         quiet(page)
     assert len(hostile.calls) == 2 * len(HOSTILE)
-
-
-def test_outcomes_named_after_what_every_object_has_are_outcomes_like_others(page: Page, tmp_path: Path) -> None:
-    names = ["ok", "__proto__", "constructor", "toString", "hasOwnProperty"]
-    with Journal.open(str(tmp_path / "j"), server="github", version="1", settings=UNSYNCED) as journal:
-        for name in names:
-            journal.outcome(journal.intent(Intent(name)), Outcome(name))
-    opened(page, Report(tmp_path / "j", tmp_path / "r.html"))
-    assert page.text("#trouble") == ""
-    assert [page.text(f"#number-{name}") for name in ("calls", "unfinished")] == ["5", "4"]
-    facet(page, "status", "__proto__")
-    assert matched(page) == "1 of 5 calls"
-    assert page.text("#rows tbody .badge") == "__proto__"
-    quiet(page)
 
 
 def test_the_policy_would_stop_a_script_that_got_in(page: Page, week: Report, tmp_path: Path) -> None:

@@ -138,7 +138,9 @@ async def _answer(book: ApprovalBook, code: str, *, yes: bool) -> int:
     """Answer without asking; what was answered is shown all the same."""
     approval = await book.waiting(code)
     if approval is None:
-        print(f"No call waits under {short(code)}: it was answered, has expired, or the code is wrong.", file=sys.stderr)
+        print(
+            f"No call waits under {short(code)}: it was answered, has expired, or the code is wrong.", file=sys.stderr
+        )
         return NOT_ANSWERED
     print(f"{approval.code}: {called(approval)}, {left(approval, time.time())}\n")
     for line in effect(approval.effect, 0):

@@ -55,9 +55,12 @@ function bytes(size) {
   return size < 1e6 ? `${significant(size / 1e3)} kB` : `${significant(size / 1e6)} MB`;
 }
 
+// The first year that is written with more than four digits; a forged record may have the year before.
+const FAR = 253402300800000;
+
 // UTC: to the millisecond, or shorter.
 function moment(milliseconds, length = 23) {
-  return new Date(milliseconds).toISOString().slice(0, length).replace('T', ' ');
+  return new Date(milliseconds).toISOString().slice(0, length + (milliseconds < FAR ? 0 : 3)).replace('T', ' ');
 }
 
 function table(caption, heads, rows, empty = 'None.') {

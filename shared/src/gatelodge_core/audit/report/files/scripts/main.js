@@ -58,7 +58,7 @@ function tell(state, changed) {
   for (const [name, number] of Object.entries(numbers)) byId(`number-${name}`).textContent = count(number);
   byId('matched').textContent = view.rows.length === data.count ? `${count(data.count)} calls` : `${count(view.rows.length)} of ${count(data.count)} calls`;
   for (const [id, time] of [['from', state.from], ['to', state.to]]) {
-    byId(id).value = Number.isFinite(time) ? new Date(time).toISOString().slice(0, 19) : '';
+    byId(id).value = Number.isFinite(time) && time < FAR ? new Date(time).toISOString().slice(0, 19) : '';
   }
   const chips = FACETS.flatMap((name) => [...state.chosen[name]].map((value) => chip(`${TITLES[name]}: `, data.texts[name][value] || 'none', () => {
     state.chosen[name].delete(value);
