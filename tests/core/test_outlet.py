@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from gatelodge_core import outlet
 from gatelodge_core.audit import cli as audit
 from gatelodge_core.audit.journal import JournalSettings
-from gatelodge_core.cli import outlet
 from gatelodge_core.cli.__main__ import main
 
 from tests.audit.support import closed_journal
@@ -23,9 +23,17 @@ COMMANDS = [
 ]  # fmt: skip
 
 
-def ran(home: Path, tail: str, *command: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+SPOKEN = [
+    *([name, option] for name in ("filesystem", "postgres", "github", "websearch") for option in ("--version", "--help", "--describe")),
+    ["postgres", "grant-sql"], ["postgres", "grant-sql", "--help"], ["postgres", "remove-demo", "--help"],
+]  # fmt: skip
+
+
+def ran(
+    home: Path, tail: str, *command: str, program: str = "gatelodge", **environment: str
+) -> subprocess.CompletedProcess[bytes]:
     """A command in a shell, with something behind it."""
-    words = " ".join(f"'{word}'" for word in (str(SCRIPTS / "gatelodge"), *command))
+    words = " ".join(f"'{word}'" for word in (str(SCRIPTS / program), *command))
     variables: Mapping[str, str] = {"HOME": str(home), "PATH": os.environ["PATH"], **environment}
     return subprocess.run(["/bin/bash", "-c", f"{words} {tail}"], capture_output=True, env=variables, timeout=30, check=False)  # fmt: skip
 
@@ -43,6 +51,26 @@ def test_a_full_disk_is_told_and_counts(tmp_path: Path) -> None:
     done = ran(tmp_path, "> /dev/full", "--help")
     assert done.returncode == outlet.UNWRITTEN
     assert done.stderr == b"gatelodge: No space left on device\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", SPOKEN, ids=" ".join)
+def test_a_server_whose_words_cant_be_written_says_so_in_a_line(
+    command: list[str], unbuffered: str, tmp_path: Path
+) -> None:
+    program = f"gatelodge-{command[0]}"
+    full = ran(tmp_path, "> /dev/full", *command[1:], program=program, PYTHONUNBUFFERED=unbuffered)
+    said = " ".join(word for word in (program, *command[1:]) if not word.startswith("-"))
+    assert (full.returncode, full.stderr.decode()) == (outlet.UNWRITTEN, f"{said}: No space left on device\n")
+    closed = ran(tmp_path, ">&-", *command[1:], program=program, PYTHONUNBUFFERED=unbuffered)
+    assert (closed.returncode, closed.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("command", ["doctor", "install", "audit", "keys", "link", "approve", "policy", "uninstall"])
+def test_help_that_cant_be_written_is_told_also_without_a_buffer(command: str, tmp_path: Path) -> None:
+    done = ran(tmp_path, "> /dev/full", command, "--help", PYTHONUNBUFFERED="1")
+    assert done.returncode == outlet.UNWRITTEN
+    assert done.stderr == f"gatelodge {command}: No space left on device\n".encode()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])

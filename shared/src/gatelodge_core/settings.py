@@ -24,6 +24,7 @@ from pydantic import Field, PrivateAttr, SecretStr, ValidationError, ValidationI
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gatelodge_core import outlet
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.places import absolute_state, keys_file, settings_file
 from gatelodge_core.settingsfile import SERVERS, FileSource, read_settings, unset
@@ -247,7 +248,7 @@ class LodgeSettings(BaseSettings):
 
         Raises:
             SettingsError: A name is unknown, a value is wrong or still a placeholder, or the file can't be read.
-            SystemExit: On ``--help``, with status 0.
+            SystemExit: On ``--help``, with status 0, or 74 if it can't be written.
         """
         flags = vars(cls.parser().parse_args(list(argv)))
         file = str(flags.pop("config") or os.environ.get(f"{PREFIX}CONFIG", ""))
@@ -333,7 +334,7 @@ class LodgeSettings(BaseSettings):
         return lines
 
 
-class _Parser(ArgumentParser):
+class _Parser(outlet.Parser):
     """Reports a bad command line like any other bad setting."""
 
     def error(self, message: str) -> NoReturn:

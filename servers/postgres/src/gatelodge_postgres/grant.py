@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+
+from gatelodge_core import outlet
 
 from gatelodge_postgres.connect.privileges import grant_sql
 
 
 def run(argv: Sequence[str]) -> int:
     """Print it; nothing is connected and nothing is run."""
-    parser = argparse.ArgumentParser(
+    parser = outlet.Parser(
         prog="gatelodge-postgres grant-sql",
         description="Print SQL that makes a role which only reads. Review it, and run it as a superuser.",
     )

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
+from gatelodge_core import outlet
 from gatelodge_core.audit import query
 from gatelodge_core.audit.errors import JournalError
 from gatelodge_core.audit.export import Format, alike_of, export, status_of
@@ -35,7 +36,7 @@ class _Usage(Exception):
     """The command line is wrong."""
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(outlet.Parser):
     def error(self, message: str) -> NoReturn:
         raise _Usage(f"{self.prog}: {message}\nSee {self.prog} --help")
 

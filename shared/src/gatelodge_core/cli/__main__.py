@@ -9,7 +9,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from gatelodge_core.cli import outlet
+from gatelodge_core import outlet
 
 COMMANDS = {
     "approve": ("gatelodge_core.cli.approve", "Say yes or no to a call that waits for you."),

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
 
+from gatelodge_core import outlet
 from gatelodge_core.cli.approve_session import Session, fate
 from gatelodge_core.cli.approve_view import called, effect, left, short
 from gatelodge_core.cli.sharing import opened, shared_settings
@@ -56,7 +57,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = outlet.Parser(
         prog="gatelodge approve",
         description="Say yes or no to calls that wait for you. On a terminal it shows what waits and asks; otherwise it lists.",
         epilog=EXIT,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from typing import cast
 
+from gatelodge_core import outlet
 from gatelodge_core.cli import demo_database, demo_files, demo_github, demo_web
 from gatelodge_core.cli.demo_session import Unexpected
 from gatelodge_core.errors import SettingsError
@@ -18,7 +18,7 @@ def run(argv: Sequence[str]) -> int:
     Returns:
         0, or 2 if the filesystem server isn't installed, or 1 if a server did otherwise than the demo says.
     """
-    parser = argparse.ArgumentParser(
+    parser = outlet.Parser(
         prog="gatelodge demo",
         description="A host's sessions with the servers that are installed: the filesystem server on files made for it, the "
         "PostgreSQL server (with its extra `demo`) on a shop's database made for it, the GitHub server on a stand-in for "

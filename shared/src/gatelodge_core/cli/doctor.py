@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from gatelodge_core import outlet
 from gatelodge_core.audit.texts import clean
 from gatelodge_core.cli.checks import asked, machine, written
 from gatelodge_core.cli.checks.findings import Finding
@@ -31,7 +32,7 @@ _MARKS = {"ok": ("ok  ", "32"), "warn": ("LOOK", "33"), "fail": ("FAIL", "31")}
 
 def parser() -> argparse.ArgumentParser:
     """What the command takes."""
-    made = argparse.ArgumentParser(
+    made = outlet.Parser(
         prog="gatelodge doctor",
         description="Look at this machine and at the servers that hosts are configured with: each is started as its host "
         "would start it, in each protocol revision, and ended again.",

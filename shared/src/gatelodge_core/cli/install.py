@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gatelodge_core import outlet
 from gatelodge_core.cli.health import check
 from gatelodge_core.cli.hosts import jsonc
 from gatelodge_core.cli.hosts.apply import held, installed
@@ -53,7 +54,7 @@ class Job:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    made = outlet.Parser(
         prog="gatelodge install",
         description="Write servers into the configuration of a host, and see whether they start from there.",
         usage="gatelodge install HOST [SERVER ...] [options] [-- ARGUMENT ...]",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
+from gatelodge_core import outlet
 from gatelodge_core.auth.keyfile import KeyFile
 from gatelodge_core.auth.keyrecords import NAME, TOOL, Grant, Key, issue
 from gatelodge_core.cli.sharing import opened
@@ -236,7 +237,7 @@ def _file(given: argparse.Namespace) -> KeyFile:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = outlet.Parser(
         prog="gatelodge keys", description="API keys, by which callers over HTTP are known.", epilog=EXIT
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")

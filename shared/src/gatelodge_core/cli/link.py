@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
+from gatelodge_core import outlet
 from gatelodge_core.cli.hosts.machine import Machine
 from gatelodge_core.cli.hosts.shapes import Wanted, shape, whole
 from gatelodge_core.cli.hosts.table import HOSTS, find
@@ -22,7 +23,7 @@ EXIT = "exit status: 0 done, 2 wrong usage"
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    made = outlet.Parser(
         prog="gatelodge link",
         description="Print a link that installs a server with one click. No secret is in it.",
         usage="gatelodge link {cursor,vscode} SERVER [options] [-- ARGUMENT ...]",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 
 import platformdirs
 
+from gatelodge_core import outlet
 from gatelodge_core.auth.principal import local_user
 from gatelodge_core.effects import Effect, Rule
 from gatelodge_core.errors import SettingsError
@@ -35,7 +35,7 @@ class _Tool:
 
 def run(argv: Sequence[str]) -> int:
     """Show or test; exit status 0, 1 for a call that isn't allowed, 2 for a policy that can't be used."""
-    parser = argparse.ArgumentParser(prog="gatelodge policy", description="What the policy says, and why.")
+    parser = outlet.Parser(prog="gatelodge policy", description="What the policy says, and why.")
     parser.add_argument("--policy", default="", help="The policy file; default: policy.toml beside the settings file.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="VERB")
     commands.add_parser("show", help="The rule that holds for each tool, apart from rules on subjects.")

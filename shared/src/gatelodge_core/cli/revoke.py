@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import re
 import sys
 import time
 from collections.abc import Sequence
 
+from gatelodge_core import outlet
 from gatelodge_core.cli.sharing import opened, shared_settings
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.settings import LodgeSettings
@@ -22,7 +22,7 @@ _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 def run(argv: Sequence[str]) -> int:
     """Revoke a name, or show what is revoked."""
-    parser = argparse.ArgumentParser(
+    parser = outlet.Parser(
         prog="gatelodge revoke",
         description="Take back what a caller over HTTP comes with, on all replicas, within a second.",
         epilog=EXIT,

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from gatelodge_core import outlet
 from gatelodge_core.cli.hosts.apply import held, uninstalled
 from gatelodge_core.cli.hosts.entries import parsed
 from gatelodge_core.cli.hosts.record import FileRecord, Records, locked
@@ -26,7 +27,7 @@ EXIT = (
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    made = outlet.Parser(
         prog="gatelodge uninstall",
         description="Take servers out of the configuration of a host, and leave the rest as it is.",
         epilog=EXIT,

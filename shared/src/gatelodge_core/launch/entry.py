@@ -55,7 +55,8 @@ class Program(NamedTuple):
 def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
     """Run a server until its host ends it, and exit.
 
-    Exit status: 0 after a normal end, 2 if the settings can't be used, 1 if the server itself failed.
+    Exit status: 0 after a normal end, 2 if the settings can't be used, 1 if the server itself failed, 74 if what
+    was asked for, such as ``--version``, can't be written.
     """
     # Ctrl-C before there is anything to tear down ends the process as SIGTERM does, rather than with a stack.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -65,13 +66,9 @@ def main(program: Program, argv: Sequence[str] | None = None) -> NoReturn:
         del os.environ["HOME"]
     arguments = list(sys.argv[1:] if argv is None else argv)
     if "--version" in arguments:
-        from importlib.metadata import version  # noqa: PLC0415 - the first answer would wait for it
-
-        sys.stdout.write(f"{program.name} {version(program.name)}\n")
-        sys.exit(0)
+        _say(program, _version)
     if arguments == ["--describe"]:
-        _describe(program)
-        sys.exit(0)
+        _say(program, _describe)
     # The collector would walk some hundred thousand objects during the imports; none of them is garbage.
     gc.disable()
     posted = _post(program, arguments)
@@ -137,8 +134,24 @@ def _run(program: Program, settings: LodgeSettings, posted: Post | None) -> None
     )
 
 
-def _describe(program: Program) -> None:
-    """Write what the server offers as JSON, for ``gatelodge policy``, which knows no server."""
+def _say(program: Program, words: Callable[[Program], str]) -> NoReturn:
+    from gatelodge_core import outlet  # noqa: PLC0415 - the first answer would wait for it
+
+    def write() -> int:
+        sys.stdout.write(f"{words(program)}\n")
+        return 0
+
+    sys.exit(outlet.run(program.name, write))
+
+
+def _version(program: Program) -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - the first answer would wait for it
+
+    return f"{program.name} {version(program.name)}"
+
+
+def _describe(program: Program) -> str:
+    """What the server offers as JSON, for ``gatelodge policy``, which knows no server."""
     import json  # noqa: PLC0415 - the first answer would wait for it
 
     offers = cast("Declarations[object]", _load(program.offers))
@@ -146,7 +159,7 @@ def _describe(program: Program) -> None:
         {"name": tool.name, "effect": str(tool.nature.effect), "default": str(tool.nature.default_rule)}
         for tool in offers.tools.values()
     ]
-    json.dump({"server": program.server, "tools": tools}, sys.stdout)
+    return json.dumps({"server": program.server, "tools": tools})
 
 
 def _http(settings: LodgeSettings, lodge: Lodge[object]) -> HttpOptions | None:

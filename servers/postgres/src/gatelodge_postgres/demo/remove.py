@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 
+from gatelodge_core import outlet
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.places import state_folder
 
@@ -21,7 +21,7 @@ def run(argv: Sequence[str]) -> int:
     Returns:
         0 if it is gone or never was, 1 if a server still uses it, 2 if it can't be removed here.
     """
-    parser = argparse.ArgumentParser(
+    parser = outlet.Parser(
         prog="gatelodge-postgres remove-demo",
         description="Remove the demo's database and all changes to it; the next --demo makes it anew.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -10,11 +11,25 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 STOPPED = 128
 """With the number of the signal, as shells count a program that a signal ended."""
 UNWRITTEN = 74
 """As ``EX_IOERR`` of sysexits.h: what was to be told couldn't be written."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells when its help can't be written; argparse says nothing, and that all is well."""
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Write the help, or end the process as every command ends whose output can't be written."""
+        status = run(self.prog, lambda: _write(self.format_help(), file))
+        if status:
+            sys.exit(status)
 
 
 class _Terminated(BaseException):
@@ -81,6 +96,11 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise _Terminated
 
 
+def _write(text: str, file: SupportsWrite[str] | None) -> int:
+    print(text, end="", file=file)
+    return 0
+
+
 def _flush() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
@@ -98,4 +118,5 @@ def _abandon() -> None:
 
 def _tell(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
