@@ -264,6 +264,30 @@ def test_a_project_gets_its_own_file_and_serves_itself(
     assert "no file for a project" in home.uninstall("claude-desktop", "--project").err
 
 
+@pytest.mark.parametrize("order", [("claude-code", "copilot-cli"), ("copilot-cli", "claude-code")])
+def test_hosts_that_share_a_projects_file_are_both_content_with_the_entry(
+    order: tuple[str, str], home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Claude Code knows no type ``local``; Copilot CLI takes ``stdio`` for the same."""
+    monkeypatch.chdir(tmp_path)
+    first, second = order
+    assert home.install(first, "--project", "filesystem").status == 0
+    written = (tmp_path / ".mcp.json").read_text(encoding="utf-8")
+    assert json.loads(written)["mcpServers"]["gatelodge-filesystem"]["type"] == "stdio"
+    assert home.install(second, "--project", "filesystem").status == 0
+    assert (tmp_path / ".mcp.json").read_text(encoding="utf-8") == written
+
+
+@pytest.mark.parametrize("command", ["install", "link"])
+def test_an_option_that_is_the_servers_own_is_told_where_to_stand(command: str, home: Home) -> None:
+    ran = home.run(command, "cursor", "filesystem", "--root", str(home.root), "--allow-broad-roots=x", "--dry")
+    assert ran.status == 2
+    assert ran.err == (
+        f"gatelodge {command}: there is no option --allow-broad-roots; if it is meant for the server itself: "
+        "-- --allow-broad-roots\n"
+    )
+
+
 def test_new_files_and_backups_are_for_their_owner_alone(home: Home) -> None:
     home.install("cursor")
     home.install("cursor", "github")

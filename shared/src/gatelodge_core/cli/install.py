@@ -101,8 +101,7 @@ def _server(text: str) -> str:
 def run(argv: Sequence[str]) -> int:
     """Run the command; its exit status, as `EXIT` says."""
     try:
-        mine, extra = split(argv)
-        given = parser().parse_intermixed_args(mine)
+        given, extra = understood(parser(), argv)
         job = _job(given, extra)
         try:
             return _run(job, given)
@@ -116,10 +115,19 @@ def run(argv: Sequence[str]) -> int:
         return STOPPED
 
 
-def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The command's own arguments, and those for the server, which come after two dashes."""
+def understood(made: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """What the command was given, and the arguments for the server, which come after two dashes.
+
+    Raises:
+        SettingsError: There is no such option.
+    """
     cut = list(argv).index("--") if "--" in argv else len(argv)
-    return list(argv[:cut]), list(argv[cut + 1 :])
+    given, unknown = made.parse_known_intermixed_args(argv[:cut])
+    if unknown:
+        # What stands behind it, or its value, may be a secret.
+        option = unknown[0].partition("=")[0]
+        raise SettingsError(f"there is no option {option}; if it is meant for the server itself: -- {option}")
+    return given, list(argv[cut + 1 :])
 
 
 def place(given: argparse.Namespace) -> tuple[Host, Machine, str]:

@@ -13,7 +13,7 @@ from gatelodge_core import outlet
 from gatelodge_core.cli.hosts.machine import Machine
 from gatelodge_core.cli.hosts.shapes import Wanted, shape, whole
 from gatelodge_core.cli.hosts.table import HOSTS, find
-from gatelodge_core.cli.install import split
+from gatelodge_core.cli.install import understood
 from gatelodge_core.cli.servers import NAMES, Asked, portable, wanted
 from gatelodge_core.errors import SettingsError
 
@@ -46,8 +46,7 @@ def parser() -> argparse.ArgumentParser:
 def run(argv: Sequence[str]) -> int:
     """Run the command; its exit status, as `EXIT` says."""
     try:
-        mine, extra = split(argv)
-        given = parser().parse_intermixed_args(mine)
+        given, extra = understood(parser(), argv)
         print(_link(given, extra))
     except SettingsError as error:
         print(f"gatelodge link: {error}", file=sys.stderr)

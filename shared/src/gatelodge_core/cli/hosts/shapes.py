@@ -130,7 +130,8 @@ def shape(host: Host, wanted: Wanted) -> Shape:
     if host.dialect == "zed":
         return Shape({"source": "custom", **command}, {"env": {}}, env=env)
     if host.name == "copilot-cli":
-        return Shape({"type": "local", **command}, {"tools": ["*"]}, env=env)
+        # Its own command writes "local", which Claude Code, with which it shares the file of a project, doesn't know.
+        return Shape({"type": "stdio", **command}, {"tools": ["*"]}, env=env)
     return Shape({"type": "stdio", **command} if host.dialect == "typed" else command, {}, env=env)
 
 
