@@ -132,6 +132,7 @@ def test_what_is_wrong_with_a_server_is_found_when_it_runs(
         ({"command": "/bin/sh", "args": [f"postgresql://me:{SECRET}@db/x"]}, "secret_in_arguments", "looks like a secret"),
         ({"command": "/bin/gatelodge-filesystem", "args": ["/nowhere/notes:ro"]}, "missing_root", "/nowhere/notes is no folder"),
         ({"command": "/bin/gatelodge-filesystem", "args": ["my/notes"]}, "relative_root", "my/notes is relative"),
+        ({"command": "/bin/gatelodge-filesystem", "args": ["--read-only", "notes:ro"]}, "relative_root", "a folder is relative"),
         ({"url": "http://tools.example.com/mcp"}, "remote_without_tls", "without TLS"),
         ({"url": f"https://me:{SECRET}@tools.example.com/mcp"}, "secret_in_url", "holds a credential"),
         ({"args": []}, "no_command", "neither a command nor a URL"),
@@ -145,6 +146,7 @@ def test_what_is_wrong_with_an_entry_is_found_without_starting_it(
     status, told = desk.run("--no-start")
     found = {item["what"]: item for item in told["findings"]}
     assert words in found[code]["text"]
+    assert found[code]["fix"]
     assert (found[code]["host"], found[code]["server"]) == ("cursor", "one")
     assert status == (1 if any(item["level"] == "fail" for item in told["findings"]) else 0)
     assert told["servers"] == []
@@ -159,6 +161,8 @@ def test_what_is_wrong_with_an_entry_is_found_without_starting_it(
         ["gatelodge-filesystem", "https://user:{}@files.example/x"],
         ["gatelodge-filesystem", "${GIVEN}"],
         ["gatelodge-filesystem", "a/${GIVEN}/b"],
+        ["gatelodge-filesystem", "-t", "{}"],
+        ["gatelodge-filesystem", "{}"],
     ],
 )
 def test_no_argument_that_could_be_a_secret_is_shown(
@@ -209,6 +213,12 @@ def test_a_server_that_no_host_has_is_told_with_those_there_are(desk: Desk, caps
     assert capsys.readouterr().err == "gatelodge doctor: no host has a server called other; there are: one\n"
     assert main(["doctor", *home, "--host", "zed"]) == 0
     assert "To begin: gatelodge install zed filesystem --root FOLDER" in capsys.readouterr().out
+    # Where a file can't be read, it could be there; it is no reason to say that there is none at all.
+    desk.configure("zed", {}).write_text("{", encoding="utf-8")
+    assert main(["doctor", *home, "--server", "other"]) == 1
+    out = capsys.readouterr().out
+    assert "No host that can be read has a server called other; there are: one" in out
+    assert "To begin" not in out
 
 
 def test_a_file_that_cant_be_read_is_told_and_the_others_are_looked_at(desk: Desk) -> None:
@@ -219,6 +229,22 @@ def test_a_file_that_cant_be_read_is_told_and_the_others_are_looked_at(desk: Des
     codes = {(item["what"], item.get("host")) for item in told["findings"]}
     assert status == 1
     assert {("unreadable", "claude-desktop"), ("works", "cursor")} <= codes
+
+
+def test_what_ours_says_of_its_arguments_is_told_and_none_of_their_values(desk: Desk, tmp_path: Path) -> None:
+    command = [str(SCRIPTS / "gatelodge-filesystem"), str(tmp_path), "--tokn", f"--key={SECRET}"]
+    desk.configure("cursor", {"one": local(command)})
+    text = desk.findings("--seconds", "30")["does_not_work"]["text"]
+    assert "it says: gatelodge-filesystem: unrecognized arguments: --tokn --key=…" in text
+
+
+def test_every_start_lasts_until_the_server_itself_is_there(desk: Desk, tmp_path: Path) -> None:
+    """One that is ended while it loads goes on with that, and would be said to linger on a busy machine."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    desk.configure("cursor", {"one": local([str(SCRIPTS / "gatelodge-filesystem"), str(notes)])})
+    (one,) = desk.run()[1]["servers"]
+    assert [made["ready_seconds"] > 0 for made in one["revisions"].values()] == [True] * 3
 
 
 def test_a_server_that_is_switched_off_is_not_started(desk: Desk, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_server_that_dies_after_its_first_answers_is_not_well(tmp_path: Path) 
     text = "m = greet(); say(id=m['id'], result={'tools': [{'name': 'a'}]}); hear() if len(sys.argv) < 2 else None; sys.exit(4)"
     command = server(tmp_path, text)
     assert probe(command, ENVIRONMENT).error == ""
-    assert "exit status 4 before it answered gatelodge/awake" in probe(command, ENVIRONMENT, awake=True).error
+    assert "exit status 4 before it was ready" in probe(command, ENVIRONMENT, awake=True).error
 
 
 @pytest.mark.parametrize("command", [["/nowhere/program"], ["a\0b"], [str(Path(__file__))]])

@@ -79,16 +79,20 @@ def run(argv: Sequence[str]) -> int:
         keys |= {entry.key for entry in reading.entries}
         found += [entry for entry in reading.entries if not given.server or entry.key in given.server]
     if given.server and not found and not any(finding.host for finding in findings):
-        there = ", ".join(clean(key) for key in sorted(keys)) or "none"
-        asked_for = clean(", ".join(given.server))
-        sys.stderr.write(f"gatelodge doctor: no host has a server called {asked_for}; there are: {there}\n")
+        sys.stderr.write(f"gatelodge doctor: no host has {_other(given.server, keys)}\n")
         return 2
     for entry in found:
         findings += written.look(entry, here)
     started = [] if given.no_start else _started([entry for entry in found if _startable(entry)], here, given)
     for one in started:
         findings += one.findings
-    _report(findings, found, started, hosts, as_json=given.json)
+    if given.json:
+        _as_json(findings, started)
+    else:
+        _report(findings, found)
+        if not found:
+            print(f"\n{_nothing(hosts, given.server, keys)}")
+        print("\n{ok} well, {warn} to look at, {fail} failed".format(**_counts(findings)))
     bad = ("fail", "warn") if given.strict else ("fail",)
     return 1 if any(finding.level in bad for finding in findings) else 0
 
@@ -118,25 +122,36 @@ def _started(found: Sequence[Entry], here: Machine, given: argparse.Namespace) -
             raise
 
 
-def _report(
-    findings: Sequence[Finding],
-    found: Sequence[Entry],
-    started: Sequence[Started],
-    hosts: Sequence[Host],
-    *,
-    as_json: bool,
-) -> None:
-    counts = {level: sum(finding.level == level for finding in findings) for level in _MARKS}
-    if as_json:
-        told = {
-            "version": 1,
-            "summary": counts,
-            "findings": [finding.as_json() for finding in findings],
-            "servers": [one.as_json() for one in started],
-        }
-        json.dump(told, sys.stdout, indent=2, ensure_ascii=False)
-        print()
-        return
+def _counts(findings: Sequence[Finding]) -> dict[str, int]:
+    return {level: sum(finding.level == level for finding in findings) for level in _MARKS}
+
+
+def _other(asked_for: Sequence[str], keys: Iterable[str]) -> str:
+    """A server that isn't there, and those that are."""
+    there = ", ".join(clean(key) for key in sorted(keys)) or "none"
+    return f"a server called {clean(', '.join(asked_for))}; there are: {there}"
+
+
+def _nothing(hosts: Sequence[Host], asked_for: Sequence[str], keys: Iterable[str]) -> str:
+    """What to say where there is no server to tell of."""
+    if asked_for:
+        return f"No host that can be read has {_other(asked_for, keys)}"
+    which, name = (f"{hosts[0].title} is configured with no", hosts[0].name) if len(hosts) == 1 else ("No host is configured with any", "HOST")  # fmt: skip
+    return f"{which} server. To begin: gatelodge install {name} filesystem --root FOLDER"
+
+
+def _as_json(findings: Sequence[Finding], started: Sequence[Started]) -> None:
+    told = {
+        "version": 1,
+        "summary": _counts(findings),
+        "findings": [finding.as_json() for finding in findings],
+        "servers": [one.as_json() for one in started],
+    }
+    json.dump(told, sys.stdout, indent=2, ensure_ascii=False)
+    print()
+
+
+def _report(findings: Sequence[Finding], found: Sequence[Entry]) -> None:
     _lines(finding for finding in findings if not finding.host)
     for entry in found:
         of = [item for item in findings if (item.host, item.server, item.file) == (entry.host, entry.key, entry.file)]
@@ -151,11 +166,6 @@ def _report(
     for finding in rest:
         _head(HOSTS[finding.host].title, f"{finding.file}{f':{finding.line}' if finding.line else ''}")
         _lines([finding])
-    if not found:
-        which, name = (hosts[0].title, hosts[0].name) if len(hosts) == 1 else ("No host", "HOST")
-        end = "no server" if len(hosts) == 1 else "any server"
-        print(f"\n{which} is configured with {end}. To begin: gatelodge install {name} filesystem --root FOLDER")
-    print(f"\n{counts['ok']} well, {counts['warn']} to look at, {counts['fail']} failed")
 
 
 def _head(title: str, place: str) -> None:

@@ -271,7 +271,8 @@ class _Talk:
             try:
                 line = self._inbox.next(self._started + self._seconds)
             except TimeoutError:
-                raise _Failed(f"it didn't answer {method} within {self._seconds:g} s") from None
+                what = "wasn't ready" if method == NO_METHOD else f"didn't answer {method}"
+                raise _Failed(f"it {what} within {self._seconds:g} s") from None
             if line is None:
                 raise _Failed(self._ended(method))
             if not line.strip():
@@ -288,7 +289,7 @@ class _Talk:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.status = self._process.wait(GRACE_SECONDS)
         how = "closed its output" if self.status is None else f"ended with exit status {self.status}"
-        return f"it {how} before it answered {method}"
+        return f"it {how} before it {'was ready' if method == NO_METHOD else f'answered {method}'}"
 
     def _read_err(self, pipe: IO[bytes]) -> None:
         with pipe, contextlib.suppress(OSError):

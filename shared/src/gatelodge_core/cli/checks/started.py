@@ -91,7 +91,8 @@ def start(
     for revision in order:
         usual = revision == USUAL
         found = probe(
-            command, environment, folder, revision=revision, seconds=seconds, awake=usual,
+            # One that still loads when its input ends goes on with that: it would be said to linger.
+            command, environment, folder, revision=revision, seconds=seconds, awake=True,
             asks=asks if usual else (), children=children,
         )  # fmt: skip
         probes.append(found)
@@ -171,11 +172,13 @@ def _odd(schema: object) -> bool:
 
 def _said(entry: Entry, found: Probe, environment: Mapping[str, str]) -> str:
     """The end of what one of ours wrote to standard error, without any value that it was given."""
-    lines = found.stderr.strip().splitlines()
+    # Where to read on is no help to one who reads the doctor.
+    lines = [line for line in found.stderr.strip().splitlines() if not line.startswith("See gatelodge-")]
     if not server_of(entry) or not lines:
         return ""
     text = lines[-1]
     given = {*entry.env.values(), *entry.headers.values(), *entry.args, *(environment[name] for name in entry.env)}
+    given |= {arg.partition("=")[2] for arg in entry.args if arg.startswith("-")}
     # And what the host puts in place of a name.
     references = " ".join(reference for arg in entry.args for reference in PLACEHOLDER.findall(arg))
     names = [*entry.passed, *re.findall(r"\w+", references)]

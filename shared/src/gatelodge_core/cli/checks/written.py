@@ -45,12 +45,12 @@ def _program(entry: Entry, machine: Machine) -> Iterator[Finding]:
     command = replaced(host, entry.command, machine)
     if os.path.isabs(command) or re.match(r"[A-Za-z]:[\\/]", command):
         if machine.platform != "win32" and not os.path.isfile(command):
-            yield at(entry, "missing_program", "fail", f"{command} isn't there", _again(entry))
+            fix = _again(entry) or "Write where it is now, or install it again."
+            yield at(entry, "missing_program", "fail", f"{command} isn't there", fix)
         return
     if "/" in command or "\\" in command:
-        yield at(
-            entry, "relative_program", "fail", f"{command} is relative, and hosts start servers anywhere", _again(entry)
-        )
+        text = f"{command} is relative, and hosts start servers anywhere"
+        yield at(entry, "relative_program", "fail", text, _again(entry) or "Write its absolute path.")
         return
     path = search_path(launched(entry, machine))
     if machine.platform != "win32" and not _found(command, path):
@@ -96,11 +96,18 @@ def _folders(entry: Entry, machine: Machine) -> Iterator[Finding]:
     # What stands before is for whatever starts the server, such as uvx or docker.
     own = (entry.command, *entry.args)[named[0] :]
     for before, arg in pairwise(own):
-        if before.startswith("--") and "=" not in before and before not in _ALONE:
+        if before.startswith("-") and "=" not in before and before not in _ALONE:
             continue
         root = replaced(HOSTS[entry.host], arg, machine)
         root = re.sub(r":(?:ro|rw)$", "", root)
-        if root.startswith("-") or "://" in root or "=" in root or PLACEHOLDER.search(root) or secret_in(arg):
+        if (
+            not root
+            or root.startswith("-")
+            or "://" in root
+            or "=" in root
+            or PLACEHOLDER.search(root)
+            or secret_in(arg)
+        ):
             continue
         # As it is written: what it stands for could be a secret.
         shown = re.sub(r":(?:ro|rw)$", "", arg)
@@ -108,10 +115,10 @@ def _folders(entry: Entry, machine: Machine) -> Iterator[Finding]:
             folder = os.path.join(machine.home, root[2:]) if root.startswith("~/") else root
             if machine.platform != "win32" and root.startswith(("/", "~/")) and not os.path.isdir(folder):
                 yield at(entry, "missing_root", "fail", f"{shown} is no folder", f"mkdir -p {shlex.quote(shown)}")
-        elif "/" in root:
-            yield at(
-                entry, "relative_root", "fail", f"{shown} is relative, and hosts start servers anywhere", _again(entry)
-            )
+        else:
+            # A lone word could be anything.
+            text = f"{shown if '/' in root else 'a folder'} is relative, and hosts start servers anywhere"
+            yield at(entry, "relative_root", "fail", text, _again(entry))
 
 
 def _remote(entry: Entry) -> Iterator[Finding]:
