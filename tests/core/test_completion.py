@@ -75,6 +75,7 @@ def test_subcommands_and_the_values_of_options_are_offered(shell: str, script: P
     assert {"add", "list", "rotate", "revoke"} <= completed(shell, script, "gatelodge", "keys", "")
     assert completed(shell, script, "gatelodge", "keys", "add", "--sco") == {"--scope"}
     assert "deny" in completed(shell, script, "gatelodge", "audit", "show", "--decision", "d")
+    assert completed(shell, script, "gatelodge", "doctor", "--host", "cu") == {"cursor"}
     # A word that names a command elsewhere is none here.
     assert completed(shell, script, "gatelodge", "install", "keys", "--dry") == {"--dry-run"}
 
@@ -82,6 +83,9 @@ def test_subcommands_and_the_values_of_options_are_offered(shell: str, script: P
 def test_files_are_offered_where_a_file_is_wanted(shell: str, script: Path) -> None:
     found = completed(shell, script, "gatelodge", "keys", "list", "--keys-file", "no")
     assert found in ({"notes.txt"}, {"FILES"})
+    (script.parent / "my notes").mkdir()
+    found = completed(shell, script, "gatelodge", "install", "cursor", "--root", "my")
+    assert found in ({"my notes"}, {"my notes/"}, {"FILES"})
 
 
 def test_every_command_tells_its_words() -> None:

@@ -80,6 +80,15 @@ def test_a_foreign_cursor_is_an_invalid_parameter(varying: Wire) -> None:
     assert "bad_cursor" in error["message"]
 
 
+@pytest.mark.parametrize("method", ["tools/list", "prompts/list", "resources/templates/list"])
+def test_a_list_that_comes_whole_knows_no_cursor(varying: Wire, method: str) -> None:
+    """Invalid cursors should be answered with -32602 (specification, server/utilities/pagination)."""
+    assert "result" in varying.request(method, {"cursor": ""})
+    error = varying.request(method, {"cursor": "nothing"})["error"]
+    assert error["code"] == -32602
+    assert "bad_cursor" in error["message"]
+
+
 def offered(started: list[str], revision: Revision) -> dict[str, Any]:
     """The capabilities that a server declares."""
     wire = StdioWire(Server(started), revision)

@@ -174,7 +174,10 @@ def bash(table: Mapping[str, Words]) -> str:
         every = " ".join([*item.commands, *item.arguments, *item.options])
         lines.append(f"        {_quoted(path)}) reply={_quoted(every)} ;;")
     lines += ["      esac ;;", "  esac"]
-    lines += ['  if [ -n "$files" ]; then COMPREPLY=($(compgen -f -- "$cur")); compopt -o filenames 2>/dev/null']
+    # Names may have spaces.
+    lines += [
+        '  if [ -n "$files" ]; then local IFS=$\'\\n\'; COMPREPLY=($(compgen -f -- "$cur")); compopt -o filenames 2>/dev/null'
+    ]
     lines += ['  else COMPREPLY=($(compgen -W "$reply" -- "$cur")); fi', "}", "complete -F _gatelodge gatelodge", ""]
     return "\n".join(lines)
 

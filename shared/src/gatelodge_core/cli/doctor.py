@@ -17,7 +17,7 @@ from gatelodge_core.cli.checks.started import Started, start
 from gatelodge_core.cli.children import Children
 from gatelodge_core.cli.hosts.entries import Entry, entries
 from gatelodge_core.cli.hosts.machine import Machine
-from gatelodge_core.cli.hosts.table import HOSTS, Host, find
+from gatelodge_core.cli.hosts.table import ALIASES, HOSTS, Host, find
 from gatelodge_core.cli.servers import server_of
 from gatelodge_core.cli.showing import coloured, progress
 from gatelodge_core.errors import SettingsError
@@ -40,7 +40,14 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--json", action="store_true", help="Report as one JSON object.")
     made.add_argument("--state-dir", default="", help="The state folder, if the servers were given one.")
-    made.add_argument("--host", action="append", default=[], metavar="HOST", help=f"Only this one: {', '.join(HOSTS)}.")
+    made.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        choices=[*HOSTS, *ALIASES],
+        help=f"Only this one: {', '.join(HOSTS)}.",
+    )
     made.add_argument(
         "--server", action="append", default=[], metavar="KEY", help="Only this server, as the host calls it."
     )

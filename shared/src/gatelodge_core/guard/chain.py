@@ -47,6 +47,8 @@ _LABELLED = frozenset({"tools/call", "resources/read", "prompts/get"})
 LIST = "resources/list"
 """A call where the list varies: its backend is asked, and what it names was written by others."""
 
+_LISTS = frozenset({"tools/list", "prompts/list", "resources/templates/list", LIST})
+
 MAX_NAME = 8192
 """Characters of what is called; the journal keeps the beginning alone."""
 MAX_LISTENED = 65
@@ -107,6 +109,9 @@ class Guard:
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Walk one message; see `mcp.server.context.ServerMiddleware`."""
         try:
+            if ctx.method in _LISTS and not self._is_call(ctx.method) and (ctx.params or {}).get("cursor"):
+                # The SDK's own lists come whole whatever the cursor is: a client could take one for the rest of another.
+                raise MCPError(INVALID_PARAMS, "bad_cursor: this list comes whole. Leave cursor out.")
             if ctx.method == "tools/list":
                 return self._listed(await call_next(ctx), self._principal(ctx))
             if ctx.method == "subscriptions/listen" and ctx.request_id is not None:
