@@ -430,7 +430,9 @@ class Screen(io.StringIO):
         return True
 
 
-def test_progress_is_silent_for_a_second_then_speaks_in_steps() -> None:
+def test_progress_is_silent_for_a_second_then_speaks_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     now = [0.0]
     for out, expected in (
         (io.StringIO(), "verified 3 MB ...\nread 70,000 calls ...\n"),

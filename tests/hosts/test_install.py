@@ -13,11 +13,13 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
+from gatelodge_core.audit.progress import Progress
 from gatelodge_core.cli import servers
 from gatelodge_core.cli.hosts import HOSTS, Machine, entries
 from gatelodge_core.cli.servers import program
-from gatelodge_core.cli.showing import coloured
+from gatelodge_core.cli.showing import progress
 from gatelodge_core.errors import SettingsError
+from gatelodge_core.outlet import coloured
 
 from tests.hosts.support import SCRIPTS, Home
 from tests.hosts.test_reading import WRITTEN
@@ -233,6 +235,26 @@ def test_colour_is_left_out_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPat
     assert not coloured(io.StringIO())
     monkeypatch.setenv("NO_COLOR", "1")
     assert not coloured(Terminal())
+
+
+@pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_progress_writes_whole_lines_where_no_escapes_are_wanted(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv(variable, value)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with progress("starting it"):
+        assert terminal.getvalue() == "starting it ...\n"
+    ticks = iter(range(0, 20, 2))
+    counting = Progress(terminal, lambda: next(ticks))
+    counting.tick("read", 7)
+    counting.end()
+    assert terminal.getvalue() == "starting it ...\nread 7 calls ...\n"
 
 
 def test_a_dry_run_shows_all_and_changes_nothing(home: Home) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -63,6 +63,11 @@ def run(name: str, command: Callable[[], int]) -> int:
         _abandon()
         _tell(f"{name}: {error.strerror or error}")
         return UNWRITTEN
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether colour, and lines that are written over, are wanted there (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _prepare() -> None:

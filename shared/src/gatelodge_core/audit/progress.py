@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from gatelodge_core.outlet import coloured
+
 QUIET = 1.0
 """Seconds for which nothing is said."""
 STEP = 2.0
@@ -23,7 +25,7 @@ class Progress:
     def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._out, self._clock = out, clock
         self._next = clock() + QUIET
-        self._terminal = out.isatty()
+        self._terminal = coloured(out)
         self._said = False
 
     def tick(self, what: str, done: int) -> None:

@@ -19,7 +19,7 @@ from gatelodge_core.cli.hosts.entries import Entry, entries
 from gatelodge_core.cli.hosts.machine import Machine
 from gatelodge_core.cli.hosts.table import ALIASES, HOSTS, Host, find
 from gatelodge_core.cli.servers import server_of
-from gatelodge_core.cli.showing import coloured, progress
+from gatelodge_core.cli.showing import progress
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.places import state_folder
 
@@ -109,6 +109,8 @@ def _startable(entry: Entry) -> bool:
 
 
 def _started(found: Sequence[Entry], here: Machine, given: argparse.Namespace) -> list[Started]:
+    if not found:
+        return []
     children = Children()
 
     def one(entry: Entry) -> Started:
@@ -180,7 +182,7 @@ def _head(title: str, place: str) -> None:
 
 
 def _lines(findings: Iterable[Finding]) -> None:
-    colour = coloured(sys.stdout)
+    colour = outlet.coloured(sys.stdout)
     for finding in findings:
         mark, code = _MARKS[finding.level]
         shown = f"\x1b[{code}m{mark}\x1b[0m" if colour else mark

@@ -15,6 +15,7 @@ import platformdirs
 
 from gatelodge_core import outlet
 from gatelodge_core.auth.principal import local_user
+from gatelodge_core.cli.showing import progress
 from gatelodge_core.effects import Effect, Rule
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.guard.call import Subject
@@ -48,7 +49,8 @@ def run(argv: Sequence[str]) -> int:
     given = parser.parse_args(list(argv))
     try:
         policy = _policy(given.policy)
-        tools = [tool for server in SERVERS for tool in _describe(server)]
+        with progress("asking the servers for their tools"):
+            tools = [tool for server in SERVERS for tool in _describe(server)]
         if given.command == "show":
             return _show(policy, tools)
         return _test(policy, tools, given.tool, given.arguments, given.principal)

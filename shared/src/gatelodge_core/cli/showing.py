@@ -9,9 +9,9 @@ import os
 import re
 import sys
 from collections.abc import Collection, Generator
-from typing import TextIO
 
 from gatelodge_core.audit.texts import clean
+from gatelodge_core.outlet import coloured
 
 HIDDEN = "…"
 LONGEST = 400
@@ -22,11 +22,6 @@ _KEY_FOLLOWS = re.compile(r"\s*[:=]")
 _COMMENT = re.compile(r"(//|/\*|#).*", re.DOTALL)
 _YAML = re.compile(r"""^(\s*(?:- )*(?:(?:"[^"]*"|'[^']*'|[^\s:"'#\[{-][^:#]*):(?=\s|$))?\s*(?:- )*)(.*)$""")
 _COLOURS = {"+": "32", "-": "31", "@": "36"}
-
-
-def coloured(stream: TextIO) -> bool:
-    """Whether colour is wanted there (no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def difference(path: str, before: str | None, after: str | None, own: Collection[str], *, words: bool = False) -> str:
@@ -51,14 +46,14 @@ def difference(path: str, before: str | None, after: str | None, own: Collection
 @contextlib.contextmanager
 def progress(text: str) -> Generator[None]:
     """Say on standard error what is being done, for a person who waits; the outcome follows on standard output."""
-    live = sys.stderr.isatty()
-    if live:
-        sys.stderr.write(f"{text} ...")
+    over = coloured(sys.stderr)
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{text} ..." if over else f"{text} ...\n")
         sys.stderr.flush()
     try:
         yield
     finally:
-        if live:
+        if over:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 
