@@ -154,6 +154,7 @@ def test_what_was_written_by_hand_is_left_and_named(home: Home) -> None:
     ("github", "--name", "a&calc"), ("github", "--name", "A" * 28), ("github", "--name", '"'), ("github", "--name", "a b"),
     ("postgres", "--", "postgresql://u:s3cr3t@h/d"), ("postgres", "--", "password=s3cr3t"), ("github", "--", "--x", "ghp_s3cr3ts3cr3ts3cr3t"),
     ("github", "--", "a\nb"), ("github", "filesystem", "--", "--repo", "a/b"), ("mysql",),
+    ("filesystem", "--root", "/tmp", "--root", "/tmp/:ro"),
 ])  # fmt: skip
 def test_what_cant_be_written_is_refused_and_nothing_changes(arguments: tuple[str, ...], home: Home) -> None:
     ran = home.install("cursor", *arguments)

@@ -207,6 +207,9 @@ def _args(server: str, host: Host, asked: Asked, machine: Machine) -> list[str]:
         if not asked.roots and not asked.extra:
             raise SettingsError("the filesystem server needs a folder: --root FOLDER (add :ro to forbid changes)")
         args += [_root(text) for text in asked.roots]
+        folders = [text.removesuffix(":ro").removesuffix(":rw") for text in args]
+        if len(set(folders)) < len(folders):
+            raise SettingsError("a folder is named twice by --root; the server takes each once")
     if server == "github" and asked.secrets and not passes_secrets(host) and os.path.exists(token_file(machine)):
         args += ["--token-file", token_file(machine)]
     if asked.read_only:
