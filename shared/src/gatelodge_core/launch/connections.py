@@ -11,6 +11,7 @@ import socket
 import time
 from typing import Any, cast
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0
@@ -21,6 +22,10 @@ KEEP_SECONDS = 75
 """How long an idle connection is kept for the next request."""
 GATHERED_BYTES = 64 * 1024
 """How much is gathered before it is sent."""
+_BAD = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 26\r\n"
+    b"connection: close\r\n\r\nthe request isn't HTTP/1.1"
+)
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -136,6 +141,19 @@ class Connection(H11Protocol):
         """It has read on."""
         self._unset(stall=True)
         super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's
+        """Answer what breaks the rules of HTTP, if it wasn't answered yet, and end the connection.
+
+        uvicorn's own lets a request go on whose body is broken, and both then write an answer, or neither can: a stranger
+        could fill the log with traces.
+        """
+        if self.busy:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.write(_BAD)
+        self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
         # uvicorn would have the operator install a library for what is not spoken here on purpose.

@@ -139,6 +139,8 @@ class Routes:
         except TimeoutError:
             await say(send, 408, {"error": "the body took too long"})
             return
+        except _Cut:
+            return
         if body is None:
             await say(send, 413, {"error": f"a message may have {self._cap} bytes at most"})
             return
@@ -190,14 +192,22 @@ def _retry_after(seconds: float) -> tuple[bytes, bytes]:
     return b"retry-after", str(math.ceil(seconds)).encode()
 
 
+class _Cut(Exception):
+    """A client that left before its body was whole: nobody waits for an answer."""
+
+
 async def _body(receive: Receive, cap: int) -> bytes | None:
-    """The whole body, or None if it is over the cap."""
+    """The whole body, or None if it is over the cap.
+
+    Raises:
+        _Cut: It never became whole; what is there must not be taken for it (RFC 9112, section 8).
+    """
     held = bytearray()
     more = True
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            break
+            raise _Cut
         held += message.get("body", b"")
         if len(held) > cap:
             return None
