@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Generator
 
@@ -114,3 +115,66 @@ def test_nonsense_after_the_head_leaves_no_trace_in_the_log(place: Remote, *, kn
             assert answer.count(b"HTTP/1.1") == 1
     assert len(place.server.stderr().splitlines()) - before <= 2
     assert "Traceback" not in place.server.stderr()
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "POST", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_health_is_read_and_nothing_else(place: Remote, path: str, method: str) -> None:
+    request = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode()
+    answer = exchanged(place, request)
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert b"\r\nallow: GET, HEAD\r\n" in answer
+    assert "Traceback" not in place.server.stderr()
+    assert exchanged(place, request.replace(method.encode(), b"HEAD", 1)).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_stream_is_opened_anew_by_whoever_wants_to_resume_one(place: Remote) -> None:
+    headers = {**place.headers(), "mcp-session-id": opened(place), "last-event-id": "7"}
+    with httpx2.Client(timeout=20) as client:
+        with client.stream("GET", place.url, headers=headers) as stream:
+            assert stream.status_code == 200
+            assert stream.headers["content-type"].startswith("text/event-stream")
+        # Nor is it a way to another's.
+        headers["authorization"] = place.headers("bob")["authorization"]
+        with client.stream("GET", place.url, headers=headers) as stream:
+            assert stream.status_code == 404
+    assert not re.search(r"ERROR|Traceback", place.server.stderr())
+
+
+@pytest.mark.parametrize(
+    ("version", "length", "status"),
+    [("1.0", CHUNKED, b"400"), ("2.0", "content-length: 0", b"505"), ("0.9", "content-length: 0", b"505")],
+)
+def test_a_head_that_its_version_does_not_allow_is_refused_and_the_connection_ended(
+    place: Remote, version: str, length: str, status: bytes
+) -> None:
+    text = body(place, f"key-{version}")
+    whole = head(place, length, version=version) + b"%x\r\n%b\r\n0\r\n\r\n" % (len(text), text)
+    answer = exchanged(place, whole)
+    assert answer.split(b" ")[1] == status
+    assert answer.count(b"\r\n\r\n") == 1
+    assert f"key-{version}" not in items(place)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("[::1]x", "local\thost", "localhost:80:90", "localhost:-1", "localhost:a", "localhost:\xb2"),
+        "[::1",
+        "localhost.",
+    ],
+)
+def test_what_is_no_host_is_refused_everywhere(place: Remote, host: str) -> None:
+    for path in ("/livez", "/mcp"):
+        answer = exchanged(place, f"GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode("latin-1"))
+        assert answer.split(b" ")[1] == b"421"
+    # Strangers choose how often they come: none of the SDK's warnings.
+    assert "Invalid Host" not in place.server.stderr()
+
+
+@pytest.mark.parametrize("space", ["\xa0", "\x85"])
+def test_a_space_that_is_none_in_http_is_part_of_the_key(place: Remote, space: str) -> None:
+    key = place.keys["alice"]
+    for given in (key + space, space + key):
+        sent = head(place, "connection: close\r\ncontent-length: 2", key=given) + b"{}"
+        assert exchanged(place, sent).startswith(b"HTTP/1.1 401 ")

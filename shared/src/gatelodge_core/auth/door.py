@@ -113,7 +113,8 @@ class Door:
         if not given:
             raise Unauthenticated("no credential", error="")
         kind, _, token = given[0].partition(" ")
-        token = token.strip()
+        # Of spaces alone: others, such as one that doesn't break, are none in HTTP.
+        token = token.strip(" ")
         if len(given) > 1:
             raise _Malformed("more than one Authorization header")
         if kind.lower() != "bearer" or len(token) > MAX_TOKEN or not _TOKEN.fullmatch(token):

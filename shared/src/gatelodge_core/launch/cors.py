@@ -6,6 +6,7 @@ sends its token itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from starlette.types import Message, Scope, Send
@@ -15,7 +16,7 @@ _HEADERS = (
     *("accept", "authorization", "content-type", "last-event-id"),
     *("mcp-protocol-version", "mcp-session-id", "mcp-method", "mcp-name"),
 )
-_PARAMETER = "mcp-param-"
+_PARAMETER = re.compile(r"mcp-param-[a-z0-9_-]+")
 """Headers in which clients repeat parameters (MCP, header parameters); the names are the server's choice."""
 _SHOWN = b"mcp-session-id, mcp-protocol-version, retry-after, www-authenticate"
 _SECONDS = b"600"
@@ -38,7 +39,6 @@ async def answer_preflight(scope: Scope, origin: bytes, send: Send) -> bool:
         (b"access-control-allow-headers", ", ".join([*_HEADERS, *_parameters(scope)]).encode()),
         (b"access-control-max-age", _SECONDS),
         (b"vary", b"Origin, Access-Control-Request-Headers"),
-        (b"content-length", b"0"),
     ]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
@@ -66,7 +66,7 @@ def _parameters(scope: Scope) -> Sequence[str]:
     """The parameter headers that a browser asks for."""
     asked = b",".join(_values(scope, b"access-control-request-headers")).decode("latin-1").lower()
     names = [name.strip() for name in asked.split(",", _MAX_ASKED)[:_MAX_ASKED]]
-    return [name for name in names if name.startswith(_PARAMETER) and name.replace("-", "").replace("_", "").isalnum()]
+    return [name for name in names if _PARAMETER.fullmatch(name)]
 
 
 def _values(scope: Scope, name: bytes) -> list[bytes]:

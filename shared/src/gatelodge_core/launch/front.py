@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,13 +21,17 @@ from gatelodge_core.auth.model import peer
 from gatelodge_core.auth.turned import TurnedAway
 from gatelodge_core.launch.cors import answer_preflight, sharing
 from gatelodge_core.launch.metrics import Exposition
+from gatelodge_core.launch.proxies import HEALTH
 from gatelodge_core.launch.routes import Routes
 
 logger = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 32 * 1024
+_READING = ("GET", "HEAD")
 _LENGTHS = (b"content-length", b"transfer-encoding")
 _NAMES = (b"host", b"origin")
+_AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s\[\]:/@?#\\]+))(?::[0-9]{0,5})?")
+"""A host and perhaps a port, without a user (RFC 9110, section 7.2)."""
 WATCHED_SECONDS = 30
 """For how long after a look at /readyz somebody is taken to be watching it."""
 
@@ -46,27 +50,15 @@ class Doors:
 
     def admits_host(self, header: str | None) -> bool:
         """Whether a Host header names us, with any port."""
-        if not header or any(char in header for char in "/@?# "):
-            return False
-        try:
-            name = urlsplit(f"//{header}").hostname
-        except ValueError:
-            return False
-        return name is not None and name in self.hosts
+        found = _AUTHORITY.fullmatch(header or "")
+        return found is not None and (found[1] or found[2]) in self.hosts
 
     def admits_origin(self, header: str | None) -> bool:
         """Whether an Origin header may call us; none at all means it isn't a browser."""
         if header is None or header in self.origins:
             return True
-        try:
-            scheme, _, rest = header.partition("://")
-            return (
-                scheme == "http"
-                and not any(char in rest for char in "/@?#")
-                and urlsplit(header).hostname in self.hosts
-            )
-        except ValueError:
-            return False
+        scheme, _, rest = header.partition("://")
+        return scheme == "http" and self.admits_host(rest)
 
 
 class Front:
@@ -135,7 +127,10 @@ class Front:
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What a request with a good Host and Origin gets to."""
-        if scope["path"] == "/livez":
+        if scope["path"] in HEALTH and scope["method"] not in _READING:
+            # A good answer to CONNECT, too, would be the end of HTTP on its connection (RFC 9110, section 9.3.6).
+            await say(send, 405, {"error": "read it with GET"}, [(b"allow", b"GET, HEAD")])
+        elif scope["path"] == "/livez":
             await say(send, 200, {"status": "ok"})
         elif scope["path"] == "/readyz":
             self._asked = time.monotonic()
@@ -173,6 +168,9 @@ class Front:
 
 def _flaw(scope: Scope) -> tuple[int, str] | None:
     """What is wrong with the head of a request that h11 lets pass, as a status and a reason."""
+    version: str = scope["http_version"]
+    if not version.startswith("1."):
+        return 505, "HTTP/1.1 is spoken here"
     size, lengths = 0, set[bytes]()
     for name, value in scope["headers"]:
         size += len(name) + len(value)
@@ -181,6 +179,9 @@ def _flaw(scope: Scope) -> tuple[int, str] | None:
     if len(lengths) > 1:
         # RFC 9112, section 6.1: an attempt to make two servers see two requests.
         return 400, "a body has one length"
+    if version == "1.0" and b"transfer-encoding" in lengths:
+        # The same section: who knows 1.0 alone sees no body there, and another request in it.
+        return 400, "HTTP/1.0 has no Transfer-Encoding"
     # h11 bounds a head only while it waits for the rest of it.
     return (431, f"a head may have {MAX_HEAD_BYTES} bytes at most") if size > MAX_HEAD_BYTES else None
 

@@ -21,6 +21,7 @@ from gatelodge_core.launch.sse import MESSAGES_PATH, SSE_PATH, OldTransport
 
 MCP_PATH = "/mcp"
 _PLAIN = (b"accept-encoding", b"identity")
+_RESUMING = b"last-event-id"
 BODY_SECONDS = 30
 """How long a client may take to send one body."""
 
@@ -111,6 +112,8 @@ class Routes:
             # A client that was just cut, and comes again before the socket closes.
             await say(send, 503, {"error": "this server is ending"}, [(b"retry-after", b"1")])
             return
+        # Nothing is kept to be told again; asked to, the SDK would give no answer at all.
+        scope = {**scope, "headers": [item for item in scope["headers"] if item[0] != _RESUMING]}
         begun = False
 
         async def noting(message: Message) -> None:
