@@ -15,7 +15,9 @@ import anyio.abc
 import httpx2
 import pytest
 from gatelodge_core.launch import connections
-from gatelodge_core.launch.connections import listening
+from gatelodge_core.launch.connections import let_in, listening
+from gatelodge_core.launch.front import Doors, Front
+from gatelodge_core.launch.routes import Routes
 from gatelodge_core.launch.web import WebServer, configured
 from starlette.types import Receive, Scope, Send
 
@@ -123,9 +125,11 @@ class Served:
         self.server = WebServer(configured(self.app, most, 1))
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers /hold when told to, /much with 50 MB, the rest at once and without reading the body."""
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        """Answers /hold, /mcp and /stranger when told to, /much with 50 MB, the rest at once; reads no body."""
         if scope["path"] == "/hold":
+            let_in(scope)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if scope["path"] in ("/hold", "/mcp", "/stranger"):
             await self.hold.wait()
         blocks = 50 if scope["path"] == "/much" else 0
         for _ in range(blocks):
@@ -248,6 +252,54 @@ def test_when_all_connections_are_at_work_another_is_told_to_come_back(monkeypat
     answer = anyio.run(attack)
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after" in answer
+
+
+def test_where_all_are_at_work_the_oldest_stranger_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def attack() -> list[bytes]:
+        served, told = Served(monkeypatch, most=4), list[bytes]()
+        async with anyio.create_task_group() as group:
+            await group.start(served.serve)
+            paths = ("/hold", "/stranger", "/stranger", "/hold")
+            held = [await anyio.connect_tcp("127.0.0.1", served.port) for _ in paths]
+            for stream, path in zip(held, paths, strict=True):
+                await stream.send(GET.replace(b" / ", f" {path} ".encode()))
+                await stream.receive()
+            async with await anyio.connect_tcp("127.0.0.1", served.port) as fresh:
+                await fresh.send(GET)
+                assert b"200" in await fresh.receive()
+                assert await ended(held[1]) == b""
+                served.hold.set()
+                for number in (0, 2, 3):
+                    told.append(await held[number].receive())
+            for stream in held:
+                await stream.aclose()
+            served.server.should_exit = True
+        return told
+
+    assert [b"done" in answer for answer in anyio.run(attack)] == [True] * 3
+
+
+def test_whoever_was_let_in_makes_no_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def attack() -> bytes:
+        served, told = Served(monkeypatch, most=4), b""
+        front = Front(served.app, Doors(frozenset({"localhost"})), list[str], Routes(served.app))
+        served.server = WebServer(configured(front, 4, 1))
+        async with anyio.create_task_group() as group:
+            await group.start(served.serve)
+            held = [await anyio.connect_tcp("127.0.0.1", served.port) for _ in range(4)]
+            for stream in held:
+                await stream.send(GET.replace(b" / ", b" /mcp "))
+                await stream.receive()
+            async with await anyio.connect_tcp("127.0.0.1", served.port) as late:
+                await late.send(GET.replace(b" / ", b" /livez "))
+                told = await ended(late)
+            served.hold.set()
+            for stream in held:
+                await stream.aclose()
+            served.server.should_exit = True
+        return told
+
+    assert anyio.run(attack).startswith(b"HTTP/1.1 503 ")
 
 
 def test_one_caller_cannot_have_all_requests_open(tmp_path: Path) -> None:

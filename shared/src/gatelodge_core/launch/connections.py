@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from dataclasses import dataclass
 from typing import Any, cast
 
 import h11
+from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0
@@ -22,6 +24,7 @@ KEEP_SECONDS = 75
 """How long an idle connection is kept for the next request."""
 GATHERED_BYTES = 64 * 1024
 """How much is gathered before it is sent."""
+_STANDING = "gatelodge.standing"
 _BAD = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 26\r\n"
     b"connection: close\r\n\r\nthe request isn't HTTP/1.1"
@@ -78,19 +81,41 @@ class Gathered:
             self._inner.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
 
+@dataclass(slots=True)
+class _Standing:
+    """What is known of who is at the other end of a connection.
+
+    Args:
+        let_in: Whether a request of his was.
+    """
+
+    let_in: bool = False
+
+
+def let_in(scope: Scope) -> None:
+    """Note that a request was let in: its connection makes way for no other as long as it has one."""
+    standing: object = scope.get("state", {}).get(_STANDING)
+    if isinstance(standing, _Standing):
+        standing.let_in = True
+
+
 class Connection(H11Protocol):
     """One connection of a client.
 
     Args:
         most: The most connections at once. One over it takes the place of the one that has been without a request
-            for longest; where all have one, it is told to come back.
+            for longest; where all have one, of the oldest that nobody was let in on, since a stranger could ask and ask,
+            and read no answer; where there is none either, it is told to come back.
         options: As uvicorn gives them.
     """
 
     def __init__(self, *, most: int, **options: Any) -> None:
         super().__init__(**options)
         self._most = most
-        self._idle_since = time.monotonic()
+        self._standing = _Standing()
+        # What each request's scope gets a copy of; this is the one thing in it that all of a connection share.
+        self.app_state = {**self.app_state, _STANDING: self._standing}
+        self._made = self._idle_since = time.monotonic()
         self._head: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
 
@@ -108,12 +133,17 @@ class Connection(H11Protocol):
             item for item in self.connections if isinstance(item, Connection) and not item.transport.is_closing()
         ]
         if len(others) > self._most:
-            idle = [item for item in others if item is not self and not item.busy]
-            if not idle:
+            others.remove(self)
+            idle = [item for item in others if not item.busy]
+            strangers = [item for item in others if not item._standing.let_in]
+            if not idle and not strangers:
                 transport.write(_FULL)
                 transport.close()
                 return
-            min(idle, key=lambda item: item._idle_since).transport.abort()
+            least = (
+                min(idle, key=lambda item: item._idle_since) if idle else min(strangers, key=lambda item: item._made)
+            )
+            least.transport.abort()
         self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -15,6 +15,7 @@ from gatelodge_core.auth.principal import Principal
 from gatelodge_core.guard.chain import RETRY_AFTER
 from gatelodge_core.guard.shedding import Shedding
 from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES, WireError, decode_message
+from gatelodge_core.launch.connections import let_in
 from gatelodge_core.launch.metrics import METRICS_PATH, Exposition
 from gatelodge_core.launch.separators import in_lines
 from gatelodge_core.launch.sse import MESSAGES_PATH, SSE_PATH, OldTransport
@@ -70,6 +71,7 @@ class Routes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; see the ASGI specification."""
+        let_in(scope)
         known = _principal(scope)
         if known is None:
             await self._routed(scope, receive, send)
