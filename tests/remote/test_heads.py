@@ -94,11 +94,12 @@ def test_a_warning_that_comes_often_is_logged_once_a_minute_with_its_number_and_
     seldom = Seldom(lambda: now)
 
     def logged(text: str, level: int = logging.WARNING) -> str:
-        record = logging.LogRecord("uvicorn.error", level, "", 0, text, None, None)
+        # Each text is that of a line of its own.
+        record = logging.LogRecord("uvicorn.error", level, "file.py", len(text), text, None, None)
         return record.getMessage() if seldom.filter(record) else ""
 
     assert [logged("Invalid") for _ in range(4)] == ["Invalid", "", "", ""]
-    assert logged("Another") == "Another"
+    assert logged("Another one") == "Another one"
     assert [logged("Invalid", logging.ERROR) for _ in range(2)] == ["Invalid"] * 2
     now = SELDOM_SECONDS
     assert logged("Invalid") == "Invalid (3 more like it since the last time)"

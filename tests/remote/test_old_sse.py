@@ -153,6 +153,19 @@ def test_the_journal_has_the_caller_of_each_message(tmp_path: Path) -> None:
     assert verify(str(place.state / "journal")).ok
 
 
+def test_a_client_can_neither_fill_the_log_nor_write_lines_of_its_own_into_it(place: Remote) -> None:
+    before = len(place.server.stderr().splitlines())
+    with httpx2.Client() as client:
+        for number in range(30):
+            address = f"{place.base}/messages?session_id={number}%0a2026-01-01%20WARNING%20forged%0dforged"
+            answer = client.post(address, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers=place.headers())
+            assert answer.status_code == 400
+    lines = place.server.stderr().splitlines()
+    assert 1 <= len(lines) - before <= 4
+    assert any("forged" in line for line in lines)
+    assert not any(line.startswith(("2026-01-01", "forged")) for line in lines)
+
+
 def test_the_old_endpoints_are_not_there_unless_they_are_asked_for(tmp_path: Path) -> None:
     with remote(tmp_path) as place, httpx2.Client() as client:
         assert client.get(f"{place.base}/sse", headers=place.headers()).status_code == 404

@@ -204,8 +204,8 @@ class CleanFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as text; see `logging.Formatter.format`."""
-        lines = super().format(record).split("\n")
-        return self._cleanser.text("\n".join(lines))
+        # Further lines stand in: what a caller sent, and somebody logs, must not look like a record of its own.
+        return self._cleanser.text("\n  ".join(super().format(record).splitlines()))
 
 
 def _is_large(result: dict[str, Any]) -> bool:

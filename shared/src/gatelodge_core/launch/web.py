@@ -28,30 +28,35 @@ SELDOM_SECONDS = 60.0
 
 
 class Seldom(logging.Filter):
-    """Lets each warning pass once a minute, with how many like it came meanwhile: strangers choose how often they come."""
+    """Lets each warning pass once a minute, with how many like it came meanwhile: clients choose how often they come."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._said: dict[str, tuple[float, int]] = {}
+        self._said: dict[tuple[str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to log a record."""
         if record.levelno >= logging.ERROR:
             return True
-        # Texts of the program, before anything is put into them: there are few.
-        text, now = str(record.msg), self._clock()
-        since, more = self._said.get(text, (-SELDOM_SECONDS, 0))
+        # By the line of the program: there are few. The text may hold what a caller chose.
+        line, now = (record.pathname, record.lineno), self._clock()
+        since, more = self._said.get(line, (-SELDOM_SECONDS, 0))
         if now - since < SELDOM_SECONDS:
-            self._said[text] = since, more + 1
+            self._said[line] = since, more + 1
             return False
-        self._said[text] = now, 0
+        self._said[line] = now, 0
         if more:
-            record.msg = f"{text} ({more} more like it since the last time)"
+            record.msg = f"{record.msg} ({more} more like it since the last time)"
         return True
 
 
 _SELDOM = Seldom()
+_CHOSEN = (
+    *("uvicorn.error", "mcp.server.streamable_http_manager"),
+    *("mcp.server.sse", "mcp.server.transport_security"),
+)
+"""Loggers that warn as often as clients like."""
 
 
 class WebServer(uvicorn.Server):
@@ -131,7 +136,8 @@ def configured(
         ssl_context_factory=given if secure else None,
     )
     made.load()
-    logging.getLogger("uvicorn.error").addFilter(_SELDOM)
+    for name in _CHOSEN:
+        logging.getLogger(name).addFilter(_SELDOM)
     return made
 
 
