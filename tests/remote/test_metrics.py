@@ -113,6 +113,7 @@ def test_what_the_server_rests_on_is_shown(place: Remote) -> None:
     series = parsed(scraped(place))
     assert value(series, "gatelodge_up", part="journal") == 1
     assert value(series, "gatelodge_up", part="server") == 1
+    assert value(series, "gatelodge_up", part="authentication") == 1
     assert value(series, "gatelodge_limit", limit="calls_per_second") == 1
     sandbox = {dict(pairs)["sandbox"] for name, pairs in series if name == "gatelodge_info"}
     (header,) = [path.read_text().splitlines()[0] for path in (place.state / "journal").glob("*.jsonl")]
