@@ -233,6 +233,17 @@ def test_a_key_that_came_in_right_after_the_set_was_fetched_is_found() -> None:
     run(work)
 
 
+def test_a_set_that_came_just_now_is_not_fetched_again_for_what_it_lacks() -> None:
+    async def work() -> None:
+        source = Source(ONE)
+        await refused(source.ring, "made up")
+        assert source.times == 1
+        await refused(source.ring, "made up")
+        assert source.times == 2
+
+    run(work)
+
+
 def test_an_old_set_is_renewed_while_it_is_still_used() -> None:
     async def work() -> None:
         source = Source(ONE)

@@ -157,6 +157,7 @@ class KeyRing:
         Raises:
             Unauthenticated: There is no such key, or none can be had now.
         """
+        before = self._fetched
         if not self._usable():
             await self._renewed(RETRY_SECONDS)
             if not self._usable():
@@ -164,9 +165,9 @@ class KeyRing:
         elif not self._fresh():
             # Not waited for: what is there is good for a while.
             self._renew(MISS_SECONDS)
-        if kid is not None and all(key.kid != kid for key in self._keys):
+        if self._lacks(kid) and self._fetched == before:
             await self._looked()
-            if self._failed and all(key.kid != kid for key in self._keys):
+            if self._failed and self._lacks(kid):
                 # It may be a new key that the issuer couldn't show us: the caller must not throw a good token away.
                 raise self._unavailable()
         return self._found(kid, algorithm)
@@ -194,6 +195,9 @@ class KeyRing:
         if len(found) != 1:
             raise Unauthenticated("the token is signed with a key that is not the issuer's")
         return found[0]
+
+    def _lacks(self, kid: str | None) -> bool:
+        return kid is not None and all(key.kid != kid for key in self._keys)
 
     def _usable(self) -> bool:
         return self._fetched is not None and self._clock() - self._fetched < FRESH_SECONDS + STALE_SECONDS
