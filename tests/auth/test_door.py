@@ -191,6 +191,11 @@ def test_whoever_is_not_known_gets_nowhere(name: str, method: str, path: str) ->
     assert ("retry-after" in got.headers) == (status == 503)
 
 
+def test_a_token_that_is_too_long_is_told_so() -> None:
+    got = request(door(Seen()), headers=[(b"authorization", b"Bearer t" + b"a" * 16_384)])
+    assert got.challenge["error_description"] == "the token is too long"
+
+
 def test_a_token_that_is_one_too_many_is_told_so_and_judged_by_where_it_came_from() -> None:
     judge, noted = Judge(), list[str]()
     turned = TurnedAway(lambda reason, address, count, who: noted.append(f"{reason} {address}"))

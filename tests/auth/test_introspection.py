@@ -120,6 +120,24 @@ def test_the_issuer_may_leave_out_its_name_and_the_end(issuer: FakeIssuer) -> No
     with_judge(issuer, work)
 
 
+def test_what_the_issuer_says_is_null_it_leaves_out(issuer: FakeIssuer) -> None:
+    """Servers that write down what they know not, as null, are many; it opens nothing that leaving it out does not."""
+    nothing = dict.fromkeys(("iss", "exp", "nbf", "iat", "jti", "azp", "scp", "nonce", "token_type", "cnf", "username"))
+    issuer.tokens["opaque"] = {**said(issuer), **nothing}
+    issuer.tokens["scopeless"] = {**said(issuer), "scope": None, "client_id": None}
+    for name in ("aud", "sub", "active"):
+        issuer.tokens[f"no {name}"] = {**said(issuer), name: None}
+
+    async def work(judge: OAuth) -> None:
+        assert (await judge.authenticate("opaque")).subject == f"{issuer.name}|alice|desk"
+        assert (await judge.authenticate("scopeless")) == Principal("oauth", f"{issuer.name}|alice|", frozenset())
+        assert "not for this server" in (await refused(judge, "no aud")).description
+        assert "names nobody" in (await refused(judge, "no sub")).description
+        assert (await refused(judge, "no active")).unavailable > 0
+
+    with_judge(issuer, work)
+
+
 def test_a_token_that_looks_signed_is_asked_about_as_well(issuer: FakeIssuer) -> None:
     token = issuer.token(RESOURCE)
 

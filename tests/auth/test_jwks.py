@@ -75,13 +75,15 @@ def test_a_key_checks_what_its_type_and_its_owner_say() -> None:
             jwk(rsa_key("one"), kid="p", alg="PS384", use="sig", key_ops=["verify"]),
             jwk(ec_key("c"), kid="e"),
             jwk(ed_key("d"), kid="o"),
+            jwk(ed_key("d"), kid="n", alg="Ed25519"),
         )
     )
     assert {key.kid: sorted(key.algorithms) for key in found} == {
         "r": ["PS256", "PS384", "PS512", "RS256", "RS384", "RS512"],
         "p": ["PS384"],
         "e": ["ES256"],
-        "o": ["EdDSA"],
+        "o": ["Ed25519", "EdDSA"],
+        "n": ["Ed25519"],
     }
 
 
@@ -205,6 +207,39 @@ def test_a_key_that_came_in_meanwhile_is_found() -> None:
         await source.ring.key("two", "RS256")
         await source.settled()
         assert "not the issuer's" in (await refused(source.ring, "one")).description
+
+    run(work)
+
+
+def test_a_key_that_came_in_right_after_the_set_was_fetched_is_found() -> None:
+    """Misses have a bound of their own: a fetch for another reason doesn't keep a good token out for half a minute."""
+
+    async def work() -> None:
+        source = Source(ONE)
+        await source.ring.key("one", "RS256")
+        source.keys = (ONE, TWO)
+        assert (await source.ring.key("two", "RS256")).kid == "two"
+        for count in range(100):
+            await refused(source.ring, f"made up {count}")
+        assert source.times == 2
+        # Renewed as ever, and looked at again for the next miss.
+        source.time += FRESH_SECONDS
+        await source.ring.key("one", "RS256")
+        await source.settled()
+        await refused(source.ring, "made up")
+        await refused(source.ring, "made up")
+        assert source.times == 4
+
+    run(work)
+
+
+def test_a_set_that_came_just_now_is_not_fetched_again_for_what_it_lacks() -> None:
+    async def work() -> None:
+        source = Source(ONE)
+        await refused(source.ring, "made up")
+        assert source.times == 1
+        await refused(source.ring, "made up")
+        assert source.times == 2
 
     run(work)
 

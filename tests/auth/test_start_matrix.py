@@ -44,6 +44,7 @@ REFUSED: dict[str, tuple[dict[str, object], list[str]]] = {
     "a proxy that is a name": ({"http": ANY, "auth": "keys", "public_url": PUBLIC, "behind_proxy": ["proxy"]}, ["no address or network"]),
     "everybody is the proxy": ({"http": ANY, "auth": "keys", "public_url": PUBLIC, "behind_proxy": ["0.0.0.0/0"]}, ["name the proxy"]),
     "everybody is the proxy over IPv6": ({"http": ANY, "auth": "keys", "public_url": PUBLIC, "behind_proxy": ["10.0.0.2", "::/0"]}, ["name the proxy"]),
+    "everybody is the proxy, in two halves": ({"http": ANY, "auth": "keys", "public_url": PUBLIC, "behind_proxy": ["0.0.0.0/1", "10.0.0.2", "128.0.0.0/1"]}, ["name the proxy"]),
     "OAuth without an issuer": ({"http": LOCAL, "auth": "oauth"}, ["needs --oauth-issuer", "needs --public-url"]),
     "both without an issuer": ({"http": ANY, "auth": "both", "public_url": PUBLIC, **TLS}, ["needs --oauth-issuer"]),
     "OAuth without a name": ({"http": ANY, **OAUTH, **TLS, "public_url": "", "allowed_hosts": ["tools.example.com"]}, ["needs --public-url"]),

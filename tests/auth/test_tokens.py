@@ -54,7 +54,7 @@ async def revoked(name: str) -> bool:
 
 
 def judge(
-    allowed: str = "RS256,PS256,ES256,EdDSA", keys: Callable[[], bytes] | None = None, **options: object
+    allowed: str = "RS256,PS256,ES256,EdDSA,Ed25519", keys: Callable[[], bytes] | None = None, **options: object
 ) -> SignedTokens:
     async def fetched() -> bytes:
         return keys() if keys else KEYS
@@ -95,6 +95,7 @@ GOOD: dict[str, Callable[[], str]] = {
     "probabilistic signature": lambda: sign(ONE, header(alg="PS256"), claims(), "PS256"),
     "elliptic curve": lambda: sign(ec_key("curve"), header(alg="ES256", kid="curve"), claims()),
     "Edwards curve": lambda: sign(ed_key("edwards"), header(alg="EdDSA", kid="edwards"), claims()),
+    "Edwards curve, by its newer name": lambda: sign(ed_key("edwards"), header(alg="Ed25519", kid="edwards"), claims()),
     "a key's own algorithm": lambda: sign(OTHER, header(kid="other"), claims()),
     "not quite expired for a slow clock": lambda: good(exp=now() - 20),
     "not quite valid for a fast clock": lambda: good(nbf=now() + 20, iat=now() + 20),
@@ -172,6 +173,7 @@ BAD: dict[str, tuple[Callable[[], str], str]] = {
     "the public modulus as the secret": (lambda: sign_with_secret(jwk(ONE)["n"].encode(), header(alg="HS256"), claims()), "a way that is not taken"),
     "HS256 that says RS256": (lambda: sign_with_secret(pem(ONE), header(), claims()), "signature is wrong"),
     "an algorithm that isn't allowed": (lambda: sign(ONE, header(alg="RS512"), claims()), "a way that is not taken"),
+    "the newer name for a key of another type": (lambda: sign(ONE, header(alg="Ed25519"), claims()), "not the issuer's"),
     "an algorithm that isn't the key's": (lambda: sign(ONE, header(alg="ES256"), claims()), "not the issuer's"),
     "an algorithm that the key's owner left out": (lambda: sign(OTHER, header(alg="PS256", kid="other"), claims(), "PS256"), "not the issuer's"),
     "a signature of the other kind": (lambda: sign(ONE, header(alg="PS256"), claims()), "signature is wrong"),

@@ -64,6 +64,12 @@ def journal(place: Remote) -> list[dict[str, Any]]:
     return [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def lines(place: Remote) -> list[dict[str, Any]]:
+    """The records of a journal that is being written."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (place.state / "journal").rglob("*.jsonl"))
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
 def test_a_signal_lets_a_hundred_calls_end(tmp_path: Path) -> None:
     with remote(tmp_path, "--calls-at-once", "200") as place:
         ended = anyio.run(flood, place, 3.0, lambda: place.server.signal(signal.SIGTERM))
@@ -85,6 +91,48 @@ def test_calls_that_outlast_the_drain_are_cut_and_journalled_as_such(tmp_path: P
     outcomes = [record for record in records if record.get("type") == "outcome"]
     assert len(outcomes) == CALLS
     assert {record["status"] for record in outcomes} == {"cancelled"}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["at the end of the drain", "by a second signal"])
+def test_a_call_that_is_cut_before_it_said_anything_is_told_so(tmp_path: Path, again: bool) -> None:
+    seconds = "60" if again else "1"
+    with remote(tmp_path, "--drain-seconds", seconds, "--log-level", "info") as place:
+
+        async def cut() -> list[httpx2.Response]:
+            got: list[httpx2.Response] = []
+
+            async def call(client: httpx2.AsyncClient) -> None:
+                got.append(await client.post(place.url, **place.call("wait_long", {"seconds": 50})))
+
+            async with httpx2.AsyncClient(timeout=60) as client, anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(call, client)
+                with anyio.fail_after(30):
+                    while sum(record.get("type") == "intent" for record in lines(place)) < 3:  # noqa: ASYNC110 - only the server knows
+                        await anyio.sleep(0.05)
+                place.server.signal(signal.SIGTERM)
+                if again:
+                    await anyio.to_thread.run_sync(place.server.wait_for_stderr, "ending on SIGTERM")
+                    place.server.signal(signal.SIGTERM)
+            return got
+
+        got = anyio.run(cut)
+        assert place.server.wait(20) == 0
+        assert [answer.status_code for answer in got] == [503] * 3
+        for answer in got:
+            assert "may have been done" in answer.json()["error"]
+            # Nothing invites to repeat what may have been done.
+            assert "retry-after" not in answer.headers
+        assert "Exception in ASGI application" not in place.server.stderr()
+        journal(place)
+
+
+def test_streams_that_are_cut_fill_no_log(tmp_path: Path) -> None:
+    with remote(tmp_path, "--calls-at-once", "200", "--drain-seconds", "1") as place:
+        anyio.run(flood, place, 50.0, lambda: place.server.signal(signal.SIGTERM))
+        assert place.server.wait(20) == 0
+        assert "Traceback" not in place.server.stderr()
+        assert len(place.server.stderr().splitlines()) < 20
 
 
 def test_a_second_signal_does_not_wait_for_calls(tmp_path: Path) -> None:

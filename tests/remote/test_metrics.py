@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 from collections.abc import Generator
 from pathlib import Path
@@ -113,6 +114,7 @@ def test_what_the_server_rests_on_is_shown(place: Remote) -> None:
     series = parsed(scraped(place))
     assert value(series, "gatelodge_up", part="journal") == 1
     assert value(series, "gatelodge_up", part="server") == 1
+    assert value(series, "gatelodge_up", part="authentication") == 1
     assert value(series, "gatelodge_limit", limit="calls_per_second") == 1
     sandbox = {dict(pairs)["sandbox"] for name, pairs in series if name == "gatelodge_info"}
     (header,) = [path.read_text().splitlines()[0] for path in (place.state / "journal").glob("*.jsonl")]
@@ -165,6 +167,10 @@ def test_a_listener_of_their_own_shows_metrics_and_nothing_else(tmp_path: Path) 
         assert client.get(f"{base}/metrics", headers={"host": "evil.example"}).status_code == 421
         # They are no longer behind the door, since a key should not be needed twice.
         assert client.get(f"{place.base}/metrics", headers=place.headers()).status_code == 404
+        # A scraper keeps its connection, and is no reason to complain at the end.
+        place.server.signal(signal.SIGTERM)
+        assert place.server.wait(20) == 0
+        assert "ERROR" not in place.server.stderr()
 
 
 @pytest.mark.parametrize("text", ["yes", "9464", "localhost", "example.org:9464", "127.0.0.1:99999"])

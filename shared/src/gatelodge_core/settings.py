@@ -82,7 +82,7 @@ class LodgeSettings(BaseSettings):
         default="", description="Where its public keys are; default: as its own metadata say (RFC 8414)."
     )
     oauth_algorithms: str = Field(
-        default="RS256,ES256", description="Signatures that are taken, with commas: RS, PS, ES and EdDSA."
+        default="RS256,ES256", description="Signatures that are taken, with commas: RS, PS, ES, EdDSA and Ed25519."
     )
     oauth_introspection_url: str = Field(
         default="",

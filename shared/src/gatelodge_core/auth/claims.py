@@ -62,12 +62,15 @@ def grant(
         claims: Of a token whose signature was checked, or the issuer's answer.
         rules: What it must say.
         now: In seconds since 1970.
-        asked: Whether these are the issuer's own words about a token: RFC 7662 lets it leave out ``iss`` and ``exp``.
+        asked: Whether these are the issuer's own words about a token: RFC 7662 lets it leave out ``iss`` and ``exp``, and
+            many write what they don't know as null.
         access: Whether its header says that it is an access token (``at+jwt``).
 
     Raises:
         Unauthenticated: It is no good here.
     """
+    if asked:
+        claims = {name: value for name, value in claims.items() if value is not None}
     if not (asked and "iss" not in claims) and claims.get("iss") != rules.issuer:
         raise Unauthenticated("the token is from another issuer")
     audience = texts(claims.get("aud"))

@@ -117,7 +117,11 @@ class Door:
         token = token.strip(" ")
         if len(given) > 1:
             raise _Malformed("more than one Authorization header")
-        if kind.lower() != "bearer" or len(token) > MAX_TOKEN or not _TOKEN.fullmatch(token):
+        if kind.lower() != "bearer":
+            raise Unauthenticated("not a bearer token")
+        if len(token) > MAX_TOKEN:
+            raise Unauthenticated("the token is too long")
+        if not _TOKEN.fullmatch(token):
             raise Unauthenticated("not a bearer token")
         for authenticator in self._authenticators:
             if authenticator.takes(token):

@@ -29,7 +29,7 @@ FRESH_SECONDS = 300
 STALE_SECONDS = 600
 """How long it is used beyond that while the issuer can't be reached."""
 MISS_SECONDS = 30
-"""The least time between two fetches while there is a set."""
+"""The least time between two fetches for keys that aren't there, and between two to renew a set that can still be used."""
 RETRY_SECONDS = 5
 """The least time between two fetches while there is none."""
 WAIT_SECONDS = 10.0
@@ -41,7 +41,9 @@ MAX_KEY_ID = 256
 
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-SIGNATURES = frozenset({*_RSA, *_CURVES.values(), "EdDSA"})
+_EDWARDS = frozenset({"EdDSA", "Ed25519"})
+"""One algorithm: RFC 8037 named the first, RFC 9864 the other in its place."""
+SIGNATURES = frozenset({*_RSA, *_CURVES.values(), *_EDWARDS})
 """Algorithms that can be allowed: none that anybody with a public key could sign with."""
 
 _MIN_RSA, _MAX_RSA = 2048, 8192
@@ -115,7 +117,7 @@ def _public(member: Mapping[str, object]) -> tuple[frozenset[Any], Any]:
     if kind == "EC" and isinstance(curve, str) and curve in _CURVES:
         return frozenset({_CURVES[curve]}), ECAlgorithm.from_jwk(_members(member, "kty", "crv", "x", "y"))
     if kind == "OKP" and curve == "Ed25519":
-        return frozenset({"EdDSA"}), OKPAlgorithm.from_jwk(_members(member, "kty", "crv", "x"))
+        return _EDWARDS, OKPAlgorithm.from_jwk(_members(member, "kty", "crv", "x"))
     raise DocumentError("the key is of a kind that is not taken")
 
 
@@ -140,6 +142,7 @@ class KeyRing:
         self._keys: list[Key] = []
         self._fetched: float | None = None
         self._tried: float | None = None
+        self._missed: float | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting = 0
         self._failed = False
@@ -154,6 +157,7 @@ class KeyRing:
         Raises:
             Unauthenticated: There is no such key, or none can be had now.
         """
+        before = self._fetched
         if not self._usable():
             await self._renewed(RETRY_SECONDS)
             if not self._usable():
@@ -161,9 +165,9 @@ class KeyRing:
         elif not self._fresh():
             # Not waited for: what is there is good for a while.
             self._renew(MISS_SECONDS)
-        if kid is not None and all(key.kid != kid for key in self._keys):
-            await self._renewed(MISS_SECONDS)
-            if self._failed and all(key.kid != kid for key in self._keys):
+        if self._lacks(kid) and self._fetched == before:
+            await self._looked()
+            if self._failed and self._lacks(kid):
                 # It may be a new key that the issuer couldn't show us: the caller must not throw a good token away.
                 raise self._unavailable()
         return self._found(kid, algorithm)
@@ -192,6 +196,9 @@ class KeyRing:
             raise Unauthenticated("the token is signed with a key that is not the issuer's")
         return found[0]
 
+    def _lacks(self, kid: str | None) -> bool:
+        return kid is not None and all(key.kid != kid for key in self._keys)
+
     def _usable(self) -> bool:
         return self._fetched is not None and self._clock() - self._fetched < FRESH_SECONDS + STALE_SECONDS
 
@@ -202,9 +209,22 @@ class KeyRing:
         since = self._clock() - (self._tried if self._tried is not None else self._clock())
         return Unauthenticated("the issuer's keys can't be had", unavailable=max(1.0, RETRY_SECONDS - since))
 
+    async def _looked(self) -> None:
+        """Wait for a fetch for a key that isn't there: the one that runs, or one that is due.
+
+        What was fetched for another reason doesn't count: a new key can come in right after that.
+        """
+        if (self._task is None or self._task.done()) and not self._within(self._missed, MISS_SECONDS):
+            self._missed = self._clock()
+            self._renew(0)
+        await self._waited()
+
     async def _renewed(self, gap: float) -> None:
         """Wait for a fetch: the one that runs, or one that is due."""
         self._renew(gap)
+        await self._waited()
+
+    async def _waited(self) -> None:
         if self._task is None or self._task.done():
             return
         if self._waiting >= MAX_WAITING:
@@ -218,11 +238,14 @@ class KeyRing:
         if not self._task.done():
             raise Unauthenticated("the issuer's keys are being fetched", unavailable=RETRY_SECONDS)
 
+    def _within(self, since: float | None, gap: float) -> bool:
+        return since is not None and self._clock() - since < gap
+
     def _renew(self, gap: float) -> None:
         """Begin a fetch, unless one runs or began within `gap` seconds."""
         if self._task is not None and not self._task.done():
             return
-        if self._tried is not None and self._clock() - self._tried < gap:
+        if self._within(self._tried, gap):
             return
         self._tried = self._clock()
         self._task = asyncio.get_running_loop().create_task(self._load(), name="issuer's keys")

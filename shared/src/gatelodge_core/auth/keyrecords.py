@@ -32,7 +32,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 SCOPE = re.compile(r"[a-z][a-z0-9_-]{0,31}:(?:read|write|destroy)", re.ASCII)
 TOOL = re.compile(r"[a-z0-9_*?]{1,64}", re.ASCII)
 
-_KEY = re.compile(r"glk_([a-z0-9]{10})_[A-Za-z0-9_-]{43}", re.ASCII)
+ID = "[a-z0-9]{10}"
+
+_KEY = re.compile(rf"glk_({ID})_[A-Za-z0-9_-]{{43}}", re.ASCII)
 # No look-alikes: an id is read aloud and typed.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _SEAL, _MARK = b"gatelodge keys, seal\n", b"gatelodge keys, pepper\n"
@@ -63,7 +65,7 @@ class Key(BaseModel):
     # What a newer version may have added can be a restriction, so unknown fields are refused.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
-    id: Annotated[str, Field(pattern="^[a-z0-9]{10}$")]
+    id: Annotated[str, Field(pattern=f"^{ID}$")]
     name: Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
     hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     created: Moment
@@ -137,6 +139,12 @@ def issue(grant: Grant, pepper: bytes, now: datetime, taken: Iterable[str] = ())
 def identity(text: str) -> str:
     """The id in a key; empty if the text hasn't a key's form, to the letter."""
     found = _KEY.fullmatch(text)
+    return found[1] if found else ""
+
+
+def key_in(text: str) -> str:
+    """The id of a key anywhere in a text; empty if there is none."""
+    found = _KEY.search(text)
     return found[1] if found else ""
 
 

@@ -60,7 +60,7 @@ def check_named(names: Iterable[str]) -> None:
     for name in names:
         method, separator, subject = name.partition(":")
         if not separator or method not in _METHODS or not subject:
-            raise ValueError(f"{name[:60]!r} is no principal: write key:NAME or oauth:USER|CLIENT")
+            raise ValueError(f"{name[:60]!r} is no principal: write key:NAME or oauth:ISSUER|USER|CLIENT")
 
 
 def local_user() -> Principal:

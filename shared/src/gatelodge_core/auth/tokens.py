@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jwt import PyJWTError
+from jwt.algorithms import OKPAlgorithm
 from jwt.api_jws import PyJWS
 
 from gatelodge_core.auth.claims import Grant, Rules, grant
@@ -88,6 +89,9 @@ class SignedTokens:
         self._now = now
         self._good = Recent[Grant](CACHED)
         self._jws = PyJWS(algorithms=sorted(algorithms))
+        if "Ed25519" in algorithms:
+            # PyJWT knows it by its older name alone.
+            self._jws.register_algorithm("Ed25519", OKPAlgorithm())
 
     def takes(self, token: str) -> bool:
         """Whether a token has the three parts of a signed one."""

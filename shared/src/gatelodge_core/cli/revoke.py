@@ -9,14 +9,21 @@ import time
 from collections.abc import Sequence
 
 from gatelodge_core import outlet
+from gatelodge_core.auth.keyrecords import ID, NAME, key_in
 from gatelodge_core.cli.sharing import opened, shared_settings
 from gatelodge_core.errors import SettingsError
 from gatelodge_core.settings import LodgeSettings
 from gatelodge_core.store.errors import StoreError
-from gatelodge_core.store.revocations import Revocations
+from gatelodge_core.store.revocations import MAX_NAME, Revocations
 
 EXIT = "exit status: 0 done, 1 the store can't be used, 2 wrong usage or settings"
 _SPAN = re.compile("([1-9][0-9]{0,4})([mhdw])", re.ASCII)
+_FORMS = "key:NAME, key-id:ID, oauth:ISSUER|SUBJECT, oauth:ISSUER|SUBJECT|CLIENT, jti:ISSUER|JTI"
+_ISSUER = "https?://[^|]+"
+_NAMES = re.compile(
+    rf"key:(?:{NAME.pattern})|key-id:{ID}|oauth:{_ISSUER}\|[^|]+(?:\|[^|]*)?|jti:{_ISSUER}\|[^|]+", re.ASCII
+)
+"""What the door asks about (`auth.keys`, `auth.claims`): another name would be on the list and revoke nothing."""
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -31,8 +38,8 @@ def run(argv: Sequence[str]) -> int:
         "name",
         nargs="?",
         default="",
-        help="key:NAME or oauth:SUBJECT for all that this caller holds, key-id:ID for one key, or the name of a token as "
-        "docs/09-remote.md has it; without it, list what is revoked.",
+        help=f"What is revoked: {_FORMS.replace(', jti', ' or jti')}, as docs/09-remote.md has them; without it, "
+        "list what is revoked.",
     )
     parser.add_argument(
         "--for", dest="span", default="90d", help="How long it stays revoked: 90m, 12h, 30d or 8w; default: 90d."
@@ -42,6 +49,8 @@ def run(argv: Sequence[str]) -> int:
     found = _SPAN.fullmatch(given.span)
     if found is None:
         parser.error("--for: write 90m, 12h, 30d or 8w")
+    if given.name:
+        _check(parser, given.name)
     try:
         settings = shared_settings(given.config)
         if settings is None:
@@ -56,6 +65,14 @@ def run(argv: Sequence[str]) -> int:
     except StoreError as error:
         print(f"gatelodge revoke: {error}", file=sys.stderr)
         return 1
+
+
+def _check(parser: outlet.Parser, name: str) -> None:
+    """End with what to write, unless the door would know the name; it isn't repeated, as it may be a secret."""
+    if key := key_in(name):
+        parser.error(f"nothing is revoked: that holds a key itself; write gatelodge revoke key-id:{key}")
+    if len(name) > MAX_NAME or not name.isprintable() or not _NAMES.fullmatch(name):
+        parser.error(f"nothing is revoked: nobody comes with such a name; write {_FORMS}")
 
 
 async def _revoke(settings: LodgeSettings, name: str, seconds: int) -> int:

@@ -144,8 +144,8 @@ class _Use:
     """Calls that run or wait."""
     quota: _Bucket | None = None
     """For a principal with a number of calls a minute of its own."""
-    barred: tuple[float, str] = (0.0, "")
-    """Until when replicas together have no call for it, and by which limit."""
+    barred: tuple[float, float, str] = (0.0, 0.0, "")
+    """Until when that replicas together have no call for it is taken for so, when they have one, and by which limit."""
     refused: float = -math.inf
     """When a call of its was last refused here."""
 
@@ -261,8 +261,9 @@ class LimitStep:
     def _over(self, use: _Use, per_minute: int) -> LimitError | None:
         now = self._clock()
         limits = self._limits
-        if (wait := use.barred[0] - now) > 0:
-            return LimitError(use.barred[1], wait)
+        until, free, what = use.barred
+        if now < until:
+            return LimitError(what, free - now)
         if use.inside >= limits.concurrent + limits.queued:
             return LimitError(f"{use.inside} calls run or wait", 1.0)
         if wait := use.bucket.missing(now, limits.per_second, limits.burst):
@@ -298,7 +299,7 @@ class LimitStep:
         what = f"this caller has {per_minute} calls a minute" if refusal.which else "too many calls"
         # Until then a flood ends here, and never reaches the store.
         use.refused = self._clock()
-        use.barred = (use.refused + min(refusal.wait, BARRED_SECONDS), what)
+        use.barred = (use.refused + min(refusal.wait, BARRED_SECONDS), use.refused + refusal.wait, what)
         raise LimitError(what, refusal.wait)
 
 

@@ -163,14 +163,19 @@ def _names(settings: LodgeSettings) -> list[str]:
 def _proxies(texts: Sequence[str]) -> list[str]:
     """What is wrong with the addresses of proxies."""
     found: list[str] = []
+    four: list[ipaddress.IPv4Network] = []
+    six: list[ipaddress.IPv6Network] = []
     for text in texts:
         try:
-            everybody = ipaddress.ip_network(text).prefixlen == 0
+            network = ipaddress.ip_network(text)
         except ValueError:
             found.append(f"--behind-proxy {text[:60]!r} is no address or network, such as 10.0.0.7 or 10.0.0.0/24")
-            continue
-        if everybody:
-            found.append(f"--behind-proxy {text}: everybody's word would be believed; name the proxy")
+        else:
+            four.append(network) if network.version == 4 else six.append(network)
+    # Also in parts, such as two halves.
+    whole = (*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six))
+    if any(network.prefixlen == 0 for network in whole):
+        found.append("--behind-proxy: everybody's word would be believed; name the proxy")
     return found
 
 

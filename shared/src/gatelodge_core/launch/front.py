@@ -20,6 +20,7 @@ from gatelodge_core.auth.door import Door
 from gatelodge_core.auth.model import peer
 from gatelodge_core.auth.turned import TurnedAway
 from gatelodge_core.launch.cors import answer_preflight, sharing
+from gatelodge_core.launch.cutting import cut
 from gatelodge_core.launch.metrics import Exposition
 from gatelodge_core.launch.proxies import HEALTH
 from gatelodge_core.launch.routes import Routes
@@ -91,6 +92,8 @@ class Front:
         self._doors = doors
         self._ready = ready
         self.door = door(routes) if door else None
+        if metrics is not None and self.door is not None:
+            metrics.door = self.door.ready
         self._inside: ASGIApp = self.door or routes
         self.draining = False
         """Set when shutdown begins: /readyz then answers 503, so that a balancer looks elsewhere."""
@@ -100,7 +103,7 @@ class Front:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, self._metrics.counting(send) if self._metrics else send)
+            await cut(self._http, scope, receive, self._metrics.counting(send) if self._metrics else send)
         else:  # a WebSocket: nothing here speaks it
             await send({"type": "websocket.close", "code": 1003})
 

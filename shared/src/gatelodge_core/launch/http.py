@@ -36,6 +36,8 @@ DRAIN_SECONDS = 25
 GRACE_SECONDS = 3
 """How long connections are still taken after SIGTERM where a balancer watches, which has to learn of it first."""
 METRICS_CONNECTIONS = 16
+METRICS_SECONDS = 1
+"""How long an answer with metrics may take at the end. With none at all uvicorn complains, though nothing is cut."""
 HSTS = "max-age=31536000"
 """A year (RFC 6797); not for subdomains, which aren't ours."""
 
@@ -175,7 +177,7 @@ class HttpService:
             self._socket.close()
             raise
         app = Aside(options.metrics, frozenset({*LOOPBACK_NAMES, *options.allowed_hosts}))
-        return WebServer(configured(app, METRICS_CONNECTIONS, 0)), listener
+        return WebServer(configured(app, METRICS_CONNECTIONS, METRICS_SECONDS)), listener
 
     async def serve(self) -> None:
         """Serve until `stop`."""

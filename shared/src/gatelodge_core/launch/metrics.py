@@ -49,6 +49,8 @@ class Exposition:
         """HTTP answers by status, those to callers that aren't let in among them."""
         self.sessions: Callable[[], Mapping[str, int]] = dict[str, int]
         """Open sessions, by transport."""
+        self.door: Callable[[], list[str]] | None = None
+        """Why nobody can be let in now; None where everybody is."""
         self.level = ""
         """Of confinement."""
 
@@ -81,7 +83,7 @@ class Exposition:
             ),
             _family(
                 "gatelodge_up", "gauge", "Whether what the server rests on works: 1 or 0.",
-                [({"part": name}, float(works)) for name, works in sorted(self._states().items())],
+                [({"part": name}, float(works)) for name, works in sorted(self._parts().items())],
             ),
             _family("process_start_time_seconds", "gauge", "Start, since 1970.", [({}, self._vitals.started)]),
             _family("process_cpu_seconds_total", "counter", "Processor time.", [({}, facts.cpu_seconds)]),
@@ -93,6 +95,9 @@ class Exposition:
         if facts.open_descriptors is not None:
             families.append(_family("process_open_fds", "gauge", "Open descriptors.", [({}, facts.open_descriptors)]))
         return "".join(families)
+
+    def _parts(self) -> dict[str, bool]:
+        return {**self._states(), **({"authentication": not self.door()} if self.door is not None else {})}
 
     def _latency(self) -> str:
         name = "gatelodge_call_seconds"
