@@ -47,6 +47,7 @@ class TestAnImage:
         assert config["Healthcheck"]["Test"][0] == "CMD"
         assert config["Labels"]["org.opencontainers.image.title"] == "gatelodge-filesystem"
         assert config["Labels"]["io.modelcontextprotocol.server.name"].endswith("/filesystem")
+        assert config["Labels"]["org.opencontainers.image.base.name"] == "gatelodge-stand-in-python"
 
     def test_it_holds_what_is_needed_and_compiled_and_no_installer(self, bridges: Engine, image: str) -> None:
         program = (
