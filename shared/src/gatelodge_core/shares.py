@@ -25,11 +25,12 @@ class Shares(Generic[D]):
         accounts: Of principals, by their names, such as ``key:alice``.
         lent: Whether there is anything in `own`.
         what: What an account has, for errors, such as ``folder``.
+        apart: Whether a domain is another one for each caller, even where several have it.
     """
 
-    def __init__(self, own: D, accounts: Mapping[str, D], *, lent: bool, what: str) -> None:
+    def __init__(self, own: D, accounts: Mapping[str, D], *, lent: bool, what: str, apart: bool = False) -> None:
         self._own, self._accounts = own, dict(accounts)
-        self._lent, self._what = lent, what
+        self._lent, self._what, self._apart = lent, what, apart
 
     def __iter__(self) -> Iterator[D]:
         """All of them, each once."""
@@ -39,12 +40,12 @@ class Shares(Generic[D]):
     def each(self, make: Callable[[D], E]) -> Shares[E]:
         """Something made for each of them, shared in the same way."""
         accounts = {name: make(domain) for name, domain in self._accounts.items()}
-        return Shares(make(self._own), accounts, lent=self._lent, what=self._what)
+        return Shares(make(self._own), accounts, lent=self._lent, what=self._what, apart=self._apart)
 
     def owner(self, principal: Principal | None = None) -> str:
-        """The name of the account of the caller, or of a principal; empty for the person who started the server."""
+        """Whose the domain of the caller, or of a principal, is: the name of an account, or empty for all without one."""
         name = str(principal or _caller())
-        return name if name in self._accounts else ""
+        return name if self._apart or name in self._accounts else ""
 
     def refusal(self, principal: Principal) -> CallError | None:
         """Why a principal has no domain; None if it has one."""

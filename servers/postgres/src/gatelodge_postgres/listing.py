@@ -50,14 +50,15 @@ class Listing:
 
     Args:
         sources: The databases.
-        seconds: How often a catalog is looked at while somebody listens; 0 means only on a hint.
     """
 
-    def __init__(self, sources: Sources, seconds: float) -> None:
+    def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self.changes = {source.name: Changes(source.database, source.reader.judge, seconds) for source in sources.all}
-        for source in sources.all:
-            source.reader.forgotten = self.changes[source.name].hint
+
+    @property
+    def changes(self) -> dict[str, Changes]:
+        """What watches each database for the caller, by its name."""
+        return {source.name: source.changes for source in self._sources.all}
 
     async def page(self, cursor: str) -> ListPage:
         """A page; see `Lists.page`.

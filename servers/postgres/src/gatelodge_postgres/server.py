@@ -107,7 +107,8 @@ def shared(settings: PostgresSettings, reached: dict[str, Place]) -> Shares[Sour
             )
         given = {one: reached[one] for one in account.connections}
         accounts[name] = sources_of(settings, given, hashlib.sha256(name.encode()).hexdigest()[:32])
-    return Shares(sources_of(settings, reached), accounts, lent=True, what="database")
+    by_caller = any(place.by_caller for place in reached.values())
+    return Shares(sources_of(settings, reached), accounts, lent=True, what="database", apart=by_caller)
 
 
 def sources_of(settings: PostgresSettings, reached: dict[str, Place], account: str = "") -> Sources:
@@ -174,7 +175,7 @@ def build(settings: PostgresSettings) -> Lodge[Sources]:
         effect=lambda call: effect(shares.of(call.principal), call),
         shares=shares,
     )
-    listings = shares.each(lambda sources: Listing(sources, settings.catalog_seconds))
+    listings = shares.each(Listing)
 
     @asynccontextmanager
     async def life() -> AsyncGenerator[None]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 
+from gatelodge_core.auth.principal import CALLER
 from gatelodge_core.errors import CallError
 
-from gatelodge_postgres.connect.database import READ_WRITE, Database, Timeouts
+from gatelodge_postgres.changes import Changes
+from gatelodge_postgres.connect.database import PRINCIPAL, READ_WRITE, Database, Timeouts
 from gatelodge_postgres.connect.pool import Password, Pool, Ready
 from gatelodge_postgres.connect.privileges import Audit, audit
 from gatelodge_postgres.connect.session import Session
@@ -25,6 +28,8 @@ from gatelodge_postgres.verdict.shut import shut
 logger = logging.getLogger(__name__)
 
 ENFORCED = "grant-sql prints a role that can't; or start with --privileges warn."
+MOST_ROLES = 256
+"""Callers with a role of their own of whom something is remembered, for each database; the longest unused goes first."""
 
 
 @dataclass
@@ -45,33 +50,63 @@ class Place:
     password: Password | None = None
     ready: Ready | None = None
 
+    @property
+    def by_caller(self) -> bool:
+        """Whether each caller has a role of its own there."""
+        return PRINCIPAL in self.settings.role
+
+
+@dataclass(frozen=True, slots=True)
+class _Pools:
+    """The connections to a database; a role is taken in each transaction, so that all callers share them."""
+
+    reading: Pool
+    writing: Pool | None
+
+    @classmethod
+    def of(cls, place: Place, settings: PostgresSettings) -> _Pools:
+        def pool(target: Target, size: int, sessions: str) -> Pool:
+            return Pool(
+                target,
+                size=size,
+                seconds=settings.connect_seconds,
+                sessions=sessions,
+                password=place.password,
+                ready=place.ready,
+            )
+
+        reading = pool(place.target, settings.pool_size, "prefer-standby")
+        if place.write_target is None or not settings.allow_write or settings.read_only:
+            return cls(reading, None)
+        return cls(reading, pool(place.write_target, 2, "read-write"))
+
 
 class Source:
-    """One database.
+    """One database, and what is known of it: as one role sees it.
 
     Args:
         name: What callers call it.
         place: Where it is.
         settings: Of the server.
+        pools: Its connections; new ones without.
     """
 
-    def __init__(self, name: str, place: Place, settings: PostgresSettings) -> None:
+    def __init__(self, name: str, place: Place, settings: PostgresSettings, pools: _Pools | None = None) -> None:
         self.name = name
         self.settings = settings
         self.place = place
         self.audit: Audit | None = None
         """What the reading role could do; None before it was first used."""
         timeouts = Timeouts(settings.query_seconds, settings.lock_seconds)
-        pool = Pool(
-            place.target,
-            size=settings.pool_size,
-            seconds=settings.connect_seconds,
-            sessions="prefer-standby",
-            password=place.password,
-            ready=place.ready,
-        )
+        self._pools = pools = pools or _Pools.of(place, settings)
+        self._roles: OrderedDict[str, Source] = OrderedDict()
         self.database = Database(
-            name, pool, timeouts, description=place.settings.description, role=place.settings.role, gate=self._admit
+            name,
+            pools.reading,
+            timeouts,
+            description=place.settings.description,
+            role=place.settings.role,
+            gate=self._admit,
         )
         self.masks = Masks(settings.mask_columns, settings.allow_relations)
         rules = Rules(
@@ -84,17 +119,30 @@ class Source:
         )
         caps = Caps(settings.value_chars, settings.max_cost, self.masks, judged=settings.judge == "parsed")
         self.reader = Reader(self.database, Judge(Known(), rules), caps)
+        self.changes = Changes(self.database, self.reader.judge, settings.catalog_seconds)
+        self.reader.forgotten = self.changes.hint
         self.writer: Database | None = None
-        if place.write_target is not None and settings.allow_write and not settings.read_only:
-            write_pool = Pool(
-                place.write_target,
-                size=2,
-                seconds=settings.connect_seconds,
-                sessions="read-write",
-                password=place.password,
-                ready=place.ready,
-            )
-            self.writer = Database(name, write_pool, timeouts, role=place.settings.role, begin=READ_WRITE)
+        if pools.writing is not None:
+            self.writer = Database(name, pools.writing, timeouts, role=place.settings.role, begin=READ_WRITE)
+        self.known_to_writer = Known()
+        """What was asked of the catalog to judge changes."""
+
+    def mine(self) -> Source:
+        """The same database as the caller sees it.
+
+        Where each caller has a role of its own, what was found with one (what it may do, what its names mean, what a
+        statement touches) is not believed of another.
+        """
+        caller = CALLER.get()
+        if caller is None or not self.place.by_caller:
+            return self
+        found = self._roles.get(caller.subject)
+        if found is None:
+            found = self._roles[caller.subject] = Source(self.name, self.place, self.settings, self._pools)
+            if len(self._roles) > MOST_ROLES:
+                self._roles.popitem(last=False)
+        self._roles.move_to_end(caller.subject)
+        return found
 
     @contextlib.asynccontextmanager
     async def life(self) -> AsyncGenerator[None]:
@@ -146,8 +194,8 @@ class Sources:
 
     @property
     def all(self) -> list[Source]:
-        """Every database."""
-        return list(self._sources.values())
+        """Every database, as the caller sees it."""
+        return [source.mine() for source in self._sources.values()]
 
     def pick(self, connection: str = "") -> Source:
         """The database of a name; the only or first one without.
@@ -161,11 +209,11 @@ class Sources:
                 raise CallError(
                     "which_connection", "there are several databases.", f"Give connection, one of: {names}."
                 )
-            return next(iter(self._sources.values()))
+            return next(iter(self._sources.values())).mine()
         found = self._sources.get(connection)
         if found is None:
             raise CallError("no_connection", f"there is no database {connection[:60]!r}.", f"There are: {names}.")
-        return found
+        return found.mine()
 
     @contextlib.asynccontextmanager
     async def life(self) -> AsyncGenerator[None]:

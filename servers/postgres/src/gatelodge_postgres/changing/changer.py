@@ -20,7 +20,6 @@ from gatelodge_postgres.connect.database import Database
 from gatelodge_postgres.connect.session import Session
 from gatelodge_postgres.reading.near import near
 from gatelodge_postgres.sources import Source, Sources
-from gatelodge_postgres.verdict.known import Known
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ class Changer:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._known = Known()
+        self._known = source.known_to_writer
 
     def writer(self) -> Database:
         """The database with the role that changes things.
@@ -181,11 +180,10 @@ class Changes:
 
     def __init__(self) -> None:
         self.tokens = Tokens()
-        self._changers: dict[str, Changer] = {}
 
     def of(self, source: Source) -> Changer:
-        """The changer of a database."""
-        return self._changers.setdefault(source.name, Changer(source))
+        """The changer of a database, for its caller."""
+        return Changer(source)
 
     def remember(self, source: Source, sql: str, parameters: Sequence[object], found: Rehearsal, *, full_table: bool) -> tuple[Record, str]:  # fmt: skip
         """Keep what was previewed; (the record, its token)."""

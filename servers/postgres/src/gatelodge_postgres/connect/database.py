@@ -23,6 +23,8 @@ READ_WRITE: LiteralString = "BEGIN"
 CONFLICT = "serialization_failure"
 PAUSE = 0.25
 """Seconds before what a replica gave up runs once more."""
+PRINCIPAL = "{principal}"
+"""Stands in a role for the caller's subject."""
 MAX_ROLE_BYTES = 63
 """PostgreSQL cuts longer names, and a cut name could be another caller's."""
 
@@ -154,7 +156,7 @@ class Database:
         if not self._role:
             return []
         caller = CALLER.get()
-        name = self._role.replace("{principal}", caller.subject if caller else "")
+        name = self._role.replace(PRINCIPAL, caller.subject if caller else "")
         if not name or name.lower() == "none" or len(name.encode()) > MAX_ROLE_BYTES or "\0" in name:
             raise CallError("no_role", "this caller has no role in the database.", "The person must make one.")
         quoted = name.replace('"', '""')
