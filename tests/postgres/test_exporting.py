@@ -358,6 +358,27 @@ def test_exports_are_bounded_together(tmp_path: Path) -> None:
     anyio.run(main)
 
 
+def test_one_of_several_callers_leaves_room_for_others_and_is_told_of_its_own_alone(tmp_path: Path) -> None:
+    async def main() -> None:
+        exports = Exports(str(tmp_path), 1000, 60)
+        for _ in range(2):
+            as_caller("ann", lambda: made(exports, b"x" * 1000))
+        full = as_caller("ann", lambda: refusal(lambda: exports.begin("csv", 1)))
+        assert full.startswith("exports_full: 2 exports")
+        as_caller("bob", lambda: made(exports, b"x" * 1000))
+        assert as_caller("bob", lambda: refusal(lambda: exports.begin("csv", 1001))).startswith(
+            "exports_full: 1 exports"
+        )
+        exports.close()
+        for _ in range(32):
+            as_caller("ann", lambda: exports.begin("csv", 1))
+        assert "exports_full" in as_caller("ann", lambda: refusal(lambda: exports.begin("csv", 1)))
+        as_caller("bob", lambda: exports.begin("csv", 1))
+        exports.close()
+
+    anyio.run(main)
+
+
 def test_leftovers_of_dead_processes_go_at_the_start_and_those_of_living_ones_stay(tmp_path: Path) -> None:
     async def main() -> None:
         other = Exports(str(tmp_path), 1000, 60)

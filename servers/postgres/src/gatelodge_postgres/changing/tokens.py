@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -61,17 +61,25 @@ class Tokens:
     _used: OrderedDict[bytes, None] = field(default_factory=OrderedDict[bytes, None])
 
     def give(self, record: Record) -> str:
-        """Keep a record; its token. The oldest records go when there are too many, the caller's own first."""
+        """Keep a record; its token. When there are too many, the oldest go of whoever has most."""
         token = "".join(_ALPHABET[half] for byte in secrets.token_bytes(32) for half in (byte >> 4, byte & 15))
         own = [digest for digest, one in self._records.items() if one.principal == record.principal]
         for digest in own[: len(own) - MAX_EACH + 1] if len(own) >= MAX_EACH else []:
             del self._records[digest]
         self._records[_digest(token)] = record
-        while len(self._records) > MAX_KEPT or (
-            len(self._records) > 1 and sum(_size(one) for one in self._records.values()) > MAX_BYTES
-        ):
-            self._records.popitem(last=False)
+        while len(self._records) > MAX_KEPT:
+            self._forget_one(lambda _: 1)
+        while len(self._records) > 1 and sum(_size(one) for one in self._records.values()) > MAX_BYTES:
+            self._forget_one(_size)
         return token
+
+    def _forget_one(self, weight: Callable[[Record], int]) -> None:
+        """Drop the oldest record of the caller whose records weigh most, but not the newest of all."""
+        *older, _ = self._records
+        weights = Counter[str]()
+        for one in self._records.values():
+            weights[one.principal] += weight(one)
+        del self._records[max(older, key=lambda digest: weights[self._records[digest].principal])]
 
     def look(self, token: str, principal: str, connection: str = "") -> Record:
         """The record of a token.

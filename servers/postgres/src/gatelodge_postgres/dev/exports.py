@@ -30,6 +30,8 @@ MOST = 64
 """Exports at a time, whoever's."""
 TIMES = 4
 """How many of the largest exports there is room for."""
+PART = 2
+"""One of several callers may have this part of both, so that it can't keep all others out."""
 _FILE = re.compile(r"([A-Za-z0-9_-]{22})\.(csv|jsonl)(\.part)?")
 
 
@@ -81,6 +83,7 @@ class Draft:
     part: str
     file: BinaryIO
     reserved: int
+    owner: str
     size: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
 
@@ -127,26 +130,35 @@ class Exports:
             CallError: There is no room for it, or the folder can't be written.
         """
         self._expire()
-        used = sum(export.size for export, _ in self._kept.values())
-        used += sum(draft.reserved for draft in self._drafts.values())
-        if used + most > TIMES * self.limit or len(self._kept) + len(self._drafts) >= MOST:
-            text = f"{len(self._kept)} exports of {used / 1e6:.0f} MB are kept, which leaves no room for this one."
+        owner = _caller()
+        sizes = [(export.owner, export.size) for export, _ in self._kept.values()]
+        sizes += [(draft.owner, draft.reserved) for draft in self._drafts.values()]
+        own = [size for whose, size in sizes if whose == owner]
+        part = 1 if _alone() else PART
+        if (
+            sum(size for _, size in sizes) + most > TIMES * self.limit
+            or len(sizes) >= MOST
+            or sum(own) + most > TIMES * self.limit // part
+            or len(own) >= MOST // part
+        ):
+            # How much others keep is nobody's business.
+            text = f"{len(own)} exports of {sum(own) / 1e6:.0f} MB are kept for this caller, and there is no room for this one."
             raise CallError("exports_full", text, "Ask for less by max_bytes, or wait until earlier ones expire.")
         name = secrets.token_urlsafe(16)
-        part = os.path.join(self._folder, f"{name}.{form}.part")
+        path = os.path.join(self._folder, f"{name}.{form}.part")
         try:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-            file = os.fdopen(os.open(part, flags, 0o600), "wb")
+            file = os.fdopen(os.open(path, flags, 0o600), "wb")
         except OSError as error:
             text = f"the state folder can't be written: {error.strerror}."
             raise CallError("cannot_write", text, "The person must make room or correct its permissions.") from None
         _lock(file.fileno())
-        draft = self._drafts[name] = Draft(name, form, part, file, most)
+        draft = self._drafts[name] = Draft(name, form, path, file, most, owner)
         return draft
 
     def finish(self, draft: Draft, rows: int, columns: tuple[str, ...], *, whole: bool) -> Export:
-        """Keep what was written, for its caller.
+        """Keep what was written, for whoever began it.
 
         Raises:
             OSError: It can't be written to its end.
@@ -155,7 +167,7 @@ class Exports:
         os.rename(draft.part, self._path(draft.id, draft.form))
         now = time.time()
         export = Export(
-            draft.id, draft.form, _caller(), rows, draft.size, draft.digest.hexdigest(), now, now + self.seconds,
+            draft.id, draft.form, draft.owner, rows, draft.size, draft.digest.hexdigest(), now, now + self.seconds,
             whole, columns,
         )  # fmt: skip
         del self._drafts[draft.id]
@@ -247,6 +259,12 @@ class Exports:
 def _caller() -> str:
     caller = CALLER.get()
     return "" if caller is None else str(caller)
+
+
+def _alone() -> bool:
+    """Whether the caller is this machine's user, who has nobody beside."""
+    caller = CALLER.get()
+    return caller is None or caller.method == "os-user"
 
 
 def _unlink(path: str) -> None:
