@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import anyio
 
+REQUEST_ID = "gatelodge.request_id"
+"""Key in an ASGI scope: the id of the JSON-RPC request in the body; missing for anything else."""
 IN_FLIGHT = "Invalid request: a request with this id is still in flight"
 
 

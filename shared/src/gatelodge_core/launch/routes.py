@@ -16,6 +16,7 @@ from gatelodge_core.guard.chain import RETRY_AFTER
 from gatelodge_core.guard.shedding import Shedding
 from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES, WireError, decode_message
 from gatelodge_core.launch.connections import let_in
+from gatelodge_core.launch.in_flight import REQUEST_ID
 from gatelodge_core.launch.metrics import METRICS_PATH, Exposition
 from gatelodge_core.launch.separators import in_lines
 from gatelodge_core.launch.sse import MESSAGES_PATH, SSE_PATH, OldTransport
@@ -163,6 +164,8 @@ class Routes:
             said = {"jsonrpc": "2.0", "id": message["id"], "error": over.error.model_dump(exclude_none=True)}
             await say(send, 429, said, [_retry_after(over.wait)])
             return
+        if "method" in message and message.get("id") is not None:
+            scope[REQUEST_ID] = message["id"]
         given = False
 
         async def replay() -> Message:

@@ -9,14 +9,19 @@ from typing import Any
 import anyio
 from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 from mcp.server.lowlevel.server import Server
-from mcp.server.streamable_http import StreamableHTTPServerTransport
+from mcp.server.streamable_http import GET_STREAM_KEY, MCP_SESSION_ID_HEADER, StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp_types import INVALID_REQUEST
 from starlette.applications import Starlette
 from starlette.types import Message, Receive, Scope, Send
 
+from gatelodge_core.answering import say
+from gatelodge_core.auth.model import PRINCIPAL
 from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES
+from gatelodge_core.launch.in_flight import IN_FLIGHT, REQUEST_ID
 
+_SESSION = MCP_SESSION_ID_HEADER.encode()
 LEFT_SECONDS = 10.0
 """After how long without a request a session may make way for another one of its caller's."""
 
@@ -55,6 +60,29 @@ class Sessions(StreamableHTTPSessionManager):
             max_sessions=most,
         )
         self._share = share(most)
+        self._in_flight: set[tuple[str, str, str]] = set()
+        """Session, caller and id of each request that waits for its answer."""
+
+    async def handle_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; an id that is in flight in its session goes no further.
+
+        The SDK would let the second one take the place of the first, which then never has its answer (`in_flight`).
+        """
+        request_id, session = scope.get(REQUEST_ID), _session(scope)
+        if request_id is None or session not in self._server_instances:
+            await super().handle_request(scope, receive, send)
+            return
+        # With the caller, so that nobody can take or find out an id of another's session.
+        key = (session, str(scope.get(PRINCIPAL)), str(request_id))
+        if key in self._in_flight or key[2] == GET_STREAM_KEY:
+            error = {"code": INVALID_REQUEST, "message": IN_FLIGHT}
+            await say(send, 400, {"jsonrpc": "2.0", "id": request_id, "error": error})
+            return
+        self._in_flight.add(key)
+        try:
+            await super().handle_request(scope, receive, send)
+        finally:
+            self._in_flight.discard(key)
 
     @property
     def count(self) -> int:
@@ -106,6 +134,11 @@ class Sessions(StreamableHTTPSessionManager):
         await super()._serve_opening_request(http_transport, scope, receive, watching)
         if refused:
             await self._discard_session(name, http_transport)
+
+
+def _session(scope: Scope) -> str:
+    """The session that a request names; empty if it names none."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == _SESSION), "")
 
 
 def _is_error(body: bytes) -> bool:
