@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,7 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from gatelodge_core.auth.principal import CALLER
 from gatelodge_core.errors import CallError
 from gatelodge_core.guard.wire import sendable
 from gatelodge_core.lists import Stop
@@ -46,6 +48,8 @@ IN_ALL = 256
 """URIs of one owner that are watched at once."""
 STREAMS = 64
 """Listen streams of one owner open at once."""
+PART = 2
+"""Where several callers are one owner, each may have this part of both, so that it can't keep all others out."""
 _STATE = "gatelodge.subscriptions"
 """Key in a connection's state: what it watches."""
 SEND_SECONDS = 10.0
@@ -65,8 +69,9 @@ WatchList = Callable[[Callable[[], None]], Awaitable[Stop]]
 
 @dataclass
 class _Watched:
-    """One URI, or the list, that somebody watches."""
+    """One URI, or the list, that somebody watches; `by` was the first."""
 
+    by: str
     stop: Stop | None = None
     streams: int = 0
     sessions: dict[int, Connection] = field(default_factory=dict[int, Connection])
@@ -101,6 +106,8 @@ class Subscriptions:
         self._channels: dict[str, _Channel] = {}
         self._watched: dict[Key, _Watched] = {}
         self._due: dict[Key, None] = {}
+        self._streams: Counter[Key] = Counter()
+        """Listen streams, by owner and caller."""
         self._sender: asyncio.Task[None] | None = None
         self._ending = False
 
@@ -131,8 +138,12 @@ class Subscriptions:
         if len(asked) > PER_SESSION:
             raise MCPError(INVALID_PARAMS, f"too_many_subscriptions: a stream may watch {PER_SESSION} URIs.")
         owner, held = self._owner(), list[str]()
+        who, most = (owner, _caller()), STREAMS // _part(owner)
+        if self._streams[who] >= most:
+            raise MCPError(INVALID_PARAMS, f"too_many_subscriptions: a caller may have {most} streams.")
         if params.notifications.resources_list_changed:
             asked.append(THE_LIST)
+        self._streams[who] += 1
         try:
             for uri in asked:
                 try:
@@ -151,6 +162,11 @@ class Subscriptions:
             )
             return await self._channel(owner).listen(ctx, params.model_copy(update={"notifications": honoured}))
         finally:
+            self._streams[who] -= 1
+            if not self._streams[who]:
+                del self._streams[who]
+            if not any(one == owner for one, _ in self._streams):
+                self._channels.pop(owner, None)
             for uri in held:
                 self._watched[owner, uri].streams -= 1
                 self._let_go((owner, uri))
@@ -240,9 +256,12 @@ class Subscriptions:
         """
         entry = self._watched.get(key)
         if entry is None:
-            if key[1] != THE_LIST and sum(owner == key[0] for owner, _ in self._watched) >= IN_ALL:
-                raise CallError("too_many_subscriptions", f"{IN_ALL} URIs are watched already.")
-            entry = self._watched[key] = _Watched()
+            by = _caller()
+            watched = [one.by for (owner, _), one in self._watched.items() if owner == key[0]]
+            most = IN_ALL // _part(key[0])
+            if key[1] != THE_LIST and (len(watched) >= IN_ALL or watched.count(by) >= most):
+                raise CallError("too_many_subscriptions", "too many URIs are watched already.")
+            entry = self._watched[key] = _Watched(by)
         entry.users += 1
         try:
             async with entry.lock:
@@ -300,6 +319,16 @@ class Subscriptions:
                         await connection.send_resource_updated(uri)
                 if scope.cancelled_caught:
                     logger.warning("a host does not read its notifications; one is left out")
+
+
+def _caller() -> str:
+    caller = CALLER.get()
+    return "" if caller is None or caller.method == "os-user" else str(caller)
+
+
+def _part(owner: str) -> int:
+    """The part of an owner's that the caller may have: all, if nobody else is that owner."""
+    return 1 if _caller() in ("", owner) else PART
 
 
 def _connection(ctx: ServerRequestContext[Any, Any]) -> Connection:
