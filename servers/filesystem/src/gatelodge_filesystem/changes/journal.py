@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 PRUNE_EVERY = 200
 """Operations after which the age and number of what is kept is looked at, even if it isn't much."""
+_IN_PART = "could only be taken back in part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +128,12 @@ class Journal:
                 act()
                 # Which steps are made must be known after a power cut too, while others are not.
                 entry.mark("+", durable=number < len(acts))
-        except BaseException:
-            self._settle(entry, back=True)
+            # What can't be noted could not be undone from the list, so it is taken back as well.
+            made = self.log.finish(entry)
+        except BaseException as error:
+            if self._settle(entry, back=True) == _IN_PART and isinstance(error, Exception):
+                raise _half_made(entry.operation.id) from error
             raise
-        made = self.log.finish(entry)
         self._room -= made.kept
         self._until_pruning -= 1
         if self._room < 0 or not self._until_pruning:
@@ -157,18 +160,19 @@ class Journal:
             back: Take it back even if it is complete.
         """
         steps = entry.operation.steps
+        mark = entry.note if back else entry.mark
         done = entry.done
         if "R" in entry.marks:
             if done and not self.performer.state(steps[done - 1]):
                 done = self._taken_back(entry, steps[done - 1], clean=True)  # killed before the mark
         else:
             if done < len(steps) and self.performer.state(steps[done]):
-                entry.mark("+")
+                mark("+")
                 done += 1
             if done == len(steps) and not back:
                 self.log.finish(entry)
                 return "was complete"
-            entry.mark("R", durable=True)
+            mark("R", durable=True)
         while done:
             step = steps[done - 1]
             try:
@@ -176,9 +180,9 @@ class Journal:
             except (CallError, JailError, OSError) as error:
                 # Another program's change is in the way; the previous bytes stay in the journal.
                 logger.warning("%s %s could not be taken back: %s", entry.operation.tool, entry.operation.id, error)
-                entry.mark("P", durable=True)
+                mark("P", durable=True)
                 os.close(entry.fd)
-                return "could only be taken back in part"
+                return _IN_PART
             # While its maker lives, a new thing is the maker's to remove, or to try again with.
             done = self._taken_back(entry, step, clean=not back)
         self.log.drop(entry)
@@ -188,7 +192,8 @@ class Journal:
         if clean and step.fresh and step.source.rel.rpartition("/")[2].startswith(TEMPORARY_PREFIX):
             with contextlib.suppress(JailError, OSError), self.performer.at(step.source) as place:
                 remove_tree(place.fd, place.name)
-        entry.mark("-", durable=True)
+        mark = entry.mark if clean else entry.note
+        mark("-", durable=True)
         return entry.done
 
     def listing(self) -> list[Operation]:
@@ -325,3 +330,11 @@ class Journal:
             if step.target.in_trash:
                 self.performer.discard(step.target)
         self.log.remove(operation)
+
+
+def _half_made(id: str) -> CallError:  # noqa: A002
+    return CallError(
+        "partly_changed",
+        f"the change failed in the middle and {_IN_PART}: the disk fails, or another program changed the same files.",
+        f"What was there before is kept as change={id}: mend the disk, restart this server, and see list_changes.",
+    )

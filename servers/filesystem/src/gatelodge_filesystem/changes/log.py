@@ -58,11 +58,20 @@ class Entry:
     marks: str = ""
 
     def mark(self, mark: str, *, durable: bool = False) -> None:
-        """Note that something happened."""
-        os.write(self.fd, mark.encode())
+        """Note that something happened.
+
+        Raises:
+            OSError: It isn't on the disk; `marks` has it all the same.
+        """
         self.marks += mark
+        os.write(self.fd, mark.encode())
         if durable:
             os.fdatasync(self.fd) if hasattr(os, "fdatasync") else os.fsync(self.fd)
+
+    def note(self, mark: str, *, durable: bool = False) -> None:
+        """As `mark`, on a disk that may have failed: what is being taken back must not stop half-way."""
+        with contextlib.suppress(OSError):
+            self.mark(mark, durable=durable)
 
     @property
     def done(self) -> int:
@@ -134,7 +143,11 @@ class Log:
         os.close(entry.fd)
 
     def finish(self, entry: Entry) -> Operation:
-        """Note that an operation is done. Not synced: without the mark it would be found done, step by step."""
+        """Note that an operation is done. Not synced: without the mark it would be found done, step by step.
+
+        Raises:
+            OSError: It can't be noted; the entry stays open.
+        """
         entry.mark("F")
         os.close(entry.fd)
         return replace(entry.operation, state="finished")
