@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -214,3 +215,29 @@ async def answers(books: list[SharedApprovals]) -> None:
                     await asyncio.sleep(0.05)
                 else:
                     break
+
+
+@pytest.mark.parametrize("damage", ["overwritten", "cut"])
+def test_a_damaged_file_of_approvals_is_named_with_what_to_do(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "state" / "approvals.sqlite"
+    Approvals(str(path)).park("binding", server="toy", principal="me", name="drop", effect="drops")
+    path.write_bytes(b"not a database" * 1000 if damage == "overwritten" else path.read_bytes()[:5000])
+    with pytest.raises(StoreError, match=r"damaged.*remove it") as caught:
+        Approvals(str(path))
+    assert str(caught.value).startswith(f"{path}: ")
+    for name in ("", "-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+    assert Approvals(str(path)).parked() == []
+
+
+def test_approvals_that_another_program_holds_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state" / "approvals.sqlite"
+    approvals = Approvals(str(path))
+    monkeypatch.setattr(local_module, "BUSY_SECONDS", 0)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another program holds") as caught:
+            approvals.spend("binding")
+    # A caller may read this.
+    assert str(tmp_path) not in str(caught.value)
+    assert approvals.spend("binding") is None

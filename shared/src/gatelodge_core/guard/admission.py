@@ -168,7 +168,9 @@ class AdmissionStep:
                 state = await self._approvals.spend(binding(call, self._server))
         except StoreError as error:
             logger.error("refused a call: %s", error)  # noqa: TRY400 - the message is all there is to say
-            raise MCPError(INTERNAL_ERROR, "approvals_unavailable: the call was not made.") from None
+            raise MCPError(
+                INTERNAL_ERROR, "approvals_unavailable: the call was not made. The server's log says why."
+            ) from None
         call.notes["confirmation"] = state or "parked"
         if state == "approved":
             return await way(call)

@@ -23,6 +23,8 @@ MAX_OPEN = 200
 """The most calls parked at once; a caller that floods would otherwise bury the person's own."""
 MAX_OPEN_EACH = 50
 """The most of one caller, so that none takes the places of the others."""
+BUSY_SECONDS = 5.0
+"""How long another process's transaction is waited for."""
 MAX_EFFECT = 200_000
 MAX_BEGINNING = 2000
 """Characters of an effect in a list of calls: two hundred whole ones would be read twice a second by who watches."""
@@ -84,21 +86,23 @@ class Approvals:
             with self._connected() as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"{path}: approvals can't be kept there: {error}") from None
+        except OSError as error:
+            raise StoreError(f"{path}: approvals can't be kept there: {error.strerror}") from None
+        except StoreError as error:
+            raise StoreError(f"{path}: {error}") from None
 
     @contextlib.contextmanager
     def _connected(self) -> Generator[sqlite3.Connection]:
         """A connection in one immediate transaction: committed at the end, rolled back on an error."""
         try:
-            connection = sqlite3.connect(self.path, timeout=5, isolation_level=None)
+            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
                 connection.execute("PRAGMA synchronous=FULL")
                 yield connection
             finally:
                 connection.close()
         except sqlite3.Error as error:
-            raise StoreError(f"the approvals can't be reached: {error}") from None
+            raise StoreError(f"the approvals can't be reached: {error}; {_remedy(error)}") from None
 
     def park(self, binding: str, *, server: str, principal: str, name: str, effect: str) -> Approval:
         """Park a call; one that is parked already keeps its code.
@@ -194,6 +198,16 @@ class Approvals:
         with self._connected() as connection:
             row = connection.execute("SELECT state FROM approvals WHERE code = ?", (code,)).fetchone()
         return None if row is None else row[0]
+
+
+def _remedy(error: sqlite3.Error) -> str:
+    """What mends it; a caller may read this, so it names no path."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_BUSY:
+        return "another program holds them: try again, or end that program"
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return "the file is damaged: end the servers and remove it, with its -wal and -shm; calls that wait ask again"
+    return "see that the disk has room, and that the state folder can be written"
 
 
 def _approval(row: tuple[str, str, str, str, str, str, State, float, float]) -> Approval:
