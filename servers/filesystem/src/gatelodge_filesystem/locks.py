@@ -86,7 +86,8 @@ class PathLocks:
             path = os.path.join(self._directory, f"{stripe:03x}.lock")
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600)
             try:
-                _lock_file(fd, deadline)
+                if not lock_by(fd, deadline):
+                    raise _busy()
                 yield
             finally:
                 os.close(fd)  # which releases it
@@ -105,17 +106,24 @@ def try_lock(fd: int) -> bool:
     return True
 
 
-def _lock_file(fd: int, deadline: float) -> None:
+def lock_by(fd: int, deadline: float, *, shared: bool = False) -> bool:
+    """Lock an open file until it is closed; whether that was possible in time. Always true on Windows.
+
+    Args:
+        fd: The file.
+        deadline: Until when to try, in monotonic seconds.
+        shared: Whether others may hold it in the same way.
+    """
     if sys.platform == "win32":
-        return
+        return True
     pause = _FIRST_PAUSE
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
             if time.monotonic() + pause > deadline:
-                raise _busy() from None
+                return False
         # flock has no timeout of its own, and a signal would reach the wrong thread.
         time.sleep(pause)
         pause = min(pause * 1.5, _LAST_PAUSE)

@@ -137,7 +137,7 @@ class Journal:
         self._room -= made.kept
         self._until_pruning -= 1
         if self._room < 0 or not self._until_pruning:
-            self.prune()
+            self._prune_now_or_later()
         return made
 
     def settle(self) -> list[str]:
@@ -149,7 +149,7 @@ class Journal:
                 lines.append(f"{operation.tool} {operation.id}, which was killed, {self._settle(entry)}")
             else:
                 os.close(entry.fd)  # another server's
-        self.prune()
+        self._prune_now_or_later()
         return lines
 
     def _settle(self, entry: Entry, *, back: bool = False) -> str:
@@ -300,8 +300,20 @@ class Journal:
                         return self.blobs.read(other.before.blob)
         return None
 
+    def _prune_now_or_later(self) -> None:
+        """Prune, unless another server is in the midst of something: the change was made, and must not fail for that."""
+        try:
+            self.prune()
+        except CallError as error:
+            logger.warning("the undo journal is pruned later: %s", error)
+            self._room, self._until_pruning = self._limits.size // 10, PRUNE_EVERY
+
     def prune(self) -> None:
-        """Forget the oldest operations beyond the limits, and what nothing refers to. The newest one always stays."""
+        """Forget the oldest operations beyond the limits, and what nothing refers to. The newest one always stays.
+
+        Raises:
+            CallError: `busy`.
+        """
         with self.log.gate(alone=True):
             total = 0
             gone: list[Where] = []

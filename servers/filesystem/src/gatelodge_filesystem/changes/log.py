@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -20,10 +19,10 @@ from gatelodge_core.errors import CallError
 
 from gatelodge_filesystem.changes.records import Operation, Step, Where, decoded, encoded
 from gatelodge_filesystem.changes.store import Blobs, sync_directory
-from gatelodge_filesystem.locks import private_directory, try_lock
+from gatelodge_filesystem.locks import WAIT_SECONDS, lock_by, private_directory, try_lock
 
-if sys.platform != "win32":
-    import fcntl
+PRUNE_SECONDS = 2.0
+"""How long a pruning waits for those who change something; it can be done later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +103,16 @@ class Log:
 
     @contextlib.contextmanager
     def gate(self, *, alone: bool = False) -> Generator[None]:
-        """Hold off pruning while bytes are kept that no operation refers to yet; `alone` for the pruning itself."""
+        """Hold off pruning while bytes are kept that no operation refers to yet; `alone` for the pruning itself.
+
+        Raises:
+            CallError: `busy`: a process that was stopped in the midst of it holds it for too long.
+        """
         fd = os.open(self._gate, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if sys.platform != "win32":
-                fcntl.flock(fd, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            seconds = min(PRUNE_SECONDS, WAIT_SECONDS) if alone else WAIT_SECONDS
+            if not lock_by(fd, time.monotonic() + seconds, shared=not alone):
+                raise CallError("busy", "another server holds the undo journal.", "Nothing was changed; try again.")
             yield
         finally:
             os.close(fd)
