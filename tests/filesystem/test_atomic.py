@@ -176,6 +176,28 @@ def test_a_full_disk_keeps_the_old_bytes_and_leaves_nothing(tmp_path: Path) -> N
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.skipif(not ROOT_USER, reason="mounts a small file system")
+def test_a_state_folder_without_room_for_a_lock_is_a_full_disk_too(desk: Desk, tmp_path: Path) -> None:
+    state = tmp_path / "small"
+    state.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "nr_inodes=4", "none", str(state)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("can't mount a tmpfs here")
+    try:
+        writer = Writer(PathLocks(str(state / "locks")), Pending(str(state / "pending")))
+        (state / "last").touch()
+        desk.create("a", b"old")
+        made = Desk(desk.folder, desk.jail, writer, Pending(str(state / "pending")))
+        with pytest.raises(CallError, match="no_space"):
+            made.replace("a", b"new")
+        assert made.names() == ["a"]
+        assert (desk.folder / "a").read_bytes() == b"old"
+    finally:
+        subprocess.run(["umount", str(state)], check=True)
+
+
 def test_fifty_threads_that_edit_fifty_lines_all_survive(desk: Desk) -> None:
     desk.create("a", b"".join(b"line %02d\n" % number for number in range(50)))
 

@@ -187,7 +187,7 @@ class Writer:
             check_name(place.name)
             found = os.fstat(place.fd)
             keys.append((found.st_dev, found.st_ino, place.name))
-        with self._locks.hold(keys), room():
+        with room(), self._locks.hold(keys):
             yield
 
     @staticmethod
