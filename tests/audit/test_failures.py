@@ -226,6 +226,30 @@ def test_an_unwritable_directory_refuses_the_start() -> None:
             directory.chmod(0o700)
 
 
+_FIRST_START = """
+import resource, sys
+from gatelodge_core.audit.errors import JournalError
+from gatelodge_core.audit.journal import Journal
+resource.setrlimit(resource.RLIMIT_FSIZE, (40, resource.RLIM_INFINITY))
+try:
+    Journal.open(sys.argv[1], server="filesystem", version="1")
+except JournalError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_key_that_is_only_written_in_part_is_no_key(tmp_path: Path) -> None:
+    directory = tmp_path / "j"
+    done = subprocess.run(
+        [sys.executable, "-c", _FIRST_START, str(directory)], capture_output=True, check=True, text=True
+    )
+    assert "key can't be made" in done.stdout
+    assert os.listdir(directory) == []
+    Journal.open(str(directory), server="filesystem", version="1").close()
+    assert verify(str(directory)).ok
+
+
 def test_failures_leak_no_descriptors(tmp_path: Path) -> None:
     if not os.path.isdir("/proc/self/fd"):
         pytest.skip("needs /proc")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -84,7 +85,10 @@ def _create(folder: Folder) -> None:
     descriptor = folder.create(draft, os.O_WRONLY)
     try:
         try:
-            os.write(descriptor, secrets.token_hex(32).encode("ascii") + b"\n")
+            content = secrets.token_hex(32).encode("ascii") + b"\n"
+            # A disk that fills takes a part: a key that is no key would keep every later start out.
+            if os.write(descriptor, content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
