@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from gatelodge_core.errors import CallError
+from gatelodge_filesystem.atomic import Prepared
 from gatelodge_filesystem.changes.log import Entry
 from gatelodge_filesystem.moving import delete, move
 from gatelodge_filesystem.replacing import Change, replace_all
@@ -97,3 +98,47 @@ def test_what_can_not_be_taken_back_either_is_told_and_kept(tmp_path: Path, monk
     assert file.read_bytes() == b"of another program"
     assert again.journal.blobs.read(kept.steps[0].before.blob) == b"old"
     again.close()
+
+
+def test_without_descriptors_to_take_back_with_it_is_told_and_settled_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a").write_bytes(b"old")
+    workspace = opened(tmp_path)
+    before = snapshot(root)
+    commit, limits = workspace.writer.commit, resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def starved(made: Prepared) -> None:
+        commit(made)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        os.close(os.open(root, os.O_RDONLY))
+
+    descriptors = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(workspace.writer, "commit", starved)
+    try:
+        with pytest.raises(CallError, match="partly_changed"):
+            _do(workspace, "edit")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    workspace.close()
+    again = opened(tmp_path)
+    assert "was complete" in "".join(again.settle())
+    again.journal.undo(again.journal.listing()[0].id, since=False, dry_run=False)
+    assert snapshot(root) == before
+    again.close()
+
+
+def test_a_change_does_not_fail_for_what_is_tidied_up_after_it(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a").write_bytes(b"old")
+    workspace = opened(tmp_path)
+    # The first change prunes, and can't look there.
+    (tmp_path / "state" / "changes" / "trash").rmdir()
+    _do(workspace, "edit")
+    assert (tmp_path / "root" / "a").read_bytes() == b"new"
+    assert len(workspace.journal.listing()) == 1
+    workspace.close()

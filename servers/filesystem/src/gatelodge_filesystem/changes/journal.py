@@ -131,7 +131,7 @@ class Journal:
             # What can't be noted could not be undone from the list, so it is taken back as well.
             made = self.log.finish(entry)
         except BaseException as error:
-            if self._settle(entry, back=True) == _IN_PART and isinstance(error, Exception):
+            if not self._took_back(entry) and isinstance(error, Exception):
                 raise _half_made(entry.operation.id) from error
             raise
         self._room -= made.kept
@@ -139,6 +139,15 @@ class Journal:
         if self._room < 0 or not self._until_pruning:
             self._prune_now_or_later()
         return made
+
+    def _took_back(self, entry: Entry) -> bool:
+        try:
+            return self._settle(entry, back=True) != _IN_PART
+        except (JailError, OSError) as error:
+            # It can't even be looked at. Given up here, it is settled by the next start.
+            logger.warning("%s %s could not be looked at: %s", entry.operation.tool, entry.operation.id, error)
+            os.close(entry.fd)
+            return False
 
     def settle(self) -> list[str]:
         """Settle the operations of killed processes; what was done, one line each."""
@@ -301,10 +310,10 @@ class Journal:
         return None
 
     def _prune_now_or_later(self) -> None:
-        """Prune, unless another server is in the midst of something: the change was made, and must not fail for that."""
+        """Prune, if that is possible now: the change was made, and must not fail for what comes after it."""
         try:
             self.prune()
-        except CallError as error:
+        except (CallError, JailError, OSError) as error:
             logger.warning("the undo journal is pruned later: %s", error)
             self._room, self._until_pruning = self._limits.size // 10, PRUNE_EVERY
 
