@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,6 +252,22 @@ def test_the_diff_of_a_change_is_a_resource_and_stays_after_later_edits(bench: B
     assert "-two" in text
     assert "+TWO" in text
     assert "remove root/a.txt (file" in bench.call(change_diff, bench.change(delete_path, paths=["root/a.txt"]))
+
+
+def test_the_order_of_changes_outlives_a_clock_that_was_put_back(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bench.snapshot()
+    with monkeypatch.context() as ahead:
+        now = time.time_ns()
+        ahead.setattr(time, "time_ns", lambda: now + 86_400 * 10**9)
+        first = bench.overwrite("root/a.txt", "in a day")
+    bench.workspace.close()
+    bench.workspace = opened(tmp_path)
+    second = bench.overwrite("root/a.txt", "now")
+    assert [kept.id for kept in bench.workspace.journal.listing()] == [second, first]
+    bench.change(undo_change, first, since=True)
+    assert bench.snapshot() == before
 
 
 def test_the_list_is_narrowed_and_paged(bench: Bench) -> None:

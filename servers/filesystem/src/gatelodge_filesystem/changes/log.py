@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import threading
 import time
@@ -23,6 +24,8 @@ from gatelodge_filesystem.locks import WAIT_SECONDS, lock_by, private_directory,
 
 PRUNE_SECONDS = 2.0
 """How long a pruning waits for those who change something; it can be done later."""
+_TIME_DIGITS = 13
+_ID = re.compile(r"[0-9a-f]{15}\.op\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +95,15 @@ class Log:
         self._directory = private_directory(os.path.join(directory, "operations"))
         self._gate = os.path.join(directory, "gate.lock")
         self._known: dict[str, Operation] = {}
-        self._last = 0
+        # A clock that was put back must not put what comes now before what came then.
+        self._last = max((int(name[:_TIME_DIGITS], 16) for name in self._names() if _ID.match(name)), default=0)
         self._lock = threading.Lock()
 
     def fresh_id(self) -> str:
         """A new operation's id: microseconds in hex, later ones greater, and two digits of chance."""
         with self._lock:
             self._last = max(time.time_ns() // 1000, self._last + 1)
-            return f"{self._last:013x}{secrets.token_hex(1)}"
+            return f"{self._last:0{_TIME_DIGITS}x}{secrets.token_hex(1)}"
 
     @contextlib.contextmanager
     def gate(self, *, alone: bool = False) -> Generator[None]:
