@@ -23,6 +23,7 @@ from gatelodge_core.sandbox.credentials import is_credential
 from gatelodge_core.sandbox.jail import Jail
 
 from gatelodge_websearch.charset import decode
+from gatelodge_websearch.databases import MEMORY, opened
 from gatelodge_websearch.html.extract import extract
 from gatelodge_websearch.pages import Page, cite
 from gatelodge_websearch.snippets import snippet
@@ -80,9 +81,7 @@ class Folders:
         """What the index lacks; empty if nothing."""
         self._jails: dict[str, Jail] = {}
         self._labels: dict[str, str] = {}
-        self._db = sqlite3.connect(
-            index if paths else ":memory:", check_same_thread=False, isolation_level=None, timeout=10
-        )
+        self._db = opened(index if paths else MEMORY, _prepare)
         for path in real(paths):
             try:
                 self._jails[path] = Jail.pin(path, writable=False, refuses=is_credential)
@@ -90,15 +89,6 @@ class Folders:
                 self.close()
                 raise SettingsError(f"folders: {path}: {error}.") from None
             self._labels[path] = _free(os.path.basename(path), self._labels.values())
-        if paths:
-            os.chmod(index, 0o600)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version != _VERSION:
-            # An index: what an older version made is made again.
-            self._db.executescript("DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS words;")
-        self._db.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
         gone = [number for number, folder in self._all("SELECT id, folder FROM files") if folder not in self._jails]
         self._forget(gone)
 
@@ -231,6 +221,14 @@ class Folders:
     def _all(self, question: str, *values: object) -> list[Any]:
         with self._lock:
             return self._db.execute(question, values).fetchall()
+
+
+def _prepare(base: sqlite3.Connection) -> None:
+    (version,) = base.execute("PRAGMA user_version").fetchone()
+    if version != _VERSION:
+        # An index: what an older version made is made again.
+        base.executescript("DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS words;")
+    base.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
 
 
 def _page(path: str, modified: int, sha: str, media: str, title: str, text: str) -> Page:

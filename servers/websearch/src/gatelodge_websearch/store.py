@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import threading
 import time
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 from gatelodge_core.auth.principal import CALLER, Principal
 
+from gatelodge_websearch.databases import opened
 from gatelodge_websearch.pages import Page, cite
 from gatelodge_websearch.snippets import snippet
 
@@ -60,23 +60,16 @@ class Store:
     Args:
         path: The file; its folder is made.
         max_bytes: Of page text that is kept; the oldest pages of whoever keeps most go first.
+
+    Raises:
+        SettingsError: The file can't be used.
     """
 
     def __init__(self, path: str, max_bytes: int) -> None:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         self.lock = threading.Lock()
         self.max_bytes = max_bytes
         self.path = path
-        self.db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-        os.chmod(path, 0o600)
-        self.db.execute("PRAGMA journal_mode = WAL")
-        self.db.execute("PRAGMA synchronous = NORMAL")
-        (version,) = self.db.execute("PRAGMA user_version").fetchone()
-        if version != _VERSION:
-            # A cache: what an older version kept is fetched again.
-            for table in _TABLES:
-                self.db.execute(f"DROP TABLE IF EXISTS {table}")
-        self.db.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
+        self.db = opened(path, _prepare)
 
     def close(self) -> None:
         """Close the file."""
@@ -91,6 +84,15 @@ class Store:
     def of(self, principal: Principal) -> Shelf:
         """The shelf of a caller."""
         return Shelf(self, str(principal))
+
+
+def _prepare(base: sqlite3.Connection) -> None:
+    (version,) = base.execute("PRAGMA user_version").fetchone()
+    if version != _VERSION:
+        # A cache: what an older version kept is fetched again.
+        for table in _TABLES:
+            base.execute(f"DROP TABLE IF EXISTS {table}")
+    base.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
 
 
 class Shelf:
