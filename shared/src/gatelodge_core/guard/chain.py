@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from gatelodge_core.auth.model import LACKING, PRINCIPAL, peer
 from gatelodge_core.auth.principal import CALLER, Principal, local_user
 from gatelodge_core.effects import READ, Label, Nature
+from gatelodge_core.errors import RESOURCE_NOT_FOUND
 from gatelodge_core.guard.call import LABEL, MISSING_SCOPE, Call, Kind, Next, Outcome, Step
 from gatelodge_core.guard.channel import MessageChannel
 from gatelodge_core.guard.limits import LimitError
@@ -32,9 +33,6 @@ from gatelodge_core.labels import answering, current, labelled
 
 logger = logging.getLogger(__name__)
 
-RESOURCE_NOT_FOUND = -32002
-"""What the revisions before 2026-07-28 call a resource that isn't there (specification, server/resources); the SDK has one
-code for all."""
 RETRY_AFTER = "gatelodge.retry_after"
 """Key in an ASGI scope: seconds after which a refused call may go through."""
 
