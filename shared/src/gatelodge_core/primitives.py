@@ -126,7 +126,10 @@ def add_completions(server: MCPServer[Any], declarations: Declarations[Any], dom
             values = [sendable(value) for value in await completer(mine(domain), argument.value, chosen)]
         except CallError:
             values = []
-        return Completion(values=values[:MAX_COMPLETIONS], total=len(values), has_more=len(values) > MAX_COMPLETIONS)
+        more = len(values) > MAX_COMPLETIONS
+        # One more than fits is what a completer gives that stops there: it knows that there are more, not how many.
+        total = None if len(values) == MAX_COMPLETIONS + 1 else len(values)
+        return Completion(values=values[:MAX_COMPLETIONS], total=total, has_more=more)
 
     server.completion()(complete)
 
