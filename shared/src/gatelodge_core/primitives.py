@@ -39,6 +39,8 @@ NOT_NOW = frozenset(
     ]
 )
 """Codes of errors that aren't the caller's: the same read may go through later. All others ask for another one."""
+NOT_THERE = frozenset(["no_such_change", "not_found"])
+"""Codes of errors that say that there is no such resource."""
 MAX_COMPLETIONS = 100
 """The specification's limit on values in one completion answer."""
 
@@ -86,7 +88,7 @@ def add_resource(server: MCPServer[Any], declaration: ResourceDeclaration, domai
             return sendable(content) if isinstance(content, str) else content
         except CallError as error:
             text = sendable(str(error))
-            if error.code == "not_found":
+            if error.code in NOT_THERE:
                 raise ResourceNotFoundError(text) from error
             if error.code in NOT_NOW:
                 raise ResourceError(text) from error
