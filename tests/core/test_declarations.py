@@ -79,3 +79,23 @@ def test_a_type_without_a_portable_schema_is_refused_when_the_tool_is_built(anno
     lodge = Lodge(Identity("toy", "Toy", "", "", "0"), part, None)
     with pytest.raises(UnportableSchemaError, match="take_it"):
         lodge.fill()
+
+
+def test_a_title_is_made_of_words() -> None:
+    declared = Declarations[object]()
+
+    @declared.resource("toy://{key}/{+path}", name="file-by-path")
+    async def file_by_path(domain: object, key: str, path: str) -> str:
+        """A file."""
+        del domain
+        return key + path
+
+    @declared.prompt()
+    async def plan_things(domain: object) -> str:
+        """Plan."""
+        del domain
+        return ""
+
+    del file_by_path, plan_things
+    titles = {item.title for item in (*declared.resources.values(), *declared.prompts.values())}
+    assert titles == {"File by path", "Plan things"}

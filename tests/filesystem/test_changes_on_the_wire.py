@@ -86,6 +86,13 @@ def test_a_change_answers_with_its_id_and_is_undone_by_it(desk: Desk) -> None:
     assert (desk.notes / "v" / "plan.txt").read_text(encoding="utf-8") == "one\nTWO\nthree\n"
 
 
+def test_a_change_that_is_not_kept_is_a_resource_that_is_not_there(desk: Desk) -> None:
+    uri = "fs-journal://c0000000"
+    error = desk.wire.request("resources/read", {"uri": uri})["error"]
+    assert (error["code"], error["data"]) == (-32602 if desk.wire.modern else -32002, {"uri": uri})
+    assert "no_such_change" in error["message"]
+
+
 def test_a_replacement_in_many_files_is_looked_at_first_then_made_whole(desk: Desk) -> None:
     paths = [desk.put(f"many/{name}", f"old {name} old\n") for name in "abc"]
     listed = desk.wire.text("replace_in_files", pattern="old", replacement="new", path="notes/many")

@@ -195,6 +195,16 @@ REFUSED = [
     "fs://notes/kept/plan.txt",
     "fs://notes/%6bept/plan.txt",
 ]
+NO_RESOURCES = [
+    "a.txt",
+    "notes/a.txt",
+    "to-come.txt",
+    "FS://notes/a.txt",
+    "fs://notes/a.txt?x=1",
+    "file://localhost/etc",
+    "",
+]
+"""Paths that a tool would take, and URIs that are none of ours."""
 
 
 def test_what_may_not_be_read_is_not_watched(base: Path, era: Era) -> None:
@@ -210,8 +220,12 @@ def test_what_may_not_be_read_is_not_watched(base: Path, era: Era) -> None:
                 for uri in REFUSED:
                     with pytest.raises(MCPError):
                         await ear.subscribe(uri)
+                for uri in NO_RESOURCES:
+                    with pytest.raises(MCPError) as caught:
+                        await ear.subscribe(uri)
+                    assert caught.value.error.code == -32002, uri
                 return
-            async with ear.hearing(*REFUSED, "fs://notes/a.txt") as agreed:
+            async with ear.hearing(*REFUSED, *NO_RESOURCES, "fs://notes/a.txt") as agreed:
                 assert agreed == {"fs://notes/a.txt"}
                 put(base / "outside" / "secret.txt", "changed")
                 put(base / "notes" / ".env", "changed")

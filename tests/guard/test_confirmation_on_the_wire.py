@@ -186,6 +186,24 @@ def test_a_host_of_2025_is_asked_while_the_call_waits(house: House, legacy: Revi
         assert house.text == ("ONE\n" if action == "accept" else "one\n")
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [{"result": {}}, {"result": {"action": "yes"}}, {"result": {"action": "accept", "content": []}},
+     {"error": {"code": -1, "message": "no"}}],
+)  # fmt: skip
+def test_an_answer_of_a_host_of_2025_that_is_none_is_a_no(house: House, answer: Message) -> None:
+    with connected(house.command, "stdio", "2025-11-25", capabilities={"elicitation": {}}) as wire:
+        assert isinstance(wire, StdioWire)
+        wire.send_call("edit", "edit_file", **EDIT)
+        question = json.loads(wire.server.line())
+        wire.server.write(json.dumps({"jsonrpc": "2.0", "id": question["id"], **answer}).encode() + b"\n")
+        said = wire.response("edit")
+        # Not an error of parameters: those of the call were good.
+        assert said.get("result", {}).get("isError"), said
+        assert "declined" in said["result"]["content"][0]["text"]
+        assert house.text == "one\n"
+
+
 def test_a_client_that_only_opens_links_is_not_asked(house: House) -> None:
     with connected(house.command, "stdio", MODERN, capabilities={"elicitation": {"url": {}}}) as wire:
         assert "approval_required" in wire.error("edit_file", **EDIT)

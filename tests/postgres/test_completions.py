@@ -92,6 +92,8 @@ async def test_a_hundred_are_offered_and_that_there_are_more_is_said(system_home
         found = await offered(called.client, TABLE, "table", "big_", schema="big")
     assert len(found.values) == 100
     assert found.has_more is True
+    # Names beyond the 101st are not counted, so that no total is told.
+    assert found.total is None
     with system_home.admin() as admin:
         admin.execute("DROP SCHEMA big CASCADE")
 

@@ -194,6 +194,27 @@ def test_the_index_is_bounded_in_files_and_time_and_says_so(
     local.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems take no such name")
+async def test_a_name_that_is_no_utf8_hides_no_other_file(tmp_path: Path, notes: Path) -> None:
+    for name in (b"bad\x80.txt", b"guide/worse\xff.md"):
+        (notes / os.fsdecode(name)).write_text("Foxes and nothing else", encoding="utf-8")
+    inside = notes / os.fsdecode(b"folder\x80")
+    inside.mkdir()
+    (inside / "deep.txt").write_text("Foxes below", encoding="utf-8")
+    async with server(tmp_path, folders=[str(notes)]) as called:
+        found = await called.record("search_local", query="foxes")
+        assert {page["url"] for page in found["pages"]} == {"notes/guide/foxes.md", "notes/page.html"}
+        assert found["note"] == "left out of the folders: files whose path is no UTF-8"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems take no such name")
+def test_a_folder_whose_own_path_is_no_utf8_stops_the_server(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"notes\x80")
+    folder.mkdir()
+    with pytest.raises(SettingsError, match=r"folders: .*notes\\udc80 is no UTF-8"):
+        Folders([str(folder)], str(tmp_path / "folders.db"))
+
+
 def test_folders_of_one_name_are_told_apart_and_one_that_is_dropped_is_forgotten(tmp_path: Path) -> None:
     for place in "ab":
         (tmp_path / place / "docs").mkdir(parents=True)

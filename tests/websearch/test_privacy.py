@@ -168,6 +168,22 @@ async def completed(called: Called, uri: str, argument: str) -> list[str]:
     return list(found.completion.values)
 
 
+async def test_of_more_than_a_hundred_searches_a_hundred_are_offered_and_that_there_are_more_is_said(
+    tmp_path: Path, caller: list[str]
+) -> None:
+    async with server(tmp_path) as called:
+        token = CALLER.set(Principal("key", caller[0]))
+        shelf = called.web.store.mine()
+        CALLER.reset(token)
+        for number in range(150):
+            shelf.keep_search(f"s{number:03}", {})
+        reference = ResourceTemplateReference(type="ref/resource", uri="web://search/{id}")
+        found = (await called.client.complete(reference, {"name": "id", "value": "s"})).completion
+        assert (len(found.values), found.has_more, found.total) == (100, True, None)
+        found = (await called.client.complete(reference, {"name": "id", "value": "s14"})).completion
+        assert (len(found.values), found.has_more, found.total) == (10, False, 10)
+
+
 async def test_what_one_caller_read_and_searched_is_not_to_be_had_by_another(tmp_path: Path, caller: list[str]) -> None:
     text = "".join(f"<p>Paragraph {number} of the plan about foxes and {CANARY}.</p>" for number in range(300))
     async with serving(reply(200, f"<main>{text}</main>".encode(), HTML)) as site, server(tmp_path, site) as called:

@@ -88,6 +88,14 @@ def test_an_unknown_tool_is_an_invalid_parameter(toy: Wire) -> None:
     assert "no_such_tool" in response["error"]["message"]
 
 
+@pytest.mark.parametrize("arguments", [[], [1], "text", 5, True])
+def test_arguments_that_are_no_object_are_an_invalid_parameter(toy: Wire, arguments: object) -> None:
+    for method, name in (("tools/call", "echo_text"), ("tools/call", "list_items"), ("prompts/get", "sum_up")):
+        error = toy.request(method, {"name": name, "arguments": arguments})["error"]
+        assert error["code"] == -32602
+        assert "arguments must be an object" in error["message"]
+
+
 def test_text_that_utf8_cannot_carry_is_escaped_and_the_connection_lives(toy: Wire) -> None:
     assert toy.text("odd_text") == "bad\\udc80name"
     assert toy.text("echo_text", text="still here") == "still here"
@@ -117,11 +125,14 @@ def test_resources_and_templates_are_listed(toy: Wire) -> None:
     assert [item["uriTemplate"] for item in templates] == ["toy://item/{key}"]
 
 
-def test_a_missing_resource_is_an_invalid_parameter_that_names_the_uri(toy: Wire) -> None:
-    for uri in ("toy://item/nothing", "toy://elsewhere"):
+def test_a_missing_resource_has_the_code_of_its_revision_and_names_the_uri(toy: Wire) -> None:
+    """-32002 until 2025-11-25, -32602 since 2026-07-28 (specification, server/resources, error handling)."""
+    for uri in ("toy://item/nothing", "toy://elsewhere", "toy://item/../x"):
         error = toy.request("resources/read", {"uri": uri})["error"]
-        assert error["code"] == -32602
+        assert error["code"] == (-32602 if toy.modern else -32002)
         assert error["data"] == {"uri": uri}
+    # No URI at all is a malformed request, in each of them.
+    assert toy.request("resources/read", {})["error"]["code"] == -32602
 
 
 def test_a_resource_that_is_refused_is_no_internal_error_and_one_that_can_not_be_had_now_is(toy: Wire) -> None:

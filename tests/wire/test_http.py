@@ -117,6 +117,21 @@ def test_headers_that_disagree_with_the_body_are_refused(wire: HttpWire) -> None
         assert (status, json.loads(answer)["error"]["code"]) == (400, -32020)
 
 
+@pytest.mark.parametrize("arguments", [(), ("--stateless",)])
+def test_a_request_of_2026_that_does_not_say_so_in_its_head_is_refused(arguments: tuple[str, ...]) -> None:
+    """Else a proxy that goes by the header, and we, would see two requests (specification, transports)."""
+    with connected(python_module("tests.support.toy", *arguments), "http", MODERN) as opened:
+        assert isinstance(opened, HttpWire)
+        body, headers = echo(opened)
+        said = headers.pop("mcp-protocol-version")
+        for version in (None, "", "2025-03-26", "2025-11-25", "2099-01-01"):
+            other = {**headers, **({} if version is None else {"mcp-protocol-version": version})}
+            status, _, answer = opened.post(body, other)
+            error = json.loads(answer)
+            assert (status, error["error"]["code"], error["id"]) == (400, -32020, json.loads(body)["id"]), version
+        assert opened.post(body, {**headers, "mcp-protocol-version": said})[0] == 200
+
+
 def test_health_answers_without_detail(wire: HttpWire) -> None:
     for path, answer in (("/livez", {"status": "ok"}), ("/readyz", {"status": "ok"})):
         connection = http.client.HTTPConnection(wire.host, wire.port, timeout=10)

@@ -115,7 +115,7 @@ def _describe(function: Callable[..., Any]) -> str:
 
 
 def _title(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    return name.replace("_", " ").replace("-", " ").capitalize()
 
 
 @dataclass

@@ -19,6 +19,10 @@ Anything else that escapes a tool is a fault of ours: the caller gets a referenc
 
 from __future__ import annotations
 
+RESOURCE_NOT_FOUND = -32002
+"""What the revisions before 2026-07-28 call a resource that isn't there (specification, server/resources). The SDK has the
+code of 2026-07-28 for all of them."""
+
 
 class GatelodgeError(Exception):
     """Base of every error raised on purpose."""

@@ -39,6 +39,8 @@ NOT_NOW = frozenset(
     ]
 )
 """Codes of errors that aren't the caller's: the same read may go through later. All others ask for another one."""
+NOT_THERE = frozenset(["no_such_change", "not_found"])
+"""Codes of errors that say that there is no such resource."""
 MAX_COMPLETIONS = 100
 """The specification's limit on values in one completion answer."""
 
@@ -86,7 +88,7 @@ def add_resource(server: MCPServer[Any], declaration: ResourceDeclaration, domai
             return sendable(content) if isinstance(content, str) else content
         except CallError as error:
             text = sendable(str(error))
-            if error.code == "not_found":
+            if error.code in NOT_THERE:
                 raise ResourceNotFoundError(text) from error
             if error.code in NOT_NOW:
                 raise ResourceError(text) from error
@@ -126,7 +128,10 @@ def add_completions(server: MCPServer[Any], declarations: Declarations[Any], dom
             values = [sendable(value) for value in await completer(mine(domain), argument.value, chosen)]
         except CallError:
             values = []
-        return Completion(values=values[:MAX_COMPLETIONS], total=len(values), has_more=len(values) > MAX_COMPLETIONS)
+        more = len(values) > MAX_COMPLETIONS
+        # One more than fits is what a completer gives that stops there: it knows that there are more, not how many.
+        total = None if len(values) == MAX_COMPLETIONS + 1 else len(values)
+        return Completion(values=values[:MAX_COMPLETIONS], total=total, has_more=more)
 
     server.completion()(complete)
 

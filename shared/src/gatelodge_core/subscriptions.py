@@ -36,7 +36,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from gatelodge_core.auth.principal import CALLER
-from gatelodge_core.errors import CallError
+from gatelodge_core.errors import RESOURCE_NOT_FOUND, CallError
 from gatelodge_core.guard.wire import sendable
 from gatelodge_core.lists import Stop
 
@@ -182,14 +182,17 @@ class Subscriptions:
         if not connection.has_standalone_channel:
             raise MCPError(INVALID_REQUEST, "no_session: subscriptions need a session; this server keeps none.")
         key, mine = (self._owner(), uri), self._of(connection)
-        if not uri or key in mine:
+        if not uri:
+            raise MCPError(RESOURCE_NOT_FOUND, "not_found: no resource has an empty URI.", {"uri": uri})
+        if key in mine:
             return EmptyResult()
         if sum(uri != THE_LIST for _, uri in mine) >= PER_SESSION:
             raise MCPError(INVALID_PARAMS, f"too_many_subscriptions: a session may watch {PER_SESSION} URIs.")
         try:
             await self._join(connection, key)
         except CallError as error:
-            raise MCPError(INVALID_PARAMS, sendable(str(error)), {"uri": uri}) from None
+            code = RESOURCE_NOT_FOUND if error.code == "not_found" else INVALID_PARAMS
+            raise MCPError(code, sendable(str(error)), {"uri": uri}) from None
         return EmptyResult()
 
     async def listed(self, ctx: ServerRequestContext[Any, Any]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from gatelodge_core.errors import JailError
+from gatelodge_core.errors import CallError, JailError
 from mcp.shared.uri_template import UriTemplate
 
 from gatelodge_filesystem.state import glance, state_of, watchable
@@ -20,6 +20,7 @@ LOOK_SECONDS = 5.0
 """How often a subscribed resource is glanced at besides: links and folders above it may lead elsewhere by now."""
 
 _BY_NAME = UriTemplate.parse(BY_NAME)
+_BY_PATH = UriTemplate.parse(BY_PATH)
 
 
 def path_of(uri: str) -> str:
@@ -51,6 +52,9 @@ class Subscribed:
         """
         if uri == INDEX:
             return lambda: None  # roots never change while the server runs
+        if _BY_NAME.match(uri) is None and _BY_PATH.match(uri) is None:
+            # A path would be found by tools, but no resource is read by it.
+            raise CallError("not_found", "no file or folder has this URI.", "Give fs://root/path or file:///path.")
         spot = self._workspace.spot(path_of(uri))
         folder, rel, state = await asyncio.to_thread(self._place, spot)
         one = _One(spot, rel, state, changed)

@@ -48,7 +48,7 @@ async def explore_database(sources: Sources, connection: Connection = "") -> str
     )
 
 
-@prompts.prompt()
+@prompts.prompt(title="Answer with SQL")
 async def answer_with_sql(
     sources: Sources,
     question: Annotated[str, Field(description="What you want to know.")],

@@ -69,7 +69,7 @@ class Folders:
         index: The SQLite file; its folder exists.
 
     Raises:
-        SettingsError: A folder isn't one, or is far too broad.
+        SettingsError: A folder isn't one, is far too broad, or its path is no UTF-8.
     """
 
     def __init__(self, paths: Sequence[str], index: str) -> None:
@@ -83,6 +83,11 @@ class Folders:
         self._labels: dict[str, str] = {}
         self._db = opened(index if paths else MEMORY, _prepare)
         for path in real(paths):
+            if not _is_text(path):
+                self.close()
+                raise SettingsError(
+                    f"folders: {path.encode('utf-8', 'backslashreplace').decode()} is no UTF-8; rename it."
+                )
             try:
                 self._jails[path] = Jail.pin(path, writable=False, refuses=is_credential)
             except JailError as error:
@@ -133,6 +138,10 @@ class Folders:
         for rel, found in _walk(self._jails[folder], means):
             if self._over(means):
                 break
+            if not _is_text(rel):
+                # It would have no address by which it could be read.
+                means.limits.add("files whose path is no UTF-8")
+                continue
             size = min(found.st_size, MAX_FILE)
             if means.files <= 0 or means.total < size:
                 means.limits.add(f"what is beyond {MAX_FILES} files or {MAX_TOTAL // 1024 // 1024} MB")
@@ -240,6 +249,15 @@ def _free(name: str, taken: Collection[str]) -> str:
     return next(
         free for number in range(1, len(taken) + 2) if (free := f"{name}-{number}" if number > 1 else name) not in taken
     )
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path can be kept and sent: bytes that are no UTF-8 come from the system as lone surrogates."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def real(paths: Sequence[str]) -> list[str]:

@@ -39,6 +39,8 @@ _SHOWN = (
 )
 _MAX_CITED = 20_000
 _MAX_SEARCHES = 500
+MAX_OFFERED = 101
+"""Names of a completion: one more than an answer may have, which tells that there are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +123,12 @@ class Shelf:
             f"{version}*",
         )
 
-    def versions(self, beginning: str, limit: int = 100) -> list[str]:
-        """Versions of pages, newest first."""
+    def versions(self, beginning: str) -> list[str]:
+        """Versions of pages, newest first; as many as can be offered, and one more if there are more."""
         rows = self._all(
             "SELECT DISTINCT version FROM pages WHERE owner = ? ORDER BY fetched DESC LIMIT 1000", self.owner
         )
-        return [str(row[0]) for row in rows if str(row[0]).startswith(beginning)][:limit]
+        return [str(row[0]) for row in rows if str(row[0]).startswith(beginning)][:MAX_OFFERED]
 
     def keep(self, page: Page) -> None:
         """Keep a page in place of the one before, and let the oldest go if there is no room."""
@@ -230,9 +232,9 @@ class Shelf:
         return (float(rows[0][0]), cast("dict[str, Any]", json.loads(rows[0][1]))) if rows else None
 
     def search_ids(self, beginning: str) -> list[str]:
-        """Ids of searches, newest first."""
+        """Ids of searches, newest first; see `versions`."""
         rows = self._all("SELECT name FROM searches WHERE owner = ? ORDER BY made DESC", self.owner)
-        return [str(row[0]) for row in rows if str(row[0]).startswith(beginning)][:100]
+        return [str(row[0]) for row in rows if str(row[0]).startswith(beginning)][:MAX_OFFERED]
 
     def saved(self, query: str, limit: int) -> tuple[list[Saved], int]:
         """Pages read before that hold all words of a query, best first, and how many there are."""

@@ -19,11 +19,13 @@ from mcp_types import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
 )
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from gatelodge_core.auth.model import LACKING, PRINCIPAL, peer
 from gatelodge_core.auth.principal import CALLER, Principal, local_user
 from gatelodge_core.effects import READ, Label, Nature
+from gatelodge_core.errors import RESOURCE_NOT_FOUND
 from gatelodge_core.guard.call import LABEL, MISSING_SCOPE, Call, Kind, Next, Outcome, Step
 from gatelodge_core.guard.channel import MessageChannel
 from gatelodge_core.guard.limits import LimitError
@@ -124,7 +126,9 @@ class Guard:
                 # The front turns this into 429 and Retry-After.
                 ctx.request.scope[RETRY_AFTER] = error.wait
             raise
-        except MCPError:
+        except MCPError as error:
+            if ctx.method == "resources/read" and _is_not_found(error) and not _is_modern(ctx):
+                raise MCPError(RESOURCE_NOT_FOUND, error.error.message, error.error.data) from None
             raise
         except ValidationError:
             # The SDK answers -32602 without pydantic's text; only say that it happened.
@@ -228,7 +232,7 @@ class Guard:
         """The message as a call.
 
         Raises:
-            MCPError: INVALID_PARAMS, for an unknown tool or prompt, or arguments a prompt doesn't have.
+            MCPError: INVALID_PARAMS, for an unknown tool or prompt, arguments a prompt doesn't have, or none that are an object.
         """
         params = ctx.params or {}
         if ctx.method == LIST:
@@ -236,6 +240,8 @@ class Guard:
             arguments: Mapping[str, Any] = {"cursor": params["cursor"]} if params.get("cursor") else {}
         else:
             kind, key = KINDS[ctx.method]
+            if kind in ("tool", "prompt") and not isinstance(params.get("arguments"), Mapping | None):
+                raise MCPError(INVALID_PARAMS, f"Invalid parameters: {ctx.method}: arguments must be an object")
             name, arguments = _subject(kind, params.get(key), params)
         if len(name) > MAX_NAME:
             raise MCPError(INVALID_PARAMS, f"A name or URI has {MAX_NAME} characters at most")
@@ -303,6 +309,16 @@ def _subject(kind: Kind, value: object, params: Mapping[str, Any]) -> tuple[str,
         return str(ref.get(key) or ""), {"argument": params.get("argument"), "context": params.get("context")}
     arguments: object = params.get("arguments")
     return str(value or ""), cast("Mapping[str, Any]", arguments) if isinstance(arguments, Mapping) else {}
+
+
+def _is_not_found(error: MCPError) -> bool:
+    """Whether the SDK says so of a resource: no other error of parameters names the URI."""
+    data: object = error.error.data
+    return error.error.code == INVALID_PARAMS and isinstance(data, Mapping) and "uri" in data
+
+
+def _is_modern(ctx: ServerRequestContext[Any, Any]) -> bool:
+    return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
 
 
 def _claims(ctx: ServerRequestContext[Any, Any]) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequest, ElicitRequestFormParams, InputRequiredResult
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
 
 from gatelodge_core.labels import current, labelled
 
@@ -69,12 +70,12 @@ class MessageChannel:
         return result.model_dump(by_alias=True, mode="json", exclude_none=True)
 
     async def ask(self, message: str) -> bool:
-        """Elicit over the live connection, under a deadline; no answer, or an error, is a no."""
+        """Elicit over the live connection, under a deadline; no answer, an error, or what is no answer, is a no."""
         try:
             with anyio.fail_after(ASK_SECONDS):
                 # Without the related id the question goes to a stream that may not be open.
                 found = await self._ctx.session.elicit_form(message, _SCHEMA, related_request_id=self._ctx.request_id)
-        except (TimeoutError, MCPError):
+        except (TimeoutError, MCPError, ValidationError):
             return False
         return found.action == "accept"
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
+from collections.abc import Mapping
 
 import anyio
+from mcp_types import HEADER_MISMATCH, PROTOCOL_VERSION_META_KEY
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatelodge_core.answering import say
@@ -14,7 +17,7 @@ from gatelodge_core.auth.model import PRINCIPAL, peer
 from gatelodge_core.auth.principal import Principal
 from gatelodge_core.guard.chain import RETRY_AFTER
 from gatelodge_core.guard.shedding import Shedding
-from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES, WireError, decode_message
+from gatelodge_core.guard.wire import MAX_MESSAGE_BYTES, Json, WireError, decode_message
 from gatelodge_core.launch.connections import let_in
 from gatelodge_core.launch.in_flight import REQUEST_ID
 from gatelodge_core.launch.metrics import METRICS_PATH, Exposition
@@ -24,6 +27,7 @@ from gatelodge_core.launch.sse import MESSAGES_PATH, SSE_PATH, OldTransport
 MCP_PATH = "/mcp"
 _PLAIN = (b"accept-encoding", b"identity")
 _RESUMING = b"last-event-id"
+_VERSION = b"mcp-protocol-version"
 BODY_SECONDS = 30
 """How long a client may take to send one body."""
 
@@ -155,6 +159,13 @@ class Routes:
         except WireError as error:
             await say(send, 400, error.response())
             return
+        if app is self._app and _misled(scope, message):
+            error = {
+                "code": HEADER_MISMATCH,
+                "message": "mcp-protocol-version header does not match the body's version",
+            }
+            await say(send, 400, {"jsonrpc": "2.0", "id": message.get("id"), "error": error})
+            return
         # The old transport answers on its stream alone: a client takes a refused POST for the end of its connection.
         if (
             app is self._app
@@ -176,6 +187,18 @@ class Routes:
             return await receive()
 
         await app(scope, replay, _with_retry_after(scope, send))
+
+
+def _misled(scope: Scope, message: Mapping[str, Json]) -> bool:
+    """Whether the body is of 2026-07-28 or later, and the head isn't: by the head alone, the SDK would take it for older."""
+    params = message.get("params")
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    version = meta.get(PROTOCOL_VERSION_META_KEY) if isinstance(meta, dict) else None
+    return (
+        isinstance(version, str)
+        and version in MODERN_PROTOCOL_VERSIONS
+        and (_VERSION, version.encode()) not in scope["headers"]
+    )
 
 
 def _with_retry_after(scope: Scope, send: Send) -> Send:
