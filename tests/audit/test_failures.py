@@ -19,6 +19,7 @@ from gatelodge_core.audit.verify import verify
 from gatelodge_core.effects import WRITE
 
 from tests.audit.support import QUIET, intent, write_calls
+from tests.support.disks import mounted
 
 
 def kinds(directory: Path) -> list[str]:
@@ -29,16 +30,8 @@ def kinds(directory: Path) -> list[str]:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 512 KiB."""
     place = tmp_path / "disk"
-    place.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k,mode=0700", "none", str(place)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    try:
+    with mounted(place, "size=512k,mode=0700"):
         yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_full_disk_refuses_calls_says_so_and_goes_on_when_there_is_room(small_disk: Path) -> None:

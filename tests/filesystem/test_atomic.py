@@ -25,6 +25,8 @@ from gatelodge_filesystem.encoding import etag
 from gatelodge_filesystem.locks import PathLocks, private_directory
 from gatelodge_filesystem.pending import Pending, Record
 
+from tests.support.disks import mounted
+
 ROOT_USER = hasattr(os, "geteuid") and os.geteuid() == 0
 
 
@@ -155,13 +157,7 @@ def test_a_failing_change_leaves_everything_as_it_was(desk: Desk) -> None:
 @pytest.mark.skipif(not ROOT_USER, reason="mounts a small file system")
 def test_a_full_disk_keeps_the_old_bytes_and_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "small"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip("can't mount a tmpfs here")
-    try:
+    with mounted(folder, "size=64k"):
         writer = Writer(PathLocks(str(tmp_path / "locks")), Pending(str(tmp_path / "pending")))
         with Jail.pin(str(folder), writable=True) as jail:
             made = Desk(folder, jail, writer, Pending(str(tmp_path / "pending")))
@@ -172,20 +168,12 @@ def test_a_full_disk_keeps_the_old_bytes_and_leaves_nothing(tmp_path: Path) -> N
                 made.create("b", b"x" * 200_000)
             assert (folder / "a").read_bytes() == b"old"
             assert made.names() == ["a"]
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.skipif(not ROOT_USER, reason="mounts a small file system")
 def test_a_state_folder_without_room_for_a_lock_is_a_full_disk_too(desk: Desk, tmp_path: Path) -> None:
     state = tmp_path / "small"
-    state.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "nr_inodes=4", "none", str(state)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip("can't mount a tmpfs here")
-    try:
+    with mounted(state, "nr_inodes=4"):
         writer = Writer(PathLocks(str(state / "locks")), Pending(str(state / "pending")))
         (state / "last").touch()
         desk.create("a", b"old")
@@ -194,8 +182,6 @@ def test_a_state_folder_without_room_for_a_lock_is_a_full_disk_too(desk: Desk, t
             made.replace("a", b"new")
         assert made.names() == ["a"]
         assert (desk.folder / "a").read_bytes() == b"old"
-    finally:
-        subprocess.run(["umount", str(state)], check=True)
 
 
 def test_fifty_threads_that_edit_fifty_lines_all_survive(desk: Desk) -> None:

@@ -8,20 +8,33 @@ from pathlib import Path
 import pytest
 from gatelodge_core.errors import CallError
 from gatelodge_filesystem.changes import log
+from gatelodge_filesystem.workspace import Workspace
 
 from tests.support.killing import opened, snapshot
 
 fcntl = pytest.importorskip("fcntl")
 
 
-def test_a_change_waits_no_longer_than_told_for_a_pruning_that_never_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with a file."""
     root = tmp_path / "root"
     root.mkdir()
     (root / "a").write_bytes(b"old")
-    workspace = opened(tmp_path)
+    return root
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """That folder, opened by a server that waits for little."""
+    assert root.exists()
     monkeypatch.setattr(log, "WAIT_SECONDS", 0.05)
+    return opened(tmp_path)
+
+
+def test_a_change_waits_no_longer_than_told_for_a_pruning_that_never_ends(
+    tmp_path: Path, root: Path, workspace: Workspace
+) -> None:
     before = snapshot(root)
     # As a server holds it that was stopped (SIGSTOP), or sleeps with its laptop's lid, in the middle of pruning.
     other = os.open(tmp_path / "state" / "changes" / "gate.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -35,13 +48,8 @@ def test_a_change_waits_no_longer_than_told_for_a_pruning_that_never_ends(
 
 
 def test_a_change_is_made_though_nothing_can_be_pruned_after_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, root: Path, workspace: Workspace
 ) -> None:
-    root = tmp_path / "root"
-    root.mkdir()
-    (root / "a").write_bytes(b"old")
-    workspace = opened(tmp_path)
-    monkeypatch.setattr(log, "WAIT_SECONDS", 0.05)
     # Another server is in the midst of a change, and stopped.
     other = os.open(tmp_path / "state" / "changes" / "gate.lock", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(other, fcntl.LOCK_SH)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import re
 from collections.abc import Generator
 
 import anyio
-import httpx2
 import pytest
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 from psycopg import sql
 
 from tests.postgres.bed import Bed
+from tests.postgres.told_apart import each_hears_its_own
 from tests.support.callers import NAMES, Caller, canary, together
 from tests.support.several import Several, several
-from tests.support.wire import MODERN
 
 ROUNDS = 4
 QUIET = 1.5
@@ -224,45 +220,13 @@ def test_no_export_look_or_list_cursor_works_for_another_person(served: Several)
 
 
 def test_one_person_is_told_of_its_own_catalog_alone(served: Several, furnished: Bed) -> None:
-    async def conversation() -> None:
-        heard: asyncio.Queue[str] = asyncio.Queue()
-        ready = {name: anyio.Event() for name in ("p4", "p5")}
+    def change(name: str) -> None:
+        with furnished.admin(own(name)) as admin:
+            admin.execute(
+                sql.SQL("CREATE TABLE fresh (id int); GRANT SELECT ON fresh TO {}").format(sql.Identifier(name))
+            )
 
-        async def listen(name: str) -> None:
-            headers = {"authorization": f"Bearer {served.keys[name]}"}
-            async with (
-                httpx2.AsyncClient(headers=headers, timeout=60) as http,
-                Client(streamable_http_client(served.url, http_client=http), mode=MODERN, cache=None) as client,
-                client.listen(resources_list_changed=True) as stream,
-            ):
-                ready[name].set()
-                async for _ in stream:
-                    heard.put_nowait(name)
-
-        def change(name: str) -> None:
-            with furnished.admin(own(name)) as admin:
-                admin.execute(
-                    sql.SQL("CREATE TABLE fresh (id int); GRANT SELECT ON fresh TO {}").format(sql.Identifier(name))
-                )
-
-        async def only(name: str) -> None:
-            await anyio.to_thread.run_sync(change, name)
-            assert await heard.get() == name
-            with anyio.move_on_after(QUIET):
-                while True:
-                    assert await heard.get() == name
-
-        with anyio.fail_after(60):
-            async with anyio.create_task_group() as group:
-                for name in ready:
-                    group.start_soon(listen, name)
-                for event in ready.values():
-                    await event.wait()
-                await only("p4")
-                await only("p5")
-                group.cancel_scope.cancel()
-
-    anyio.run(conversation)
+    anyio.run(lambda: each_hears_its_own(served, ("p5", "p4"), change, quiet=QUIET))
 
 
 def test_connections_are_each_persons_own(served: Several, furnished: Bed) -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Generator
 
 import anyio
-import httpx2
 import pytest
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 from psycopg import sql
 
 from tests.postgres.bed import Bed
+from tests.postgres.told_apart import each_hears_its_own
 from tests.support.callers import Caller
 from tests.support.several import Several, several
-from tests.support.wire import MODERN
 
 PEOPLE = ("reads-a", "reads-b", "writes", "rules")
 DATABASE = "by_role"
@@ -84,43 +80,12 @@ def test_what_a_role_could_do_is_told_to_its_own_caller_alone(served: Several) -
 
 
 def test_a_caller_is_told_of_what_its_own_role_may_read_alone(served: Several, furnished: Bed) -> None:
-    async def conversation() -> None:
-        heard: asyncio.Queue[str] = asyncio.Queue()
-        ready = {name: anyio.Event() for name in ("reads-a", "reads-b")}
-
-        async def listen(name: str) -> None:
-            headers = {"authorization": f"Bearer {served.keys[name]}"}
-            async with (
-                httpx2.AsyncClient(headers=headers, timeout=60) as http,
-                Client(streamable_http_client(served.url, http_client=http), mode=MODERN, cache=None) as client,
-                client.listen(resources_list_changed=True) as stream,
-            ):
-                ready[name].set()
-                async for _ in stream:
-                    heard.put_nowait(name)
-
-        def change(name: str) -> None:
-            with furnished.admin(DATABASE) as admin:
-                admin.execute(
-                    sql.SQL("CREATE TABLE {0}.fresh (id int); GRANT SELECT ON {0}.fresh TO {0}").format(
-                        sql.Identifier(name)
-                    )
+    def change(name: str) -> None:
+        with furnished.admin(DATABASE) as admin:
+            admin.execute(
+                sql.SQL("CREATE TABLE {0}.fresh (id int); GRANT SELECT ON {0}.fresh TO {0}").format(
+                    sql.Identifier(name)
                 )
+            )
 
-        async def only(name: str) -> None:
-            await anyio.to_thread.run_sync(change, name)
-            assert await heard.get() == name
-            with anyio.move_on_after(QUIET):
-                while True:
-                    assert await heard.get() == name
-
-        with anyio.fail_after(60):
-            async with anyio.create_task_group() as group:
-                for name, event in ready.items():
-                    group.start_soon(listen, name)
-                    await event.wait()
-                await only("reads-b")
-                await only("reads-a")
-                group.cancel_scope.cancel()
-
-    anyio.run(conversation)
+    anyio.run(lambda: each_hears_its_own(served, ("reads-a", "reads-b"), change, quiet=QUIET))

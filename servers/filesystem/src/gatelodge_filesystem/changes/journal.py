@@ -353,9 +353,9 @@ class Journal:
         self.log.remove(operation)
 
 
-def _half_made(id: str) -> CallError:  # noqa: A002
+def _half_made(change: str) -> CallError:
     return CallError(
         "partly_changed",
         f"the change failed in the middle and {_IN_PART}: the disk fails, or another program changed the same files.",
-        f"What was there before is kept as change={id}: mend the disk, restart this server, and see list_changes.",
+        f"What was there before is kept as change={change}: mend the disk, restart this server, and see list_changes.",
     )
